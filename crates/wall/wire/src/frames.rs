@@ -1,0 +1,469 @@
+//! The vocabulary between the host and one guest.
+//!
+//! Four things cross: a Worker's start, *calls* (each an event with one outcome), *capabilities*
+//! (numbers that name an entry in the table the host keeps for this guest) and *streams* (bytes
+//! with credit). Both directions use the same shapes, so that the host can join the call of one
+//! guest to the invocation of another without looking into the values it carries.
+//!
+//! Numbers. A [`CallId`] is chosen by whoever calls; the two directions count separately. A
+//! [`CapId`] or [`StreamId`] is chosen by whoever introduces it: odd by the guest, even by the
+//! host. An [`ExportId`] is chosen by the guest for an object of its own. A guest that names a
+//! number it does not hold is ended.
+
+use crate::codec::{Blob, Reader, Wire, WireError, wire_enum, wire_id, wire_struct};
+
+wire_id! {
+    /// One call. Chosen by the caller; free again when the callee has said `Done`.
+    CallId
+}
+wire_id! {
+    /// An entry in the capability table that the host keeps for this guest.
+    CapId
+}
+wire_id! {
+    /// One direction of bytes between this guest and the host.
+    StreamId
+}
+wire_id! {
+    /// An object of the guest's own that others may call: an RpcTarget, a function, a callback.
+    ExportId
+}
+
+wire_enum! {
+    /// What the host sends to a guest.
+    ToGuest {
+        /// The Worker that this guest is from now on. First frame, once.
+        1 = Start { start: Box<Start>, },
+        /// Deliver an event to an entrypoint. Answered by `Return`, then `Done`. May be sent
+        /// right behind `Start`; the guest holds it until its main module has been evaluated.
+        2 = Invoke {
+            call: CallId,
+            /// Export name; empty means `default`.
+            entrypoint: String,
+            /// `ctx.props`; empty bytes mean `{}`.
+            props: Payload,
+            event: Event,
+        },
+        /// Call an object the guest exported.
+        3 = CallExport { call: CallId, export: ExportId, event: Event, },
+        /// Call the future result of an earlier call into this guest (promise pipelining).
+        4 = CallAnswer { call: CallId, answer: CallId, event: Event, },
+        /// The outcome of a call that the guest made.
+        5 = Return { call: CallId, outcome: Outcome, },
+        /// The caller of an invocation no longer wants its outcome; aborts `request.signal`.
+        6 = Cancel { call: CallId, reason: String, },
+        /// Bytes of a stream that the guest reads.
+        7 = StreamData { stream: StreamId, bytes: Blob, },
+        /// No more bytes will come.
+        8 = StreamEnd { stream: StreamId, },
+        /// The writer failed.
+        9 = StreamAbort { stream: StreamId, failure: Failure, },
+        /// The reader of a stream that the guest writes has room for `bytes` more.
+        10 = StreamCredit { stream: StreamId, bytes: u32, },
+        /// The reader is gone; the guest stops writing.
+        11 = StreamCancel { stream: StreamId, reason: String, },
+        /// References to an exported object were dropped.
+        12 = ReleaseExport { export: ExportId, count: u32, },
+        /// Nobody will pipeline on this answer any more.
+        13 = ReleaseAnswer { call: CallId, },
+        /// A capability the guest holds is broken: its guest died. Feeds `onRpcBroken`.
+        14 = CapBroken { cap: CapId, failure: Failure, },
+        /// Collect garbage now (memory pressure, or a test's climate).
+        15 = Collect { },
+    }
+}
+
+wire_enum! {
+    /// What a guest sends to the host. Every field is hostile.
+    ToHost {
+        /// The main module was evaluated; these are its entrypoints.
+        1 = Started { entrypoints: Vec<Entrypoint>, },
+        /// The Worker cannot start. The host fails what waits and ends the guest.
+        2 = StartFailed { failure: Failure, },
+        /// Call a capability. Answered by `ToGuest::Return`.
+        3 = Call {
+            call: CallId,
+            cap: CapId,
+            event: Event,
+            /// Slot that names the future result, for pipelining; released like any other.
+            result: Option<CapId>,
+        },
+        /// The caller no longer wants the outcome.
+        4 = Cancel { call: CallId, reason: String, },
+        /// The outcome of an invocation, `CallExport` or `CallAnswer`.
+        5 = Return { call: CallId, outcome: Outcome, },
+        /// All work of the invocation has ended, `waitUntil` and body streams included.
+        6 = Done { call: CallId, },
+        /// `LOADER.load(code)`: a new Worker in slot `worker`.
+        7 = Load { worker: CapId, loader: CapId, code: Box<WorkerCode>, },
+        /// `LOADER.get(id, callback)`. When the Worker must be loaded the host calls `callback`
+        /// with `Event::LoadCode`; the outcome is `Outcome::Code`.
+        8 = Get { worker: CapId, loader: CapId, id: Option<String>, callback: ExportId, },
+        /// `WorkerStub.getEntrypoint(name, {props, limits})`: a service in slot `service`.
+        9 = GetEntrypoint {
+            service: CapId,
+            worker: CapId,
+            name: Option<String>,
+            props: Payload,
+            limits: Limits,
+        },
+        /// `ctx.exports.Name({props})`: a service of the Worker's own in slot `service`.
+        10 = GetSelf { service: CapId, name: String, props: Payload, },
+        /// The guest dropped a capability: `[Symbol.dispose]()` or its collector. Calls under way
+        /// on it go on.
+        11 = ReleaseCap { cap: CapId, },
+        /// The guest now holds the capability in two places (`dup()`): a second slot for it.
+        12 = DupCap { cap: CapId, copy: CapId, },
+        /// As in [`ToGuest`], for streams that the guest writes.
+        13 = StreamData { stream: StreamId, bytes: Blob, },
+        /// As in [`ToGuest`].
+        14 = StreamEnd { stream: StreamId, },
+        /// As in [`ToGuest`].
+        15 = StreamAbort { stream: StreamId, failure: Failure, },
+        /// As in [`ToGuest`], for streams that the guest reads.
+        16 = StreamCredit { stream: StreamId, bytes: u32, },
+        /// As in [`ToGuest`].
+        17 = StreamCancel { stream: StreamId, reason: String, },
+        /// One console line.
+        18 = Log {
+            /// The invocation it belongs to, where there is one.
+            call: Option<CallId>,
+            level: LogLevel,
+            /// As a person reads it, at most [`crate::bounds::LOG_BYTES_MAX`].
+            text: String,
+            /// The arguments as a JSON array, for tails; may be empty.
+            message: String,
+        },
+        /// An uncaught error or unhandled rejection.
+        19 = Exception { call: Option<CallId>, failure: Failure, },
+    }
+}
+
+wire_struct! {
+    /// Everything a guest needs to become a Worker.
+    Start {
+        /// Name for logs.
+        name: String,
+        modules: Vec<Module>,
+        main_module: String,
+        /// Enabled compatibility flags after the date was applied, each by its enable name.
+        compatibility_flags: Vec<String>,
+        env: Env,
+        /// Where global `fetch()` and `connect()` go; `None` blocks them with the documented error.
+        outbound: Option<CapId>,
+        limits: Limits,
+        /// Bytes that the collector's heap may take.
+        heap_bytes_max: u64,
+        /// Collect garbage at every turn: a test climate.
+        collect_always: bool,
+    }
+}
+
+wire_struct! {
+    /// One module of a Worker's table.
+    Module { name: String, kind: ModuleKind, content: Blob, }
+}
+
+wire_enum! {
+    /// What a module's content is and what importing it yields.
+    ModuleKind {
+        /// An ES module.
+        1 = Js {},
+        /// A CommonJS module; `module.exports` is the default export.
+        2 = CommonJs {},
+        /// UTF-8 text; the default export is a string.
+        3 = Text {},
+        /// Bytes; the default export is an ArrayBuffer.
+        4 = Data {},
+        /// JSON text; the default export is its value.
+        5 = Json {},
+        /// A Wasm binary; the default export is a `WebAssembly.Module`.
+        6 = Wasm {},
+    }
+}
+
+wire_enum! {
+    /// What the Worker sees as `env`.
+    Env {
+        /// Built by the host from a configuration.
+        1 = Bindings { bindings: Vec<(String, Binding)>, },
+        /// Built by a parent Worker: a value in the platform's codec.
+        2 = Value { payload: Payload, },
+    }
+}
+
+wire_enum! {
+    /// One configured entry of `env`.
+    Binding {
+        /// A string var.
+        1 = Text { text: String, },
+        /// A var of any other JSON type.
+        2 = Json { json: String, },
+        /// A service.
+        3 = Service { cap: CapId, },
+        /// A `worker_loaders` entry.
+        4 = Loader { cap: CapId, },
+        /// A data blob.
+        5 = Data { bytes: Blob, },
+    }
+}
+
+wire_struct! {
+    /// A dynamic Worker's code as its parent gave it (`WorkerCode`).
+    WorkerCode {
+        compatibility_date: String,
+        compatibility_flags: Vec<String>,
+        allow_experimental: bool,
+        main_module: String,
+        modules: Vec<Module>,
+        /// In the platform's codec; empty bytes mean `{}`.
+        env: Payload,
+        outbound: Outbound,
+        tails: Vec<CapId>,
+        streaming_tails: Vec<CapId>,
+        limits: Limits,
+    }
+}
+
+wire_enum! {
+    /// `WorkerCode.globalOutbound`.
+    Outbound {
+        /// Absent: the parent's own.
+        1 = Inherit {},
+        /// `null`.
+        2 = Blocked {},
+        /// A service that receives every outgoing request.
+        3 = Service { cap: CapId, },
+    }
+}
+
+wire_struct! {
+    /// `limits` of a Worker or an entrypoint; the lower of all that apply wins.
+    Limits { cpu_ms: Option<u32>, sub_requests: Option<u32>, }
+}
+
+wire_struct! {
+    /// A thing exported from the main module that can be invoked.
+    Entrypoint {
+        name: String,
+        kind: EntrypointKind,
+        /// Names of the event handlers it has (`fetch`, `scheduled`, ...); RPC methods are not listed.
+        handlers: Vec<String>,
+    }
+}
+
+wire_enum! {
+    /// How an export is invoked.
+    EntrypointKind {
+        /// A plain object of handlers.
+        1 = Object {},
+        /// A `WorkerEntrypoint` class, constructed for every invocation.
+        2 = Class {},
+        /// A `DurableObject` class.
+        3 = DurableObject {},
+    }
+}
+
+wire_enum! {
+    /// What is delivered to a callee.
+    Event {
+        /// An HTTP request to `fetch()`.
+        1 = Fetch { request: Box<RequestHead>, body: Body, },
+        /// An RPC call or property read.
+        2 = Rpc {
+            /// Property names from the callee to the member.
+            path: Vec<String>,
+            /// Arguments as an array in the platform's codec; `None` reads the property.
+            args: Option<Payload>,
+        },
+        /// A cron trigger.
+        3 = Scheduled {
+            /// Milliseconds since the epoch.
+            time_ms: f64,
+            cron: String,
+        },
+        /// Ask a loader callback for its code.
+        4 = LoadCode {},
+        /// Trace items for `tail()`, as JSON.
+        5 = Tail { items: String, },
+    }
+}
+
+wire_enum! {
+    /// How a call ended.
+    Outcome {
+        1 = Response { head: Box<ResponseHead>, body: Body, },
+        /// An RPC result.
+        2 = Value { payload: Payload, },
+        /// An event with no result (`scheduled`, `tail`).
+        3 = Nothing {
+            /// `controller.noRetry()` was called.
+            no_retry: bool,
+        },
+        /// A loader callback's code.
+        4 = Code { code: Box<WorkerCode>, },
+        5 = Failed { failure: Failure, },
+    }
+}
+
+wire_struct! {
+    /// A request without its body. Header values are isomorphic: one char is one byte.
+    RequestHead {
+        method: String,
+        /// Absolute URL.
+        url: String,
+        headers: Vec<(String, String)>,
+        redirect: Redirect,
+        /// `request.cf` as JSON; empty means none.
+        cf: String,
+    }
+}
+
+wire_enum! {
+    /// `RequestInit.redirect`.
+    Redirect { 1 = Follow {}, 2 = Manual {}, 3 = Error {}, }
+}
+
+wire_struct! {
+    /// A response without its body.
+    ResponseHead {
+        status: u16,
+        status_text: String,
+        headers: Vec<(String, String)>,
+        /// URL after redirects, where the host fetched it; else empty.
+        url: String,
+        redirected: bool,
+        /// The body is already in the content encoding its headers name (`encodeBody: "manual"`).
+        encoded: bool,
+    }
+}
+
+wire_enum! {
+    /// A message's body.
+    Body {
+        /// None: `body` is null.
+        1 = Empty {},
+        /// All of it, at most [`crate::bounds::INLINE_BODY_BYTES_MAX`].
+        2 = Inline { bytes: Blob, },
+        /// Follows as a stream whose writer is the sender of this frame.
+        3 = Stream { stream: StreamId, length: Option<u64>, },
+    }
+}
+
+wire_struct! {
+    /// A value in the platform's codec and what it refers to. The host moves the attachments
+    /// from one guest's tables to another's and never reads the bytes.
+    Payload { bytes: Blob, attachments: Vec<Attachment>, }
+}
+
+impl Payload {
+    /// No value at all.
+    pub fn empty() -> Self {
+        Self { bytes: Blob::default(), attachments: Vec::new() }
+    }
+}
+
+wire_enum! {
+    /// Something in a payload that is not plain data.
+    Attachment {
+        /// A capability. From a guest: one it holds, and keeps. To a guest: a new slot.
+        1 = Cap { cap: CapId, kind: CapKind, },
+        /// An object of the sending guest's own; adds one reference to it. Never sent to a guest.
+        2 = Export { export: ExportId, },
+        /// A stream that the sender of this frame writes and its receiver reads.
+        3 = Readable { stream: StreamId, },
+        /// A stream that the receiver of this frame writes and its sender reads.
+        4 = Writable { stream: StreamId, },
+    }
+}
+
+wire_enum! {
+    /// What the receiver may do with a capability. A guest's claim is ignored; the host's is law.
+    CapKind {
+        /// `fetch` and RPC, may be stored in `env` and `props`.
+        1 = Service {},
+        /// The same of a dynamic Worker: cannot be made persistent.
+        2 = DynamicService {},
+        /// RPC on an object that lives in some guest.
+        3 = Object {},
+    }
+}
+
+wire_enum! {
+    /// Console levels.
+    LogLevel { 1 = Debug {}, 2 = Log {}, 3 = Info {}, 4 = Warn {}, 5 = Error {}, }
+}
+
+wire_struct! {
+    /// Why something failed, in the words its receiver may see.
+    Failure {
+        kind: FailureKind,
+        /// `Error`, `TypeError`, `DataCloneError`...
+        name: String,
+        message: String,
+        /// As the engine printed it; may be empty.
+        stack: String,
+        /// Own properties and cause of a thrown error in the platform's codec; may be empty.
+        value: Payload,
+    }
+}
+
+wire_enum! {
+    /// Whose fault a failure is; decides status, log level and retry.
+    FailureKind {
+        /// User code threw.
+        1 = Exception {},
+        /// The Worker's guest ended (crash, kill, eviction); its memory is gone.
+        2 = Lost {},
+        3 = ExceededCpu {},
+        4 = ExceededMemory {},
+        /// Any other limit; the message names it.
+        5 = Limit {},
+        /// The caller went away.
+        6 = Canceled {},
+        /// Too much is queued for this Worker.
+        7 = Overloaded {},
+        /// The other end of an HTTP exchange failed.
+        8 = Network {},
+        /// Mayfly's own fault; the message carries a reference number, the log the rest.
+        9 = Internal {},
+    }
+}
+
+impl<T: Wire> Wire for Box<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (**self).encode(out);
+    }
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        T::decode(reader).map(Box::new)
+    }
+}
+
+impl Failure {
+    /// A failure with a message and nothing else.
+    pub fn new(kind: FailureKind, name: &str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            message: message.into(),
+            stack: String::new(),
+            value: Payload::empty(),
+        }
+    }
+}
+
+impl Limits {
+    /// No limit of its own.
+    pub const NONE: Self = Self { cpu_ms: None, sub_requests: None };
+
+    /// The lower of each.
+    pub fn lower(&self, other: &Self) -> Self {
+        fn min(a: Option<u32>, b: Option<u32>) -> Option<u32> {
+            a.into_iter().chain(b).min()
+        }
+        Self {
+            cpu_ms: min(self.cpu_ms, other.cpu_ms),
+            sub_requests: min(self.sub_requests, other.sub_requests),
+        }
+    }
+}
