@@ -1,0 +1,279 @@
+// The only module that names native ops. Everything the platform asks of Rust goes through here.
+//
+// Ops are plain functions over numbers, strings, bytes, lists and records, implemented in
+// `crates/guest/ops` (pure work) and `crates/guest/process` (the socket, the clock). `engine`
+// members need the engine's own objects and live in `crates/guest/engine`. The object `ops` is put
+// on the global for the length of the boot and taken away again here, so user code never sees it.
+//
+// Invariant: no other platform module touches `globalThis.__mayfly`.
+
+/** A number the host knows an object by; see `crates/wall/wire/src/frames.rs`. */
+export type CallId = number;
+export type CapId = number;
+export type StreamId = number;
+export type ExportId = number;
+
+export type CapKind = "service" | "dynamicService" | "object";
+
+/** Something in a payload that is not plain data. */
+export type Attachment =
+  | ["cap", CapId, CapKind]
+  | ["export", ExportId]
+  | ["readable", StreamId]
+  | ["writable", StreamId];
+
+export interface Payload {
+  bytes: Uint8Array;
+  attachments: Attachment[];
+}
+
+/** `undefined` is no body, bytes are the whole of it, a tuple is a stream and its length if known. */
+export type Body = undefined | Uint8Array | [StreamId, number | undefined];
+
+export interface RequestHead {
+  method: string;
+  url: string;
+  /** Flat: name, value, name, value. Isomorphic strings. */
+  headers: string[];
+  redirect: "follow" | "manual" | "error";
+  /** JSON; empty means none. */
+  cf: string;
+}
+
+export interface ResponseHead {
+  status: number;
+  statusText: string;
+  headers: string[];
+  url: string;
+  redirected: boolean;
+  encoded: boolean;
+}
+
+export type FailureKind =
+  | "exception"
+  | "lost"
+  | "exceededCpu"
+  | "exceededMemory"
+  | "limit"
+  | "canceled"
+  | "overloaded"
+  | "network"
+  | "internal";
+
+export interface Failure {
+  kind: FailureKind;
+  name: string;
+  message: string;
+  stack: string;
+  value: Payload;
+}
+
+export type CallEvent =
+  | ["fetch", RequestHead, Body]
+  | ["rpc", string[], Payload | undefined]
+  | ["scheduled", number, string]
+  | ["loadCode"]
+  | ["tail", string];
+
+export type Outcome =
+  | ["response", ResponseHead, Body]
+  | ["value", Payload]
+  | ["nothing", boolean]
+  | ["code", WorkerCode]
+  | ["failed", Failure];
+
+export type ModuleKind = "js" | "cjs" | "text" | "data" | "json" | "wasm";
+
+export interface Limits {
+  cpuMs: number | undefined;
+  subRequests: number | undefined;
+}
+
+export interface WorkerCode {
+  compatibilityDate: string;
+  compatibilityFlags: string[];
+  allowExperimental: boolean;
+  mainModule: string;
+  modules: [name: string, kind: ModuleKind, content: string | Uint8Array][];
+  env: Payload;
+  /** `["service", cap]`, or the bare word. */
+  outbound: ["inherit"] | ["blocked"] | ["service", CapId];
+  tails: CapId[];
+  streamingTails: CapId[];
+  limits: Limits;
+}
+
+export type Binding =
+  | ["text", string]
+  | ["json", string]
+  | ["service", CapId]
+  | ["loader", CapId]
+  | ["data", Uint8Array];
+
+export interface StartInfo {
+  name: string;
+  /** Names and kinds only: contents stay in Rust, where the engine's module loader reads them. */
+  modules: [name: string, kind: ModuleKind][];
+  mainModule: string;
+  compatibilityFlags: string[];
+  env: ["bindings", [name: string, binding: Binding][]] | ["value", Payload];
+  outbound: CapId | undefined;
+  collectAlways: boolean;
+}
+
+export interface EntrypointInfo {
+  name: string;
+  kind: "object" | "class" | "durableObject";
+  handlers: string[];
+}
+
+export type LogLevel = "debug" | "log" | "info" | "warn" | "error";
+
+/** What Rust calls. Each is one frame of `ToGuest`, or the clock. Microtasks run after each. */
+export interface Handlers {
+  start(info: StartInfo): void;
+  invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent): void;
+  callExport(call: CallId, target: ExportId, event: CallEvent): void;
+  callAnswer(call: CallId, answer: CallId, event: CallEvent): void;
+  returned(call: CallId, outcome: Outcome): void;
+  cancel(call: CallId, reason: string): void;
+  streamData(stream: StreamId, bytes: Uint8Array): void;
+  streamEnd(stream: StreamId): void;
+  streamAbort(stream: StreamId, failure: Failure): void;
+  streamCredit(stream: StreamId, bytes: number): void;
+  streamCancel(stream: StreamId, reason: string): void;
+  releaseExport(target: ExportId, count: number): void;
+  releaseAnswer(call: CallId): void;
+  capBroken(cap: CapId, failure: Failure): void;
+  /** The time asked for with `timeWake` has come. */
+  wake(): void;
+  /**
+   * The microtask queue is empty and `promise` was rejected with nobody listening (`handled` false),
+   * or someone began to listen after that was said (`handled` true).
+   */
+  rejection(promise: Promise<unknown>, reason: unknown, handled: boolean): void;
+  /** An exception left a handler or a queued microtask. */
+  uncaught(error: unknown): void;
+  /** The exports of a built-in module (`cloudflare:workers`, `node:assert`), or undefined. */
+  builtin(specifier: string): Record<string, unknown> | undefined;
+  /** Evaluates a CommonJS module of the table and gives its `module.exports`. */
+  commonJs(name: string): unknown;
+}
+
+/** What needs the engine's own objects. Implemented in `crates/guest/engine`. */
+export interface Engine {
+  setHandlers(handlers: Handlers): void;
+  /** `import(name)` of a module of the table, already resolved; with top-level await awaited. */
+  importModule(name: string): Promise<Record<string, unknown>>;
+  /** Synchronous import for `require()`: throws if the graph has top-level await pending. */
+  requireModule(name: string): Record<string, unknown>;
+  /** The name in the table that `specifier` means to `referrer`, or a thrown Error that names the
+   * importer and close matches. Built-in specifiers resolve to themselves. */
+  resolveModule(specifier: string, referrer: string): string;
+  /** A module's source text (js, cjs, text, json). */
+  moduleText(name: string): string;
+  /** A module's bytes (data, wasm), as a fresh ArrayBuffer. */
+  moduleBytes(name: string): ArrayBuffer;
+  /** Compiles `source` as the body of a function with these parameters; `name` stands in stacks. */
+  compileFunction(name: string, source: string, parameters: string[]): (...args: unknown[]) => unknown;
+  /** The engine's structured clone; throws DataCloneError (as an Error with that name). */
+  structuredClone(value: unknown, transfer: unknown[]): unknown;
+  /** `[state, value]` with state 0 pending, 1 fulfilled, 2 rejected. */
+  promiseState(promise: Promise<unknown>): [number, unknown];
+  /** `[target, handler]` of a proxy, or undefined. */
+  proxyDetails(value: unknown): [unknown, unknown] | undefined;
+  /** The async context frame: an opaque value that follows promise reactions. */
+  contextGet(): unknown;
+  contextSet(frame: unknown): void;
+  /** Marks a promise as handled, so that it is never reported. */
+  markHandled(promise: Promise<unknown>): void;
+  /** Detaches a buffer and gives its bytes to a new one (`ArrayBuffer.prototype.transfer`). */
+  collect(): void;
+}
+
+/** Sends frames of `ToHost`. Implemented in `crates/guest/process`. */
+export interface Wire {
+  started(entrypoints: EntrypointInfo[]): void;
+  startFailed(failure: Failure): void;
+  call(call: CallId, cap: CapId, event: CallEvent, result: CapId | undefined): void;
+  cancel(call: CallId, reason: string): void;
+  return(call: CallId, outcome: Outcome): void;
+  done(call: CallId): void;
+  load(worker: CapId, loader: CapId, code: WorkerCode): void;
+  get(worker: CapId, loader: CapId, id: string | undefined, callback: ExportId): void;
+  getEntrypoint(service: CapId, worker: CapId, name: string | undefined, props: Payload, limits: Limits): void;
+  getSelf(service: CapId, name: string, props: Payload): void;
+  releaseCap(cap: CapId): void;
+  dupCap(cap: CapId, copy: CapId): void;
+  streamData(stream: StreamId, bytes: Uint8Array): void;
+  streamEnd(stream: StreamId): void;
+  streamAbort(stream: StreamId, failure: Failure): void;
+  streamCredit(stream: StreamId, bytes: number): void;
+  streamCancel(stream: StreamId, reason: string): void;
+  log(call: CallId | undefined, level: LogLevel, text: string, message: string): void;
+  exception(call: CallId | undefined, failure: Failure): void;
+}
+
+/** Pure work on well-kept crates. Implemented in `crates/guest/ops`, one file per family. */
+export interface Ops {
+  /** Milliseconds since the epoch, with fractions. */
+  timeNow(): number;
+  /** Monotonic milliseconds since the guest's time origin. */
+  timeMonotonic(): number;
+  /** Ask for `wake()` in `ms` milliseconds; replaces the last request; negative forgets it. */
+  timeWake(ms: number): void;
+  /** Fresh random bytes from the kernel. */
+  randomBytes(count: number): Uint8Array;
+  randomUuid(): string;
+
+  textEncode(text: string): Uint8Array;
+  /** Writes UTF-8 of `text` into `target`; `[UTF-16 units read, bytes written]`. */
+  textEncodeInto(text: string, target: Uint8Array): [number, number];
+  /** One whole UTF-8 input; throws TypeError when `fatal` and malformed. */
+  textDecodeUtf8(bytes: Uint8Array, fatal: boolean, ignoreBom: boolean): string;
+  /** The WHATWG name of an encoding label in lower case, or undefined. */
+  textEncodingName(label: string): string | undefined;
+  /** A streaming decoder of any encoding; a handle to give to the two below. */
+  textDecoderNew(label: string, fatal: boolean, ignoreBom: boolean): number;
+  textDecoderDecode(handle: number, bytes: Uint8Array, last: boolean): string;
+  textDecoderFree(handle: number): void;
+  /** Bytes as one char each (isomorphic decode), and back (chars above 255 throw). */
+  textLatin1Decode(bytes: Uint8Array): string;
+  textLatin1Encode(text: string): Uint8Array;
+  base64Encode(bytes: Uint8Array): string;
+  /** Forgiving-base64 decode; undefined when malformed. */
+  base64Decode(text: string): Uint8Array | undefined;
+
+  /**
+   * WHATWG URL parse: `[href, protocolEnd, usernameEnd, hostStart, hostEnd, port, pathnameStart,
+   * searchStart, hashStart]` in ada's url_aggregator terms (4294967295 means absent), or undefined.
+   */
+  urlParse(input: string, base: string | undefined): (string | number)[] | undefined;
+  /** Sets one component (`href`, `protocol`, ..., `hash`); the parse result, undefined if refused. */
+  urlSet(href: string, component: string, value: string): (string | number)[] | undefined;
+
+  /** Hash of all of `bytes`: algorithm `SHA-1`, `SHA-256`, `SHA-384`, `SHA-512`, `MD5`. */
+  cryptoDigest(algorithm: string, bytes: Uint8Array): Uint8Array;
+  cryptoTimingSafeEqual(a: Uint8Array, b: Uint8Array): boolean;
+
+  /** A streaming coder: format `gzip`, `deflate`, `deflate-raw`, `br`, `zstd`. */
+  compressNew(format: string, level: number): number;
+  decompressNew(format: string): number;
+  /** Feeds `bytes`; output so far. Throws TypeError on malformed input. `last` ends the stream. */
+  compressPush(handle: number, bytes: Uint8Array, last: boolean): Uint8Array;
+  compressFree(handle: number): void;
+}
+
+interface Mayfly {
+  engine: Engine;
+  wire: Wire;
+  ops: Ops;
+}
+
+const scope = globalThis as unknown as { __mayfly?: Mayfly };
+const mayfly = scope.__mayfly as Mayfly;
+delete scope.__mayfly;
+
+export const engine: Engine = mayfly.engine;
+export const wire: Wire = mayfly.wire;
+export const ops: Ops = mayfly.ops;
