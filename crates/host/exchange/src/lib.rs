@@ -1,1 +1,48 @@
-//! Placeholder head.
+//! What the host's rooms hand each other: requests, responses, bodies, failures, services.
+//!
+//! The gateway turns HTTP into a [`Request`] and gives it to a [`Service`]; the supervisor is a
+//! service (a Worker's entrypoint), the network binding is another (the internet). Neither knows
+//! which of them the other is. This crate holds no policy, no sockets and no tables.
+//!
+//! Invariant: a body is bounded by the window of its channel, never by its length.
+
+#![forbid(unsafe_code)]
+
+mod body;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use body::{Body, BodyReader, BodyWriter, ReaderGone, body_channel};
+pub use mayfly_wire::{Failure, FailureKind, RequestHead, ResponseHead};
+
+/// An HTTP request on its way to a service.
+#[derive(Debug)]
+pub struct Request {
+    /// Method, absolute URL, headers.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: Body,
+}
+
+/// A service's answer.
+#[derive(Debug)]
+pub struct Response {
+    /// Status and headers.
+    pub head: ResponseHead,
+    /// Its body.
+    pub body: Body,
+}
+
+/// A future on the heap, as trait objects need it.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Something that answers requests. Dropping the returned future cancels the request.
+pub trait Service: Send + Sync {
+    /// Answers one request.
+    fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>>;
+}
+
+/// A service that many hold.
+pub type SharedService = Arc<dyn Service>;

@@ -70,7 +70,9 @@ impl<'a> Reader<'a> {
                 self.rest = tail;
                 Ok(head)
             }
-            None => Err(WireError::Truncated { missing: count - self.rest.len() }),
+            None => Err(WireError::Truncated {
+                missing: count - self.rest.len(),
+            }),
         }
     }
 
@@ -149,7 +151,9 @@ impl Wire for String {
     }
     fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         let bytes = reader.bytes()?;
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| WireError::NotUtf8)
+        std::str::from_utf8(bytes)
+            .map(str::to_owned)
+            .map_err(|_| WireError::NotUtf8)
     }
 }
 
@@ -188,7 +192,9 @@ impl<T: Wire> Wire for Vec<T> {
         // Every item takes at least one byte, so a count above what is left is a lie. Capacity
         // grows with items that were really there.
         if count > reader.remaining() {
-            return Err(WireError::Truncated { missing: count - reader.remaining() });
+            return Err(WireError::Truncated {
+                missing: count - reader.remaining(),
+            });
         }
         let mut items = Vec::with_capacity(count.min(64));
         for _ in 0..count {

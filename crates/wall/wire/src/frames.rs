@@ -359,7 +359,10 @@ wire_struct! {
 impl Payload {
     /// No value at all.
     pub fn empty() -> Self {
-        Self { bytes: Blob::default(), attachments: Vec::new() }
+        Self {
+            bytes: Blob::default(),
+            attachments: Vec::new(),
+        }
     }
 }
 
@@ -454,7 +457,10 @@ impl Failure {
 
 impl Limits {
     /// No limit of its own.
-    pub const NONE: Self = Self { cpu_ms: None, sub_requests: None };
+    pub const NONE: Self = Self {
+        cpu_ms: None,
+        sub_requests: None,
+    };
 
     /// The lower of each.
     pub fn lower(&self, other: &Self) -> Self {

@@ -36,7 +36,11 @@ pub fn write_frame<F: Wire>(frame: &F, out: &mut Vec<u8>) {
 pub fn frame_length(prefix: [u8; LENGTH_BYTES]) -> Result<usize, WireError> {
     let length = u32::from_le_bytes(prefix) as usize;
     if length > bounds::FRAME_BYTES_MAX {
-        return Err(WireError::TooLong { kind: "frame", length, limit: bounds::FRAME_BYTES_MAX });
+        return Err(WireError::TooLong {
+            kind: "frame",
+            length,
+            limit: bounds::FRAME_BYTES_MAX,
+        });
     }
     Ok(length)
 }
@@ -55,7 +59,10 @@ mod tests {
 
     #[test]
     fn a_frame_survives_the_round_trip() {
-        let frame = ToHost::StreamData { stream: StreamId(7), bytes: Blob(vec![1, 2, 3]) };
+        let frame = ToHost::StreamData {
+            stream: StreamId(7),
+            bytes: Blob(vec![1, 2, 3]),
+        };
         let mut out = Vec::new();
         write_frame(&frame, &mut out);
         let length = frame_length(out[..LENGTH_BYTES].try_into().unwrap()).unwrap();
@@ -76,12 +83,18 @@ mod tests {
         let mut out = Vec::new();
         ToHost::ReleaseCap { cap: CapId(1) }.encode(&mut out);
         out.push(0);
-        assert_eq!(read_frame::<ToHost>(&out).unwrap_err(), WireError::Trailing { extra: 1 });
+        assert_eq!(
+            read_frame::<ToHost>(&out).unwrap_err(),
+            WireError::Trailing { extra: 1 }
+        );
     }
 
     #[test]
     fn every_truncation_of_a_frame_is_an_error() {
-        let frame = ToGuest::Cancel { call: CallId(3), reason: "client left".to_owned() };
+        let frame = ToGuest::Cancel {
+            call: CallId(3),
+            reason: "client left".to_owned(),
+        };
         let mut out = Vec::new();
         frame.encode(&mut out);
         for cut in 0..out.len() {

@@ -1,0 +1,141 @@
+//! One direction of bytes through the host, with back-pressure.
+//!
+//! A writer waits once [`CHANNEL_CHUNKS_MAX`] chunks are unread, so a slow reader never fills
+//! memory. Dropping the reader cancels the writer; dropping the writer without
+//! [`BodyWriter::finish`] fails the reader, so that a cut body is never taken for a whole one.
+
+use bytes::Bytes;
+use mayfly_wire::{Failure, FailureKind};
+use tokio::sync::mpsc;
+
+/// Chunks between a writer and its reader. With chunks of at most 64 KiB this bounds a body to
+/// 512 KiB of host memory.
+pub const CHANNEL_CHUNKS_MAX: usize = 8;
+
+/// A message's body.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// `body` is null.
+    #[default]
+    Empty,
+    /// All of it.
+    Full(Bytes),
+    /// It arrives in pieces.
+    Stream {
+        /// Where the pieces come from.
+        reader: BodyReader,
+        /// Its whole length in bytes, where the sender said so.
+        length: Option<u64>,
+    },
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    End,
+    Failed(Failure),
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub struct BodyReader {
+    pieces: mpsc::Receiver<Piece>,
+    ended: bool,
+}
+
+/// The writing end.
+#[derive(Debug, Clone)]
+pub struct BodyWriter {
+    pieces: mpsc::Sender<Piece>,
+}
+
+/// The reader was dropped: nobody wants the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReaderGone;
+
+/// A body under way.
+pub fn body_channel() -> (BodyWriter, BodyReader) {
+    let (sender, receiver) = mpsc::channel(CHANNEL_CHUNKS_MAX);
+    (
+        BodyWriter { pieces: sender },
+        BodyReader {
+            pieces: receiver,
+            ended: false,
+        },
+    )
+}
+
+impl BodyReader {
+    /// The next piece; `None` after the last. A failure is given once, then `None`.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
+        if self.ended {
+            return None;
+        }
+        let piece = self.pieces.recv().await;
+        self.settle(piece)
+    }
+
+    /// As [`Self::next`], for `poll_frame` implementations.
+    pub fn poll_next(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Bytes, Failure>>> {
+        if self.ended {
+            return std::task::Poll::Ready(None);
+        }
+        self.pieces.poll_recv(cx).map(|piece| self.settle(piece))
+    }
+
+    fn settle(&mut self, piece: Option<Piece>) -> Option<Result<Bytes, Failure>> {
+        match piece {
+            Some(Piece::Bytes(bytes)) => return Some(Ok(bytes)),
+            Some(Piece::End) => self.ended = true,
+            Some(Piece::Failed(failure)) => {
+                self.ended = true;
+                return Some(Err(failure));
+            }
+            None => {
+                self.ended = true;
+                let message = "the body's sender went away before its end";
+                return Some(Err(Failure::new(FailureKind::Lost {}, "Error", message)));
+            }
+        }
+        None
+    }
+}
+
+impl BodyWriter {
+    /// Waits for room and hands over a piece.
+    pub async fn write(&self, bytes: Bytes) -> Result<(), ReaderGone> {
+        self.pieces
+            .send(Piece::Bytes(bytes))
+            .await
+            .map_err(|_| ReaderGone)
+    }
+
+    /// Hands over a piece if there is room right now; gives it back otherwise.
+    pub fn try_write(&self, bytes: Bytes) -> Result<(), Bytes> {
+        self.pieces
+            .try_send(Piece::Bytes(bytes))
+            .map_err(|refused| match refused.into_inner() {
+                Piece::Bytes(bytes) => bytes,
+                Piece::End | Piece::Failed(_) => Bytes::new(),
+            })
+    }
+
+    /// The body is whole.
+    pub async fn finish(self) {
+        // A reader that left does not care how the body ended.
+        let _ = self.pieces.send(Piece::End).await;
+    }
+
+    /// The body ends here, broken.
+    pub async fn fail(self, failure: Failure) {
+        let _ = self.pieces.send(Piece::Failed(failure)).await;
+    }
+
+    /// Completes when the reader is gone.
+    pub async fn closed(&self) {
+        self.pieces.closed().await;
+    }
+}
