@@ -13,7 +13,7 @@ export type CapId = number;
 export type StreamId = number;
 export type ExportId = number;
 
-export type CapKind = "service" | "dynamicService" | "object";
+export type CapKind = "service" | "dynamicService" | "object" | "loader";
 
 /** Something in a payload that is not plain data. */
 export type Attachment =
