@@ -1,0 +1,44 @@
+//! Which descriptors a process holds.
+//!
+//! The launcher keeps what it was given on purpose, a guest keeps its socket: everything else is
+//! closed by number, known or not, so that a descriptor leaked by a library cannot reach a guest.
+
+use crate::{SysError, check, check_io};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Where a zygote finds its control socket and a guest its own socket.
+pub const SOCKET: RawFd = 3;
+
+/// Moves `descriptor` to [`SOCKET`], in place of whatever was there.
+pub fn move_to_socket(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    if descriptor.as_raw_fd() == SOCKET {
+        return Ok(descriptor);
+    }
+    // SAFETY: the call takes numbers; what was at SOCKET is closed by it, which `close_from` and
+    // the callers of this function mean to happen.
+    check_io(unsafe { libc::dup3(descriptor.as_raw_fd(), SOCKET, libc::O_CLOEXEC) })?;
+    // SAFETY: `dup3` made SOCKET a new copy that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(SOCKET) })
+}
+
+/// Takes the socket that the parent left at [`SOCKET`]; `None` if there is nothing open there.
+pub fn inherited_socket() -> Option<OwnedFd> {
+    // SAFETY: F_GETFD touches no memory; a closed descriptor gives an error.
+    check_io(unsafe { libc::fcntl(SOCKET, libc::F_GETFD) }).ok()?;
+    // SAFETY: it is open, and by the contract of a zygote's command line it was put there for the
+    // process to own. A process calls this once, first thing in `main`.
+    Some(unsafe { OwnedFd::from_raw_fd(SOCKET) })
+}
+
+/// Closes every descriptor from `first` upwards, known or not.
+///
+/// Owners of these descriptors must never be dropped or used afterwards; the callers are a child
+/// just forked, whose inherited owners are forgotten, and a process that has just been executed.
+pub fn close_from(first: RawFd) -> Result<(), SysError> {
+    let first = libc::c_uint::try_from(first).unwrap_or(0);
+    // SAFETY: the call takes three integers.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+    check("close descriptors", result as libc::c_int)?;
+    Ok(())
+}
