@@ -41,15 +41,24 @@ pub struct Reply {
 
 /// The folder of the Worker `name`.
 pub fn worker(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("workers").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("workers")
+        .join(name)
 }
 
 /// The binary `name` that was built with this test.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
-    let folder = test.ancestors().nth(2).expect("tests run from <target>/<profile>/deps");
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .expect("tests run from <target>/<profile>/deps");
     let path = folder.join(name);
-    assert!(path.exists(), "{} is missing: run `cargo build --release` first", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build --release` first",
+        path.display()
+    );
     path
 }
 
@@ -61,8 +70,10 @@ impl Server {
 
     /// As [`Self::start`], with more arguments for `mayfly serve`.
     pub fn start_with(workers: &[&str], arguments: &[&str]) -> Self {
-        let configs: Vec<PathBuf> =
-            workers.iter().map(|name| worker(name).join("wrangler.jsonc")).collect();
+        let configs: Vec<PathBuf> = workers
+            .iter()
+            .map(|name| worker(name).join("wrangler.jsonc"))
+            .collect();
         Self::start_configs(&configs, arguments)
     }
 
@@ -74,12 +85,19 @@ impl Server {
             command.arg("--config").arg(config);
         }
         command.args(["--listen", "127.0.0.1:0"]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("mayfly starts");
         let output = Arc::new(Mutex::new(String::new()));
         collect(child.stdout.take().expect("stdout is piped"), &output);
         collect(child.stderr.take().expect("stderr is piped"), &output);
-        let mut server = Self { child, port: 0, output };
+        let mut server = Self {
+            child,
+            port: 0,
+            output,
+        };
         server.port = server.wait_for_port();
         server
     }
@@ -95,7 +113,10 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        panic!("mayfly does not listen after {START_MAX:?}:\n{}", self.output());
+        panic!(
+            "mayfly does not listen after {START_MAX:?}:\n{}",
+            self.output()
+        );
     }
 
     /// Everything it printed so far.
@@ -105,7 +126,9 @@ impl Server {
 
     /// Waits until it has printed `text`.
     pub fn wait_for_output(&self, text: &str) {
-        wait_until(&format!("{text:?} in the output"), || self.output().contains(text));
+        wait_until(&format!("{text:?} in the output"), || {
+            self.output().contains(text)
+        });
     }
 
     /// Where it listens.
@@ -125,12 +148,16 @@ impl Server {
 
     /// `GET path`.
     pub fn get(&self, path: &str) -> Reply {
-        self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.output()))
+        self.try_get(path)
+            .unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.output()))
     }
 
     /// `GET path`, or why the exchange failed.
     pub fn try_get(&self, path: &str) -> Result<Reply, String> {
-        let answer = agent().get(self.url(path)).call().map_err(|error| error.to_string())?;
+        let answer = agent()
+            .get(self.url(path))
+            .call()
+            .map_err(|error| error.to_string())?;
         reply(answer)
     }
 
@@ -188,15 +215,23 @@ impl Drop for Server {
 
 /// Sends a signal by its name, through the shell's `kill`.
 pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(status.is_ok_and(|status| status.success()), "kill -{name} {pid}");
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "kill -{name} {pid}"
+    );
 }
 
 /// Polls `condition` for at most ten seconds.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(10), "waited ten seconds for {what}");
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "waited ten seconds for {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -213,7 +248,11 @@ pub fn descendants_of(root: u32) -> BTreeSet<u32> {
         }
         false
     };
-    parents.iter().map(|(pid, _)| *pid).filter(|pid| leads_to_root(*pid)).collect()
+    parents
+        .iter()
+        .map(|(pid, _)| *pid)
+        .filter(|pid| leads_to_root(*pid))
+        .collect()
 }
 
 fn parents() -> Vec<(u32, u32)> {
@@ -232,7 +271,9 @@ fn port_in(output: &str) -> Option<u16> {
     let rest = output.split("http://127.0.0.1:").nth(1)?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     // The line may still be arriving; wait for whatever follows the number.
-    (rest.len() > digits.len()).then(|| digits.parse().ok()).flatten()
+    (rest.len() > digits.len())
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 fn collect(stream: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
@@ -260,10 +301,22 @@ fn reply(answer: ureq::http::Response<ureq::Body>) -> Result<Reply, String> {
     let headers = answer
         .headers()
         .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                String::from_utf8_lossy(value.as_bytes()).into(),
+            )
+        })
         .collect();
-    let bytes = answer.into_body().read_to_vec().map_err(|error| error.to_string())?;
-    Ok(Reply { status, headers, body: String::from_utf8_lossy(&bytes).into_owned() })
+    let bytes = answer
+        .into_body()
+        .read_to_vec()
+        .map_err(|error| error.to_string())?;
+    Ok(Reply {
+        status,
+        headers,
+        body: String::from_utf8_lossy(&bytes).into_owned(),
+    })
 }
 
 /// Declares one test per case of a Worker, and one that no case of it is left out.

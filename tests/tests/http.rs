@@ -1,5 +1,7 @@
 //! HTTP as a client sees it, against `workers/hello`.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -13,7 +15,9 @@ fn hello() -> Server {
 /// Sends raw bytes and reads until the server closes or five seconds pass in silence.
 fn raw(server: &Server, request: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     // A time-out ends the reading; what arrived by then is what the assertion looks at.
@@ -31,7 +35,10 @@ fn a_worker_answers() {
 fn the_request_url_is_absolute() {
     let server = hello();
     let reply = server.get("/url?q=1");
-    assert_eq!(reply.body, format!("GET http://127.0.0.1:{}/url?q=1", server.port()));
+    assert_eq!(
+        reply.body,
+        format!("GET http://127.0.0.1:{}/url?q=1", server.port())
+    );
 }
 
 #[test]
@@ -60,7 +67,10 @@ fn null_body_statuses_have_no_body() {
             &format!("GET /status?code={code} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
         );
         assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{answer}");
-        assert!(answer.ends_with("\r\n\r\n") || answer.ends_with("\r\n\r\n0\r\n\r\n"), "{answer}");
+        assert!(
+            answer.ends_with("\r\n\r\n") || answer.ends_with("\r\n\r\n0\r\n\r\n"),
+            "{answer}"
+        );
     }
 }
 
@@ -99,7 +109,14 @@ fn keep_alive_serves_two_requests_on_one_connection() {
 fn http2_with_prior_knowledge() {
     let server = hello();
     let output = std::process::Command::new("curl")
-        .args(["-s", "--max-time", "10", "--http2-prior-knowledge", "-w", " %{http_version}"])
+        .args([
+            "-s",
+            "--max-time",
+            "10",
+            "--http2-prior-knowledge",
+            "-w",
+            " %{http_version}",
+        ])
         .arg(server.url("/"))
         .output()
         .unwrap();
@@ -119,13 +136,24 @@ fn an_exception_is_a_500_that_names_it() {
 fn a_gigabyte_passes_in_bounded_memory() {
     let server = hello();
     let output = std::process::Command::new("curl")
-        .args(["-s", "--max-time", "120", "-o", "/dev/null", "-w", "%{size_download}"])
+        .args([
+            "-s",
+            "--max-time",
+            "120",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{size_download}",
+        ])
         .arg(server.url("/big?bytes=1073741824"))
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1073741824");
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let peak = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
     let kilobytes: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(kilobytes < 200 * 1024, "the host grew to {kilobytes} KiB");
 }
@@ -141,10 +169,14 @@ fn an_upload_streams_into_the_worker() {
 fn a_client_that_leaves_aborts_the_request() {
     let server = hello();
     let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
-    stream.write_all(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    stream
+        .write_all(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
     std::thread::sleep(Duration::from_millis(200));
     drop(stream);
-    wait_until("the abort to arrive", || server.get("/aborted").body == "the client");
+    wait_until("the abort to arrive", || {
+        server.get("/aborted").body == "the client"
+    });
 }
 
 #[test]

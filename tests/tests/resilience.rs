@@ -1,6 +1,8 @@
 //! What one Worker can do to the others: nothing. Each attack runs while 50 neighbours keep
 //! answering; then the attacker's caller must have heard what happened.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,10 @@ const NEIGHBOUR_MAX: Duration = Duration::from_secs(2);
 fn town() -> Server {
     let server = Server::start(&["neighbours"]);
     for id in 0..NEIGHBOURS {
-        assert_eq!(server.get(&format!("/neighbour?id={id}")).body, format!("{id}:1"));
+        assert_eq!(
+            server.get(&format!("/neighbour?id={id}")).body,
+            format!("{id}:1")
+        );
     }
     server
 }
@@ -48,7 +53,10 @@ fn attack(kind: &str, expected: &[&str]) {
         let stopped = began.elapsed();
         done.store(true, Ordering::SeqCst);
         let (asked, worst) = neighbours.join().unwrap();
-        println!("{kind}: {:?} after {stopped:?}; {asked} asked, worst {worst:?}", reply.body);
+        println!(
+            "{kind}: {:?} after {stopped:?}; {asked} asked, worst {worst:?}",
+            reply.body
+        );
         assert!(
             expected.iter().any(|text| reply.body.contains(text)),
             "the attacker's caller heard {:?}",
@@ -98,8 +106,15 @@ fn a_string_bomb_ends_itself() {
 fn youngest(pids: impl IntoIterator<Item = u32>) -> Option<u32> {
     pids.into_iter().max_by_key(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let after = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
-        after.split_whitespace().nth(19).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0)
+        let after = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.to_owned())
+            .unwrap_or_default();
+        after
+            .split_whitespace()
+            .nth(19)
+            .and_then(|ticks| ticks.parse::<u64>().ok())
+            .unwrap_or(0)
     })
 }
 
@@ -158,11 +173,17 @@ fn a_zygote_that_dies_is_replaced_and_its_guests_go_on() {
     signal(zygote, "KILL");
     std::thread::sleep(Duration::from_millis(100));
     for id in 0..NEIGHBOURS {
-        assert_eq!(server.get(&format!("/neighbour?id={id}")).body, format!("{id}:2"));
+        assert_eq!(
+            server.get(&format!("/neighbour?id={id}")).body,
+            format!("{id}:2")
+        );
     }
     // New ones need a new zygote.
     for id in 100..200 {
-        assert_eq!(server.get(&format!("/neighbour?id={id}")).body, format!("{id}:1"));
+        assert_eq!(
+            server.get(&format!("/neighbour?id={id}")).body,
+            format!("{id}:1")
+        );
     }
 }
 
@@ -211,6 +232,8 @@ fn sigterm_under_load_loses_no_accepted_request_and_leaves_nothing_behind() {
     });
     assert_eq!(server.wait(), Some(0));
     wait_until("every process to be gone", || {
-        family.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists())
+        family
+            .iter()
+            .all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists())
     });
 }
