@@ -64,7 +64,8 @@ wire_enum! {
         11 = StreamCancel { stream: StreamId, reason: String, },
         /// References to an exported object were dropped.
         12 = ReleaseExport { export: ExportId, count: u32, },
-        /// Nobody will pipeline on this answer any more.
+        /// Nobody will pipeline on this answer any more. Sent exactly once for every `Event::Rpc`
+        /// (right behind it where its caller named no result slot), never for other events.
         13 = ReleaseAnswer { call: CallId, },
         /// A capability the guest holds is broken: its guest died. Feeds `onRpcBroken`.
         14 = CapBroken { cap: CapId, failure: Failure, },
@@ -389,6 +390,8 @@ wire_enum! {
         2 = DynamicService {},
         /// RPC on an object that lives in some guest.
         3 = Object {},
+        /// A Worker loader: in a dynamic Worker's `env` only.
+        4 = Loader {},
         /// A loader, so that a dynamic Worker may load others. May be stored in `env` and `props`.
         4 = Loader {},
     }
