@@ -25,6 +25,10 @@ pub const HEAD_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of any one frame: the largest content (code and env) and room for its names.
 pub const FRAME_BYTES_MAX: usize = CODE_BYTES_MAX + ENV_BYTES_MAX + 1024 * 1024;
 
+/// Items of any one list: modules, headers, attachments, names. It bounds what decoding allocates
+/// beyond the bytes themselves, since a list of empty items takes more memory than wire.
+pub const LIST_ITEMS_MAX: usize = 65_536;
+
 /// Bytes of one log line; longer ones are cut and say so.
 pub const LOG_BYTES_MAX: usize = 16 * 1024;
 

@@ -196,6 +196,14 @@ impl<T: Wire> Wire for Vec<T> {
                 missing: count - reader.remaining(),
             });
         }
+        let limit = crate::bounds::LIST_ITEMS_MAX;
+        if count > limit {
+            return Err(WireError::TooLong {
+                kind: "list",
+                length: count,
+                limit,
+            });
+        }
         let mut items = Vec::with_capacity(count.min(64));
         for _ in 0..count {
             items.push(T::decode(reader)?);

@@ -390,8 +390,6 @@ wire_enum! {
         2 = DynamicService {},
         /// RPC on an object that lives in some guest.
         3 = Object {},
-        /// A Worker loader: in a dynamic Worker's `env` only.
-        4 = Loader {},
         /// A loader, so that a dynamic Worker may load others. May be stored in `env` and `props`.
         4 = Loader {},
     }

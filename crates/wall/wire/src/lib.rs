@@ -79,6 +79,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_beyond_its_bound_is_refused() {
+        let count = bounds::LIST_ITEMS_MAX + 1;
+        let mut body = u32::try_from(count).unwrap().to_le_bytes().to_vec();
+        body.resize(4 + count, 0);
+        let error = Vec::<bool>::decode(&mut Reader::new(&body)).unwrap_err();
+        assert!(matches!(error, WireError::TooLong { kind: "list", .. }));
+    }
+
+    #[test]
     fn bytes_after_the_end_are_refused() {
         let mut out = Vec::new();
         ToHost::ReleaseCap { cap: CapId(1) }.encode(&mut out);
