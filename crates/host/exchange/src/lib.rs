@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+pub mod http;
 
 use std::future::Future;
 use std::pin::Pin;
