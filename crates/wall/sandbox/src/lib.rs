@@ -8,11 +8,21 @@
 //! Invariant: `unsafe` stands behind safe functions; no caller can break memory safety by the
 //! order or the arguments of its calls.
 
-pub mod descriptors;
 pub mod packets;
 pub mod pidfd;
+pub mod poll;
 pub mod process_stat;
 pub mod spawn;
+
+pub mod descriptors;
+pub mod fork;
+pub mod heap;
+pub mod landlock;
+pub mod namespaces;
+pub mod privileges;
+pub mod rlimits;
+pub mod seccomp;
+pub mod signals;
 
 use std::io;
 use thiserror::Error;
