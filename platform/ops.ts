@@ -227,8 +227,9 @@ export interface Ops {
   randomUuid(): string;
 
   textEncode(text: string): Uint8Array;
-  /** Writes UTF-8 of `text` into `target`; `[UTF-16 units read, bytes written]`. */
-  textEncodeInto(text: string, target: Uint8Array): [number, number];
+  /** As much UTF-8 of `text` as `room` bytes take, in whole characters: `[UTF-16 units read, bytes]`.
+   * (Ops get copies of bytes, so the caller writes them into its target.) */
+  textEncodeInto(text: string, room: number): [number, Uint8Array];
   /** One whole UTF-8 input; throws TypeError when `fatal` and malformed. */
   textDecodeUtf8(bytes: Uint8Array, fatal: boolean, ignoreBom: boolean): string;
   /** The WHATWG name of an encoding label in lower case, or undefined. */
@@ -251,15 +252,20 @@ export interface Ops {
   urlParse(input: string, base: string | undefined): (string | number)[] | undefined;
   /** Sets one component (`href`, `protocol`, ..., `hash`); the parse result, undefined if refused. */
   urlSet(href: string, component: string, value: string): (string | number)[] | undefined;
+  /** A domain by UTS 46; the empty string when it is not one. */
+  urlDomainToAscii(domain: string): string;
+  urlDomainToUnicode(domain: string): string;
 
   /** Hash of all of `bytes`: algorithm `SHA-1`, `SHA-256`, `SHA-384`, `SHA-512`, `MD5`. */
   cryptoDigest(algorithm: string, bytes: Uint8Array): Uint8Array;
   cryptoTimingSafeEqual(a: Uint8Array, b: Uint8Array): boolean;
 
-  /** A streaming coder: format `gzip`, `deflate`, `deflate-raw`, `br`, `zstd`. */
+  /** A streaming coder: format `gzip`, `deflate`, `deflate-raw`, `br`, `zstd`; level -1 is the default. */
   compressNew(format: string, level: number): number;
-  decompressNew(format: string): number;
-  /** Feeds `bytes`; output so far. Throws TypeError on malformed input. `last` ends the stream. */
+  /** `loose` lets bytes after the end, and an end that comes too early, pass without an error. */
+  decompressNew(format: string, loose?: boolean): number;
+  /** Feeds `bytes`; output so far. Throws TypeError on malformed input. `last` ends the stream.
+   * One push yields at most 64 MiB (RangeError): cut what is decompressed into 16 KiB pieces. */
   compressPush(handle: number, bytes: Uint8Array, last: boolean): Uint8Array;
   compressFree(handle: number): void;
 }

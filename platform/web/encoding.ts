@@ -49,15 +49,9 @@ export class TextEncoder {
     requireArguments(arguments.length, 2, "TextEncoder.encodeInto");
     const text = USVString(source, "TextEncoder.encodeInto: source");
     const target = uint8Array(destination, "TextEncoder.encodeInto: destination");
-    if (!isSharedArrayBuffer(target.buffer)) {
-      const [read, written] = ops.textEncodeInto(text, target);
-      return { read, written };
-    }
-    // Native code takes no shared memory: encode beside it and copy what fits.
-    const scratch = new Uint8Array(target.length);
-    const [read, written] = ops.textEncodeInto(text, scratch);
-    target.set(scratch.subarray(0, written));
-    return { read, written };
+    const [read, bytes] = ops.textEncodeInto(text, target.length);
+    target.set(bytes);
+    return { read, written: bytes.length };
   }
 }
 
