@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::{Frame, SizeHint};
 use mayfly_wire::bounds::{CHUNK_BYTES_MAX, INLINE_BODY_BYTES_MAX};
 
-use crate::{Body, BodyReader, BodyWriter, Failure, FailureKind, body_channel};
+use crate::{Body, BodyReader, BodyWriter, Failure, FailureKind, ReaderGone, body_channel};
 
 /// How long a body that is announced as small may take to arrive whole. Its bytes nearly always
 /// came with the head; a sender that dawdles is served as a stream instead of being waited for.
@@ -192,9 +192,13 @@ fn counted(
 /// Takes in a body that an HTTP library receives. A small one that is there already comes back
 /// whole, so that it can travel inside its message; any other as a stream that a task of its own
 /// feeds until the reader leaves. `broken` says what a transport error means to the reader.
+///
+/// After the reader left, up to `spare_bytes` more are read and thrown away: a sender that is
+/// cut off in the middle of what it says may lose the answer that it was given.
 pub async fn receive<B>(
     mut incoming: B,
     length: Option<u64>,
+    spare_bytes: u64,
     broken: impl Fn(B::Error) -> Failure + Send + 'static,
 ) -> Body
 where
@@ -225,7 +229,14 @@ where
         }
     }
     let (writer, reader) = body_channel();
-    tokio::spawn(pump(held.pieces, incoming, writer, broken));
+    tokio::spawn(async move {
+        if pump(held.pieces, &mut incoming, writer, broken)
+            .await
+            .is_err()
+        {
+            discard(incoming, spare_bytes).await;
+        }
+    });
     Body::Stream { reader, length }
 }
 
@@ -296,36 +307,49 @@ where
 
 async fn pump<B>(
     held: Vec<Bytes>,
-    mut incoming: B,
+    incoming: &mut B,
     writer: BodyWriter,
     broken: impl Fn(B::Error) -> Failure,
-) where
+) -> Result<(), ReaderGone>
+where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     for bytes in held {
-        if write_cut(&writer, bytes).await.is_err() {
-            return;
-        }
+        write_cut(&writer, bytes).await?;
     }
     loop {
         let frame = tokio::select! {
-            frame = next_data(&mut incoming) => frame,
-            () = writer.closed() => return,
+            frame = next_data(incoming) => frame,
+            () = writer.closed() => return Err(ReaderGone),
         };
         match frame {
-            None => return writer.finish().await,
-            Some(Err(error)) => return writer.fail(broken(error)).await,
-            Some(Ok(bytes)) => {
-                if write_cut(&writer, bytes).await.is_err() {
-                    return;
-                }
+            None => {
+                writer.finish().await;
+                return Ok(());
             }
+            Some(Err(error)) => {
+                writer.fail(broken(error)).await;
+                return Ok(());
+            }
+            Some(Ok(bytes)) => write_cut(&writer, bytes).await?,
+        }
+    }
+}
+
+async fn discard<B>(mut incoming: B, mut spare_bytes: u64)
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    while let Some(Ok(bytes)) = next_data(&mut incoming).await {
+        match spare_bytes.checked_sub(bytes.len() as u64) {
+            Some(rest) => spare_bytes = rest,
+            None => return,
         }
     }
 }
 
 /// Writes a piece in chunks of the size that the channel's bound is counted in.
-async fn write_cut(writer: &BodyWriter, mut bytes: Bytes) -> Result<(), crate::ReaderGone> {
+async fn write_cut(writer: &BodyWriter, mut bytes: Bytes) -> Result<(), ReaderGone> {
     while bytes.len() > CHUNK_BYTES_MAX {
         writer.write(bytes.split_to(CHUNK_BYTES_MAX)).await?;
     }
@@ -399,11 +423,12 @@ mod tests {
     #[tokio::test]
     async fn a_small_body_comes_whole_and_a_large_one_as_a_stream_in_chunks() {
         let small = http_body_util::Full::new(Bytes::from_static(b"hello"));
-        let body = receive(small, Some(5), never).await;
+        let body = receive(small, Some(5), 0, never).await;
         assert!(matches!(body, Body::Full(bytes) if bytes == "hello"));
 
         let large = http_body_util::Full::new(Bytes::from(vec![1; 300_000]));
-        let Body::Stream { mut reader, length } = receive(large, Some(300_000), never).await else {
+        let Body::Stream { mut reader, length } = receive(large, Some(300_000), 0, never).await
+        else {
             panic!("a large body is a stream");
         };
         assert_eq!(length, Some(300_000));
@@ -441,7 +466,7 @@ mod tests {
                 }
             }
         }
-        let body = receive(StreamBody::new(Slow(0)), Some(4), never).await;
+        let body = receive(StreamBody::new(Slow(0)), Some(4), 0, never).await;
         assert!(matches!(body, Body::Stream { .. }));
         let whole = OutgoingBody::from(body).collect().await.unwrap().to_bytes();
         assert_eq!(whole, "abcd");

@@ -20,10 +20,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use mayfly_exchange::{Failure, FailureKind};
 use mayfly_wire::bounds::HEAD_BYTES_MAX;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::response::{Reply, answer, failed, refused, unrouted};
@@ -332,10 +333,20 @@ impl Door {
             return unrouted();
         };
         let method = parts.method.clone();
-        let request = request::take(head, &parts.headers, body).await;
-        match service.fetch(request).await {
+        let departed = Arc::new(Notify::new());
+        let request = request::take(head, &parts.headers, body, departed.clone()).await;
+        let outcome = tokio::select! {
+            outcome = service.fetch(request) => outcome,
+            () = departed.notified() => Err(canceled()),
+        };
+        match outcome {
             Ok(response) => answer(&method, response, self.options.failure_detail),
             Err(failure) => failed(&failure, self.options.failure_detail),
         }
     }
+}
+
+fn canceled() -> Failure {
+    let message = "the client went away";
+    Failure::new(FailureKind::Canceled {}, "AbortError", message)
 }

@@ -45,6 +45,10 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 250;
 /// Bytes of one HTTP/2 request body that may wait unread.
 pub const H2_WINDOW_BYTES: u32 = 256 * 1024;
 
+/// Bytes of a request body that are read after its Worker has stopped reading, so that the client
+/// gets to see the answer; a longer rest ends the connection.
+pub const UNREAD_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Once stopping, how long kept-alive connections are still served with `connection: close`
 /// before idle ones are closed: a request that was already on its way finds its connection open.
 pub const LINGER: Duration = Duration::from_millis(300);

@@ -6,6 +6,7 @@
 //! Invariant: what leaves here has an absolute `http:` URL with a valid authority.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::uri::Authority;
 use http::{HeaderMap, Method, Uri, Version, header};
@@ -13,7 +14,9 @@ use hyper::body::Incoming;
 use mayfly_exchange::http::{header_list, receive};
 use mayfly_exchange::{Failure, FailureKind, Request, RequestHead};
 use mayfly_wire::Redirect;
+use tokio::sync::Notify;
 
+use crate::UNREAD_BYTES_MAX;
 use crate::cf::{CONNECTING_IP, cf_json};
 
 /// Why a request is answered without asking any Worker.
@@ -80,15 +83,23 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
-/// The whole request. Waits for a small body, never for a large one.
-pub async fn take(head: RequestHead, headers: &HeaderMap, incoming: Incoming) -> Request {
-    let body = receive(incoming, content_length(headers), client_gone).await;
+/// The whole request. Waits for a small body, never for a large one. `departed` is told when
+/// the client breaks off its upload: hyper reports that to the body's reader alone, and a service
+/// that waits for something else would go on for nobody.
+pub async fn take(
+    head: RequestHead,
+    headers: &HeaderMap,
+    incoming: Incoming,
+    departed: Arc<Notify>,
+) -> Request {
+    let client_gone = move |error: hyper::Error| {
+        departed.notify_one();
+        let message = format!("the client stopped sending the request's body: {error}");
+        Failure::new(FailureKind::Network {}, "Error", message)
+    };
+    let length = content_length(headers);
+    let body = receive(incoming, length, UNREAD_BYTES_MAX, client_gone).await;
     Request { head, body }
-}
-
-fn client_gone(error: hyper::Error) -> Failure {
-    let message = format!("the client stopped sending the request's body: {error}");
-    Failure::new(FailureKind::Network {}, "Error", message)
 }
 
 #[cfg(test)]

@@ -218,6 +218,21 @@ async fn a_client_that_leaves_during_the_answer_drops_its_reader() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_end_of_an_upload_reaches_the_client() {
+    let door = door(|_| async { respond(413, &[], Body::Full(Bytes::from_static(b"too large"))) });
+    let mut client = Client::connect(&door).await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        .await;
+    client.0.write_all(&vec![0; 1_000_000]).await.unwrap();
+    client.until("too large").await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        .await;
+    client.until("too large").await;
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_is_not_taken_for_a_whole_one() {
     let door = door(|_| async {
         let (writer, reader) = body_channel();
@@ -236,10 +251,7 @@ async fn a_body_that_breaks_is_not_taken_for_a_whole_one() {
     let mut client = Client::connect(&door).await;
     client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let answer = client.rest().await;
-    assert!(
-        answer.contains("part") && !answer.ends_with("0\r\n\r\n"),
-        "{answer}"
-    );
+    assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
 }
 
 #[tokio::test]

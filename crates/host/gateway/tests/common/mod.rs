@@ -1,6 +1,8 @@
 //! A gateway on loopback in front of a service written as a closure, and raw connections to it:
 //! the tests look at bytes, so that no client library hides what was sent.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
