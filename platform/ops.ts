@@ -131,6 +131,11 @@ export type LogLevel = "debug" | "log" | "info" | "warn" | "error";
 
 /** What Rust calls. Each is one frame of `ToGuest`, or the clock. Microtasks run after each. */
 export interface Handlers {
+  /**
+   * Called once in every fork, sealed but still without a Worker: runs what most starts run, so that
+   * their pages and code are there already. Sends no frame and leaves nothing that can be seen.
+   */
+  warm(): void;
   start(info: StartInfo): void;
   invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent): void;
   callExport(call: CallId, target: ExportId, event: CallEvent): void;
