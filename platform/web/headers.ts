@@ -33,7 +33,7 @@ let internals: {
   list(headers: Headers): string[];
   wire(headers: Headers): string[];
   make(list: string[], raw: boolean, guard: HeadersGuard): Headers;
-  copy(headers: Headers, guard: HeadersGuard): Headers;
+  copy(headers: Headers, guard: HeadersGuard | undefined): Headers;
   setGuard(headers: Headers, guard: HeadersGuard): void;
   touched(headers: Headers): void;
   sorted(headers: Headers): string[];
@@ -66,7 +66,7 @@ export class Headers {
         headers.#guard = guard;
         return headers;
       },
-      copy: (headers, guard) => internals.make(headers.#list.slice(), headers.#raw, guard),
+      copy: (headers, guard) => internals.make(headers.#list.slice(), headers.#raw, guard ?? headers.#guard),
       setGuard(headers, guard) {
         headers.#guard = guard;
       },
@@ -177,7 +177,8 @@ export function headersToWire(headers: Headers): string[] {
   return internals.wire(headers);
 }
 
-export function copyHeaders(headers: Headers, guard: HeadersGuard): Headers {
+/** A copy with a guard of its own, or with the same one. */
+export function copyHeaders(headers: Headers, guard?: HeadersGuard): Headers {
   return internals.copy(headers, guard);
 }
 

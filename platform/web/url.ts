@@ -51,6 +51,7 @@ function parse(url: unknown, base: unknown, context: string): Parsed | undefined
 }
 
 let paramsOf: (url: URL, href: string) => URLSearchParams;
+let isParams: (value: unknown) => value is URLSearchParams;
 let pairsOf: (params: URLSearchParams) => string[];
 let resetParams: (params: URLSearchParams, query: string) => void;
 let searchChanged: (url: URL, query: string) => void;
@@ -268,6 +269,7 @@ export class URLSearchParams {
   }
 
   static {
+    isParams = (value): value is URLSearchParams => isObject(value) && #list in value;
     pairsOf = (params) => params.#pairs();
     paramsOf = (url, query) => {
       const params = new URLSearchParams(query);
@@ -436,6 +438,15 @@ function listFromObject(init: object): string[] {
     list.push(pair[0] as string, pair[1] as string);
   }
   return list;
+}
+
+export function isURLSearchParams(value: unknown): value is URLSearchParams {
+  return isParams(value);
+}
+
+/** The body that `params` is, past any patched method. */
+export function urlEncodedBody(params: URLSearchParams): string {
+  return serializeUrlEncoded(pairsOf(params));
 }
 
 /** application/x-www-form-urlencoded parsing: a flat list of names and values. */

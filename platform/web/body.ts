@@ -1,0 +1,360 @@
+// Body: what Request and Response share (Fetch), as the class Workers expose under that name.
+//
+// A body is text, bytes, or a stream. Text and bytes stay what they are until `.body` is touched:
+// no stream is made for a body that is read whole, cloned, or sent on. What crosses to the wire is
+// in `fetch-wire.ts`; multipart is in `form-data.ts`.
+//
+// Invariant: at most one of `text`, `bytes` and `stream` of a `BodyState` is set; none means that the
+// body is null, or that it was read (`used`). Bytes in `bytes` belong to the platform: user code never
+// holds a view on them, so they may be handed out once without a copy.
+
+import { ops } from "../ops.ts";
+import { Blob, blobBytes, isBlob } from "./blob.ts";
+import { FormData, isFormData, parseFormData, serializeFormData } from "./form-data.ts";
+import { type Headers, headerOf } from "./headers.ts";
+import { extractMimeType, mimeEssence, serializeMimeType } from "./mime.ts";
+import {
+  expectedLength,
+  isDisturbed,
+  isLocked,
+  readAllBytes,
+  readableFromBytes,
+  readableFromIterable,
+  tee,
+} from "./streams/internal.ts";
+import { ReadableStream, isReadableStream } from "./streams/readable.ts";
+import { type URLSearchParams, isURLSearchParams, urlEncodedBody } from "./url.ts";
+import {
+  SymbolAsyncIterator,
+  USVString,
+  bytesCopy,
+  defineInterface,
+  isBufferSource,
+  isObject,
+  requireInternal,
+} from "./webidl.ts";
+
+export type BodyInit = ReadableStream | Blob | ArrayBuffer | ArrayBufferView | FormData | URLSearchParams | string;
+
+/** A body and what it is made from. Request and Response own one each, or none for a null body. */
+export interface BodyState {
+  text: string | undefined;
+  bytes: Uint8Array | undefined;
+  stream: ReadableStream | undefined;
+  /** Bytes that a stream will give, where that is known before. */
+  length: number | undefined;
+  /** Text or bytes were read. A stream knows by itself. */
+  used: boolean;
+  /** `bytes` belongs to a clone as well, so that what is handed out must be a copy. */
+  shared: boolean;
+}
+
+/** What `BodyInit` amounts to, with the content type it implies. */
+export interface ExtractedBody {
+  state: BodyState;
+  type: string | null;
+}
+
+const BODY_USED =
+  "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
+const STREAM_USED =
+  "This ReadableStream is disturbed (has already been read from), and cannot be used as a body.";
+const STREAM_LOCKED = "This ReadableStream is currently locked to a reader, and cannot be used as a body.";
+
+const BYTE_ORDER_MARK = 0xfeff;
+
+const parseJson = JSON.parse;
+
+/** Streams that this module made from bytes: as long as nobody read one, its bytes are the body. */
+const bytesBehind = new WeakMap<ReadableStream, Uint8Array>();
+
+let stateOf: (body: Body) => BodyState | undefined;
+let headersOf: (body: Body) => Headers;
+let install: (body: Body, state: BodyState | undefined, headers: Headers) => void;
+
+export class Body {
+  #state: BodyState | undefined;
+  #headers: Headers | undefined;
+
+  constructor(token: unknown) {
+    requireInternal(token);
+  }
+
+  static {
+    stateOf = (body) => body.#state;
+    headersOf = (body) => body.#headers as Headers;
+    install = (body, state, headers) => {
+      body.#state = state;
+      body.#headers = headers;
+    };
+  }
+
+  get body(): ReadableStream | null {
+    const state = this.#state;
+    return state === undefined ? null : streamOf(state);
+  }
+
+  get bodyUsed(): boolean {
+    const state = this.#state;
+    return state !== undefined && isUsed(state);
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return bufferOf(await consumeBytes(this.#state));
+  }
+
+  async bytes(): Promise<Uint8Array> {
+    return new Uint8Array(bufferOf(await consumeBytes(this.#state)));
+  }
+
+  async text(): Promise<string> {
+    return consumeText(this.#state);
+  }
+
+  async json(): Promise<unknown> {
+    return parseJson(await consumeText(this.#state)) as unknown;
+  }
+
+  async blob(): Promise<Blob> {
+    const state = this.#state;
+    const headers = this.#headers as Headers;
+    const { bytes } = await consumeBytes(state);
+    const mime = extractMimeType(headerOf(headers, "content-type"));
+    return new Blob([bytes], { type: mime === undefined ? "" : serializeMimeType(mime) });
+  }
+
+  async formData(): Promise<FormData> {
+    const state = this.#state;
+    const headers = this.#headers as Headers;
+    if (state !== undefined) {
+      assertUsable(state);
+    }
+    const mime = extractMimeType(headerOf(headers, "content-type"));
+    if (mime === undefined) {
+      throw new TypeError("Parsing a Body as FormData requires a Content-Type header.");
+    }
+    const { bytes } = await consumeBytes(state);
+    return parseFormData(bytes, mimeEssence(mime), mime.parameters.get("boundary"));
+  }
+}
+
+defineInterface(Body);
+
+// ---- For Request, Response and the wire --------------------------------------------------------
+
+/** Gives a freshly constructed Request or Response its body. */
+export function setBody(body: Body, state: BodyState | undefined, headers: Headers): void {
+  install(body, state, headers);
+}
+
+export function bodyState(body: Body): BodyState | undefined {
+  return stateOf(body);
+}
+
+export function bodyHeaders(body: Body): Headers {
+  return headersOf(body);
+}
+
+function newState(): BodyState {
+  return { text: undefined, bytes: undefined, stream: undefined, length: undefined, used: false, shared: false };
+}
+
+/** The bytes become the platform's. */
+export function bodyFromBytes(bytes: Uint8Array): BodyState {
+  const state = newState();
+  state.bytes = bytes;
+  return state;
+}
+
+export function bodyFromStream(stream: ReadableStream, length: number | undefined): BodyState {
+  const state = newState();
+  state.stream = stream;
+  state.length = length;
+  return state;
+}
+
+function bodyFromText(text: string): BodyState {
+  const state = newState();
+  state.text = text;
+  return state;
+}
+
+/** "Extract a body" from `BodyInit`. */
+export function extractBody(init: unknown, context: string): ExtractedBody {
+  if (typeof init === "string") {
+    return { state: bodyFromText(USVString(init, context)), type: "text/plain;charset=UTF-8" };
+  }
+  if (isObject(init)) {
+    const extracted = extractFromObject(init);
+    if (extracted !== undefined) {
+      return extracted;
+    }
+  }
+  return { state: bodyFromText(USVString(init, context)), type: "text/plain;charset=UTF-8" };
+}
+
+function extractFromObject(init: object): ExtractedBody | undefined {
+  if (isReadableStream(init)) {
+    if (isDisturbed(init)) {
+      throw new TypeError(STREAM_USED);
+    }
+    if (isLocked(init)) {
+      throw new TypeError(STREAM_LOCKED);
+    }
+    return { state: bodyFromStream(init, expectedLength(init)), type: null };
+  }
+  if (isBufferSource(init)) {
+    return { state: bodyFromBytes(bytesCopy(init)), type: null };
+  }
+  if (isURLSearchParams(init)) {
+    return { state: bodyFromText(urlEncodedBody(init)), type: "application/x-www-form-urlencoded;charset=UTF-8" };
+  }
+  if (isFormData(init)) {
+    const { bytes, boundary } = serializeFormData(init);
+    return { state: bodyFromBytes(bytes), type: `multipart/form-data; boundary=${boundary}` };
+  }
+  if (isBlob(init)) {
+    const state = bodyFromBytes(blobBytes(init));
+    // A Blob's bytes stay its own.
+    state.shared = true;
+    return { state, type: init.type === "" ? null : init.type };
+  }
+  if (typeof (init as { [Symbol.asyncIterator]?: unknown })[SymbolAsyncIterator] === "function") {
+    return { state: bodyFromStream(readableFromIterable(init as AsyncIterable<unknown>), undefined), type: null };
+  }
+  return undefined;
+}
+
+/** Whether the body has been read from. */
+export function isUsed(state: BodyState): boolean {
+  return state.stream === undefined ? state.used : isDisturbed(state.stream);
+}
+
+function isUnusable(state: BodyState): boolean {
+  return isUsed(state) || (state.stream !== undefined && isLocked(state.stream));
+}
+
+export function assertUsable(state: BodyState): void {
+  if (isUsed(state)) {
+    throw new TypeError(BODY_USED);
+  }
+  if (isUnusable(state)) {
+    throw new TypeError("Body is locked to a reader: it cannot be used before the reader releases its lock.");
+  }
+}
+
+/** The bytes of a body whose whole content is at hand, undefined for one that must be waited for. */
+export function bytesAtHand(state: BodyState): Uint8Array | undefined {
+  if (state.text !== undefined) {
+    return ops.textEncode(state.text);
+  }
+  return state.bytes ?? (state.stream === undefined ? undefined : bytesBehind.get(state.stream));
+}
+
+/** Marks the body as read, after `bytesAtHand` gave its content. */
+export function markUsed(state: BodyState): void {
+  if (state.stream !== undefined) {
+    // Locks and disturbs it, as any other reading does. Its bytes are in memory: this cannot fail.
+    void readAllBytes(state.stream);
+  }
+  state.used = true;
+  state.text = undefined;
+  state.bytes = undefined;
+}
+
+/** The body's stream, made now if there was none. */
+export function streamOf(state: BodyState): ReadableStream {
+  if (state.stream !== undefined) {
+    return state.stream;
+  }
+  const bytes = state.used ? new Uint8Array(0) : (bytesAtHand(state) as Uint8Array);
+  const stream = readableFromBytes(state.shared ? bytes.slice() : bytes);
+  state.length = bytes.length;
+  if (state.used) {
+    void readAllBytes(stream);
+  } else {
+    // Reading detaches the stream's chunk, so what is kept beside it is dropped by the first read:
+    // `bytesAtHand` is only asked of streams that nobody has disturbed.
+    bytesBehind.set(stream, bytes);
+  }
+  state.text = undefined;
+  state.bytes = undefined;
+  state.stream = stream;
+  return stream;
+}
+
+/** The same body twice: once in `state`, once in the result. */
+export function cloneBody(state: BodyState): BodyState {
+  const clone = newState();
+  clone.length = state.length;
+  if (state.stream === undefined) {
+    clone.text = state.text;
+    clone.bytes = state.bytes;
+    clone.shared = state.shared = true;
+    return clone;
+  }
+  const [mine, theirs] = tee(state.stream);
+  state.stream = mine;
+  clone.stream = theirs;
+  return clone;
+}
+
+/** Moves the body out; what stays behind is a used one. */
+export function takeBody(state: BodyState): BodyState {
+  const taken = { ...state };
+  if (state.stream !== undefined) {
+    // "Create a proxy": the old stream is left locked and disturbed, the new one has its content.
+    const bytes = bytesBehind.get(state.stream);
+    if (bytes === undefined) {
+      taken.stream = proxyOf(state.stream);
+    } else {
+      taken.stream = undefined;
+      taken.bytes = bytes.slice();
+      markUsed(state);
+    }
+    return taken;
+  }
+  markUsed(state);
+  return taken;
+}
+
+function proxyOf(stream: ReadableStream): ReadableStream {
+  return readableFromIterable(ReadableStream.prototype.values.call(stream, {}));
+}
+
+// ---- Reading -----------------------------------------------------------------------------------
+
+interface Content {
+  bytes: Uint8Array;
+  /** Somebody else has the same memory. */
+  shared: boolean;
+}
+
+async function consumeBytes(state: BodyState | undefined): Promise<Content> {
+  if (state === undefined) {
+    return { bytes: new Uint8Array(0), shared: false };
+  }
+  assertUsable(state);
+  if (state.stream === undefined) {
+    const content = { bytes: bytesAtHand(state) as Uint8Array, shared: state.shared && state.text === undefined };
+    markUsed(state);
+    return content;
+  }
+  return { bytes: await readAllBytes(state.stream), shared: false };
+}
+
+async function consumeText(state: BodyState | undefined): Promise<string> {
+  if (state?.text !== undefined) {
+    const { text } = state;
+    markUsed(state);
+    // What decoding UTF-8 would do with a byte order mark.
+    return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
+  }
+  const { bytes } = await consumeBytes(state);
+  return ops.textDecodeUtf8(bytes, false, false);
+}
+
+function bufferOf({ bytes, shared }: Content): ArrayBuffer {
+  const buffer = bytes.buffer as ArrayBuffer;
+  return !shared && bytes.byteLength === buffer.byteLength ? buffer : (bytes.slice().buffer as ArrayBuffer);
+}

@@ -1,0 +1,304 @@
+// Response (Fetch), with what Workers add to it: `cf`, `encodeBody`, and a status text of its own for
+// every status that has one.
+//
+// Deliberately absent for now: `webSocket` in init, which is refused rather than ignored.
+//
+// Invariant: a status is 200 to 599, but for what the wire brought and for `Response.error()`, whose
+// status is 0.
+
+import {
+  Body,
+  type BodyState,
+  assertUsable,
+  bodyState,
+  bytesAtHand,
+  cloneBody,
+  extractBody,
+  setBody,
+} from "./body.ts";
+import { DOMException } from "./dom-exception.ts";
+import { Headers, copyHeaders, defaultHeader, headersFromInit } from "./headers.ts";
+import { type EncodeBody, cloneCf, parseEncodeBody } from "./request.ts";
+import { statusTextOf } from "./status-text.ts";
+import {
+  DOMString,
+  USVString,
+  defineInterface,
+  internalToken,
+  isObject,
+  requireArguments,
+  unsignedShort,
+} from "./webidl.ts";
+import { ops } from "../ops.ts";
+
+/** What the platform itself makes a Response from. */
+export interface ResponseParts {
+  status: number;
+  statusText: string;
+  headers: Headers;
+  body: BodyState | undefined;
+  url: string;
+  redirected: boolean;
+  encoding: EncodeBody;
+}
+
+const JSON_stringify = JSON.stringify as (value: unknown) => string | undefined;
+
+let internals: {
+  is(value: unknown): value is Response;
+  fromParts(parts: ResponseParts): Response;
+  encoding(response: Response): EncodeBody;
+};
+
+export class Response extends Body {
+  #status = 200;
+  /** Undefined means the usual one of the status. */
+  #statusText: string | undefined;
+  #headers: Headers | undefined;
+  #url = "";
+  #redirected = false;
+  #encoding: EncodeBody = "automatic";
+  #cf: object | undefined;
+
+  constructor(body: unknown = null, init: unknown = undefined) {
+    super(internalToken);
+    if (body === internalToken) {
+      return;
+    }
+    if (init !== undefined && init !== null) {
+      this.#applyInit(init);
+    }
+    const headers = (this.#headers ??= new Headers());
+    setBody(this, body === null || body === undefined ? undefined : this.#extract(body, headers), headers);
+  }
+
+  static {
+    internals = {
+      is: (value): value is Response => isObject(value) && #status in value,
+      fromParts(parts) {
+        const response = new Response(internalToken);
+        response.#status = parts.status;
+        response.#statusText = parts.statusText === "" ? undefined : parts.statusText;
+        response.#headers = parts.headers;
+        response.#url = parts.url;
+        response.#redirected = parts.redirected;
+        response.#encoding = parts.encoding;
+        setBody(response, parts.body, parts.headers);
+        return response;
+      },
+      encoding: (response) => response.#encoding,
+    };
+  }
+
+  static error(): Response {
+    return internals.fromParts({
+      status: 0,
+      statusText: "",
+      headers: copyHeaders(new Headers(), "immutable"),
+      body: undefined,
+      url: "",
+      redirected: false,
+      encoding: "automatic",
+    });
+  }
+
+  static redirect(url: string, status: number = 302): Response {
+    requireArguments(arguments.length, 1, "Response.redirect");
+    const text = USVString(url, "Response.redirect: url");
+    const code = unsignedShort(status, "Response.redirect: status");
+    const parsed = ops.urlParse(text, undefined);
+    if (parsed === undefined) {
+      throw new TypeError(`Unable to parse URL: ${text}`);
+    }
+    if (!isRedirectStatus(code)) {
+      throw new RangeError(`${code} is not a redirect status code. It must be one of: 301, 302, 303, 307, or 308.`);
+    }
+    const headers = new Headers();
+    defaultHeader(headers, "location", parsed[0] as string);
+    const response = new Response(null, { status: code });
+    response.#headers = copyHeaders(headers, "immutable");
+    setBody(response, undefined, response.#headers);
+    return response;
+  }
+
+  static json(data: unknown, init: unknown = undefined): Response {
+    requireArguments(arguments.length, 1, "Response.json");
+    const text = JSON_stringify(data);
+    if (text === undefined) {
+      throw new TypeError("Response.json: the value is not JSON serializable");
+    }
+    const response = new Response(internalToken);
+    if (init !== undefined && init !== null) {
+      response.#applyInit(init);
+    }
+    const headers = (response.#headers ??= new Headers());
+    defaultHeader(headers, "content-type", "application/json");
+    setBody(response, response.#extract(text, headers), headers);
+    return response;
+  }
+
+  #applyInit(init: unknown): void {
+    if (!isObject(init)) {
+      throw new TypeError("Response constructor: init is not an object");
+    }
+    if (internals.is(init)) {
+      this.#status = init.#status;
+      this.#statusText = init.#statusText;
+      this.#headers = copyHeaders(init.#headers as Headers, "none");
+      this.#encoding = init.#encoding;
+      this.#cf = init.#cf === undefined ? undefined : cloneCf(init.#cf);
+      checkStatus(this.#status);
+      return;
+    }
+    // Read in alphabetical order, as Web IDL reads a dictionary.
+    const { cf, encodeBody, headers, status, statusText, webSocket } = init as ResponseInitObject;
+    if (webSocket !== undefined && webSocket !== null) {
+      throw new DOMException("Response constructor: webSocket is not supported yet", "NotSupportedError");
+    }
+    if (status !== undefined) {
+      this.#status = unsignedShort(status, "Response constructor: status");
+      checkStatus(this.#status);
+    }
+    if (statusText !== undefined) {
+      this.#statusText = parseStatusText(statusText);
+    }
+    if (headers !== undefined) {
+      this.#headers = headersFromInit(headers, "Response constructor: headers");
+    }
+    if (encodeBody !== undefined) {
+      this.#encoding = parseEncodeBody(encodeBody);
+    }
+    if (cf !== undefined && cf !== null) {
+      if (!isObject(cf)) {
+        throw new TypeError("Response constructor: cf is not an object");
+      }
+      this.#cf = cloneCf(cf);
+    }
+  }
+
+  #extract(body: unknown, headers: Headers): BodyState | undefined {
+    const { state, type } = extractBody(body, "Response constructor: body");
+    if (type !== null) {
+      defaultHeader(headers, "content-type", type);
+    }
+    if (!isNullBodyStatus(this.#status)) {
+      return state;
+    }
+    // As Workers do, an empty body passes for none.
+    if (bytesAtHand(state)?.length !== 0) {
+      throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
+    }
+    return undefined;
+  }
+
+  get status(): number {
+    return this.#status;
+  }
+
+  get statusText(): string {
+    return this.#statusText ?? statusTextOf(this.#status);
+  }
+
+  get headers(): Headers {
+    return this.#headers as Headers;
+  }
+
+  get ok(): boolean {
+    return this.#status >= 200 && this.#status < 300;
+  }
+
+  get redirected(): boolean {
+    return this.#redirected;
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  get type(): "default" | "error" {
+    return this.#status === 0 ? "error" : "default";
+  }
+
+  /** Null until responses can carry one. */
+  get webSocket(): null {
+    this.#status;
+    return null;
+  }
+
+  get cf(): unknown {
+    return this.#cf;
+  }
+
+  clone(): Response {
+    const body = bodyState(this);
+    if (body !== undefined) {
+      assertUsable(body);
+    }
+    const clone = new Response(internalToken);
+    const headers = copyHeaders(this.#headers as Headers);
+    clone.#status = this.#status;
+    clone.#statusText = this.#statusText;
+    clone.#headers = headers;
+    clone.#url = this.#url;
+    clone.#redirected = this.#redirected;
+    clone.#encoding = this.#encoding;
+    clone.#cf = this.#cf === undefined ? undefined : cloneCf(this.#cf);
+    setBody(clone, body === undefined ? undefined : cloneBody(body), headers);
+    return clone;
+  }
+}
+
+defineInterface(Response);
+
+interface ResponseInitObject {
+  cf?: unknown;
+  encodeBody?: unknown;
+  headers?: unknown;
+  status?: unknown;
+  statusText?: unknown;
+  webSocket?: unknown;
+}
+
+const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/;
+
+function parseStatusText(value: unknown): string {
+  const text = DOMString(value, "Response constructor: statusText");
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 255) {
+      throw new TypeError("Invalid statusText");
+    }
+  }
+  if (CONTROL.test(text)) {
+    throw new TypeError("Invalid statusText");
+  }
+  return text;
+}
+
+function checkStatus(status: number): void {
+  if (status < 200 || status > 599) {
+    throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
+  }
+}
+
+export function isNullBodyStatus(status: number): boolean {
+  return status === 101 || status === 204 || status === 205 || status === 304;
+}
+
+function isRedirectStatus(status: number): boolean {
+  return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
+}
+
+// ---- For the rest of the platform ------------------------------------------------------------
+
+export function isResponse(value: unknown): value is Response {
+  return internals.is(value);
+}
+
+export function responseFromParts(parts: ResponseParts): Response {
+  return internals.fromParts(parts);
+}
+
+/** `manual` means the body is already in the content encoding that its headers name. */
+export function responseEncoding(response: Response): EncodeBody {
+  return internals.encoding(response);
+}
