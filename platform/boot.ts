@@ -60,6 +60,7 @@ async function answer(call: CallId, entrypoint: string, event: CallEvent): Promi
 
 const nothing = (): void => {};
 const handlers: Handlers = {
+  warm: nothing,
   start(start) {
     info = start;
     main = engine.importModule(info.mainModule);
