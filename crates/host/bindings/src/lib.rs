@@ -1,1 +1,20 @@
-//! Placeholder head.
+//! What happens in the host when a script calls out.
+//!
+//! One file per thing a Worker can reach: `network` is the internet (global `fetch()`), with
+//! `redirect` and `decode` for the rules it follows, `connect` for sockets and TLS, and `egress`
+//! for where it may go at all. Bindings are [`mayfly_exchange::Service`]s; who holds one is the
+//! supervisor's affair.
+//!
+//! Invariant: no byte leaves for an address that `egress` has not judged.
+
+#![forbid(unsafe_code)]
+
+mod connect;
+mod decode;
+mod egress;
+mod network;
+mod redirect;
+
+pub use connect::TlsError;
+pub use egress::{AllowRule, Egress, Refused, RuleError, special_range};
+pub use network::{Network, NetworkOptions};

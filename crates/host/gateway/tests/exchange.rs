@@ -1,5 +1,7 @@
 //! One request, one answer: what a service is shown and what a client gets.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
 mod common;
 
 use bytes::Bytes;

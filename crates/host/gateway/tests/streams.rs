@@ -1,5 +1,7 @@
 //! Bodies under way: size, back-pressure, departure, HTTP/2, and stopping.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,0 +1,208 @@
+//! From a URL's authority to an open connection.
+//!
+//! Resolves, lets `egress` judge each address, and connects to the judged ones in turn. TLS is
+//! rustls with the system's certificates and Mozilla's, HTTP/2 by ALPN. Pooling is the HTTP
+//! client's.
+//!
+//! Invariant: a socket is connected to an address that was judged in the same call.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use crate::egress::{Egress, Refused};
+
+/// Time for a name to be resolved.
+const RESOLVE_WAIT: Duration = Duration::from_secs(10);
+
+/// Time for one address to answer; the next address is tried after it.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// Connections being opened at once; further ones wait. Resolving takes a thread each.
+const OPENING_MAX: usize = 256;
+
+/// Why a connection was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The policy says no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The name has no address.
+    #[error("{host} could not be resolved: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        #[source]
+        source: io::Error,
+    },
+    /// No address answered.
+    #[error("{host} port {port} could not be reached: {source}")]
+    Unreachable {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What the last address answered.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// No certificate to trust could be loaded, or the TLS library refused its setup.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up TLS: {0}")]
+pub struct TlsError(String);
+
+/// Opens checked TCP connections.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    egress: Arc<Egress>,
+    opening: Arc<Semaphore>,
+}
+
+impl Connector {
+    /// A connector under `egress`.
+    pub fn new(egress: Egress) -> Self {
+        Self {
+            egress: Arc::new(egress),
+            opening: Arc::new(Semaphore::new(OPENING_MAX)),
+        }
+    }
+
+    async fn open(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
+        let _place = self.opening.acquire().await;
+        let host = uri.host().unwrap_or_default();
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+            Some("https") => 443,
+            _ => 80,
+        });
+        let addresses = resolve(&host, port).await?;
+        let allowed = self.allowed(&host, port, &addresses)?;
+        reach(host, port, &allowed).await
+    }
+
+    /// The addresses that may be connected to; a refusal only where none is left.
+    fn allowed(
+        &self,
+        host: &str,
+        port: u16,
+        addresses: &[SocketAddr],
+    ) -> Result<Vec<SocketAddr>, ConnectError> {
+        let mut allowed = Vec::new();
+        let mut refusal = None;
+        for address in addresses {
+            match self.egress.judge(host, address.ip(), port) {
+                Ok(()) => allowed.push(*address),
+                Err(refused) => refusal = refusal.or(Some(refused)),
+            }
+        }
+        match refusal {
+            Some(refused) if allowed.is_empty() => Err(refused.into()),
+            _ => Ok(allowed),
+        }
+    }
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(addr) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(addr, port)]);
+    }
+    let failed = |source| ConnectError::Resolve {
+        host: host.to_owned(),
+        source,
+    };
+    let found = timeout(RESOLVE_WAIT, tokio::net::lookup_host((host, port)))
+        .await
+        .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
+        .map_err(failed)?;
+    let addresses: Vec<_> = found.take(ADDRESSES_MAX).collect();
+    if addresses.is_empty() {
+        return Err(failed(io::Error::other("the name has no address")));
+    }
+    Ok(addresses)
+}
+
+async fn reach(
+    host: String,
+    port: u16,
+    addresses: &[SocketAddr],
+) -> Result<TokioIo<TcpStream>, ConnectError> {
+    let mut last = io::Error::other("no address");
+    for address in addresses {
+        match timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                return Ok(TokioIo::new(stream));
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(ConnectError::Unreachable {
+        host,
+        port,
+        source: last,
+    })
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TcpStream>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(self.clone().open(uri))
+    }
+}
+
+/// A connector for `http:` and `https:`. `extra_roots` are trusted besides the usual ones.
+pub fn with_tls(
+    connector: Connector,
+    extra_roots: &[CertificateDer<'static>],
+) -> Result<HttpsConnector<Connector>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for root in extra_roots {
+        roots
+            .add(root.clone())
+            .map_err(|error| TlsError(error.to_string()))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(connector))
+}

@@ -1,0 +1,284 @@
+//! The internet as a service: what global `fetch()` reaches.
+//!
+//! One pool of connections for all Workers of a host, no cookies, no cache. A request goes out as
+//! its Worker wrote it but for the headers that belong to the connection; redirects, encodings
+//! and addresses are the affair of the files beside this one.
+//!
+//! Invariant: dropping the future or the answer's body ends the exchange with the other end.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use http::{
+    HeaderValue, Method, Request as HttpRequest, Response as HttpResponse, StatusCode, Uri, header,
+};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use mayfly_exchange::http::{OutgoingBody, header_list, header_map, latin1_text, receive};
+use mayfly_exchange::{
+    Body, BoxFuture, Failure, FailureKind, Request, RequestHead, Response, ResponseHead, Service,
+};
+use mayfly_wire::Redirect;
+use mayfly_wire::bounds::HEAD_BYTES_MAX;
+use rustls::pki_types::CertificateDer;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::connect::{ConnectError, Connector, TlsError, with_tls};
+use crate::decode::{ACCEPT_ENCODING, applied, decode, keeps_header};
+use crate::egress::Egress;
+use crate::redirect::{REDIRECTS_MAX, RedirectError, is_redirect, rewrite, target};
+
+/// Time for an answer's head to arrive, connecting included; Cloudflare's proxy waits as long.
+const HEAD_WAIT: Duration = Duration::from_secs(100);
+
+/// How long an unused connection is kept.
+const POOL_IDLE: Duration = Duration::from_secs(60);
+
+/// Unused connections kept for one origin.
+const POOL_IDLE_PER_ORIGIN_MAX: usize = 64;
+
+/// Header lines of one answer.
+const HEADERS_MAX: usize = 1024;
+
+/// Bytes of one HTTP/2 answer that may wait unread.
+const H2_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// How a network behaves.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkOptions {
+    /// Where it may go.
+    pub egress: Egress,
+    /// Certificates trusted besides the system's and Mozilla's.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+}
+
+/// The internet.
+#[derive(Debug, Clone)]
+pub struct Network {
+    client: Client<HttpsConnector<Connector>, OutgoingBody>,
+}
+
+impl Network {
+    /// Loads certificates; opens nothing yet.
+    pub fn new(options: NetworkOptions) -> Result<Self, TlsError> {
+        let connector = with_tls(Connector::new(options.egress), &options.extra_roots)?;
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_IDLE_PER_ORIGIN_MAX)
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .http1_max_headers(HEADERS_MAX)
+            .http2_max_header_list_size(HEAD_BYTES_MAX as u32)
+            .http2_initial_stream_window_size(H2_WINDOW_BYTES)
+            .http2_initial_connection_window_size(4 * H2_WINDOW_BYTES)
+            .build(connector);
+        Ok(Self { client })
+    }
+
+    async fn follow(self, request: Request) -> Result<Response, Failure> {
+        let Request { mut head, mut body } = request;
+        let mut url = parse(&head.url)?;
+        for redirects in 0.. {
+            let replay = match &body {
+                Body::Empty => Some(Body::Empty),
+                Body::Full(bytes) => Some(Body::Full(bytes.clone())),
+                Body::Stream { .. } => None,
+            };
+            let answer = self.exchange(&head, &url, body).await?;
+            let Some(location) = redirection(&head, &answer)? else {
+                return Ok(finish(&head, &url, redirects > 0, answer).await);
+            };
+            if redirects == REDIRECTS_MAX {
+                return Err(refuse(&RedirectError::TooMany));
+            }
+            let next = target(&url, &location).map_err(|error| refuse(&error))?;
+            body = rewrite(&mut head, answer.status(), &url, &next, replay)
+                .map_err(|error| refuse(&error))?;
+            url = next;
+        }
+        Err(refuse(&RedirectError::TooMany))
+    }
+
+    /// One leg: one request, one answer.
+    async fn exchange(
+        &self,
+        head: &RequestHead,
+        url: &Url,
+        body: Body,
+    ) -> Result<HttpResponse<Incoming>, Failure> {
+        let request = outgoing(head, url, body)?;
+        let lost = |what: String| {
+            network(format!(
+                "{what} ({} {})",
+                head.method,
+                url.origin().ascii_serialization()
+            ))
+        };
+        match timeout(HEAD_WAIT, self.client.request(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(lost(explain(&error))),
+            Err(_) => Err(lost(format!("no answer within {} s", HEAD_WAIT.as_secs()))),
+        }
+    }
+}
+
+impl Service for Network {
+    fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>> {
+        Box::pin(self.clone().follow(request))
+    }
+}
+
+fn network(message: String) -> Failure {
+    Failure::new(
+        FailureKind::Network {},
+        "TypeError",
+        format!("fetch failed: {message}"),
+    )
+}
+
+fn refuse(error: &RedirectError) -> Failure {
+    network(error.to_string())
+}
+
+fn parse(text: &str) -> Result<Url, Failure> {
+    let url = Url::parse(text).map_err(|error| network(format!("{text:?} is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(network(format!("{}: is not HTTP", url.scheme())));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(network(
+            "a URL with credentials in it is not fetched".to_owned(),
+        ));
+    }
+    Ok(url)
+}
+
+fn outgoing(
+    head: &RequestHead,
+    url: &Url,
+    body: Body,
+) -> Result<HttpRequest<OutgoingBody>, Failure> {
+    let invalid = |error: &dyn std::fmt::Display| network(error.to_string());
+    let mut request = HttpRequest::new(OutgoingBody::from(body));
+    *request.method_mut() = Method::from_bytes(head.method.as_bytes()).map_err(|e| invalid(&e))?;
+    *request.uri_mut() = url[..url::Position::AfterQuery]
+        .parse::<Uri>()
+        .map_err(|e| invalid(&e))?;
+    let mut headers = header_map(&head.headers).map_err(|e| invalid(&e))?;
+    // The client writes it from the URL; another one would reach a site the policy did not see.
+    headers.remove(header::HOST);
+    if !headers.contains_key(header::ACCEPT_ENCODING) {
+        let accept = HeaderValue::from_static(ACCEPT_ENCODING);
+        headers.insert(header::ACCEPT_ENCODING, accept);
+    }
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The location to go on to, if this answer is a redirect that the request follows.
+fn redirection(
+    head: &RequestHead,
+    answer: &HttpResponse<Incoming>,
+) -> Result<Option<String>, Failure> {
+    if !is_redirect(answer.status()) {
+        return Ok(None);
+    }
+    match head.redirect {
+        Redirect::Manual {} => Ok(None),
+        Redirect::Error {} => Err(network(format!(
+            "the answer is a redirect ({}) and the request allows none",
+            answer.status().as_u16()
+        ))),
+        Redirect::Follow {} => Ok(answer
+            .headers()
+            .get(header::LOCATION)
+            .map(|location| location_text(location.as_bytes()))),
+    }
+}
+
+/// Fetch reads a location as bytes that are usually UTF-8.
+fn location_text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => latin1_text(bytes),
+    }
+}
+
+async fn finish(
+    head: &RequestHead,
+    url: &Url,
+    redirected: bool,
+    answer: HttpResponse<Incoming>,
+) -> Response {
+    let (mut parts, incoming) = answer.into_parts();
+    let length = incoming.size_hint().exact();
+    let body = if has_body(head, parts.status) {
+        receive(incoming, length, 0, cut).await
+    } else {
+        Body::Empty
+    };
+    let encoding = match body {
+        Body::Empty => None,
+        _ => applied(&parts.headers),
+    };
+    let body = match encoding {
+        Some(encoding) => {
+            if !keeps_header(encoding) {
+                parts.headers.remove(header::CONTENT_ENCODING);
+                parts.headers.remove(header::CONTENT_LENGTH);
+            }
+            decode(encoding, body).await
+        }
+        None => body,
+    };
+    Response {
+        head: ResponseHead {
+            status: parts.status.as_u16(),
+            status_text: status_text(&parts),
+            headers: header_list(&parts.headers),
+            url: url[..url::Position::AfterQuery].to_owned(),
+            redirected,
+            encoded: false,
+        },
+        body,
+    }
+}
+
+fn has_body(head: &RequestHead, status: StatusCode) -> bool {
+    head.method != "HEAD" && !matches!(status.as_u16(), 204 | 205 | 304)
+}
+
+fn status_text(parts: &http::response::Parts) -> String {
+    match parts.extensions.get::<ReasonPhrase>() {
+        Some(phrase) => latin1_text(phrase.as_bytes()),
+        None => parts
+            .status
+            .canonical_reason()
+            .unwrap_or_default()
+            .to_owned(),
+    }
+}
+
+fn cut(error: hyper::Error) -> Failure {
+    network(format!("the answer's body broke off: {}", explain(&error)))
+}
+
+/// The deepest cause that says something, since the outer ones only say where it happened.
+fn explain(error: &(dyn StdError + 'static)) -> String {
+    let mut cause = Some(error);
+    let mut deepest = error.to_string();
+    while let Some(error) = cause {
+        if let Some(own) = error.downcast_ref::<ConnectError>() {
+            return own.to_string();
+        }
+        deepest = error.to_string();
+        cause = error.source();
+    }
+    deepest
+}
