@@ -1,0 +1,206 @@
+// ReadableByteStreamController, ReadableStreamBYOBRequest and ReadableStreamBYOBReader, as users see them.
+//
+// What they do is in byte-core.ts. `readAtLeast` is Workers' older way to say `read(view, { min })`.
+//
+// Invariant: a BYOB request object is dead (its view null) as soon as its controller moved on.
+
+import {
+  arrayBufferView,
+  defineInterface,
+  dictionary,
+  internalToken,
+  isObject,
+  requireArguments,
+  requireInternal,
+  unsignedLongLongEnforceRange,
+  viewBuffer,
+  viewByteLength,
+  withDefault,
+} from "../webidl.ts";
+import { isDetached, viewKind } from "./byte-core.ts";
+import type { ByobRequestCore, ByteControllerCore } from "./byte-core.ts";
+import { rejectedWith } from "./promises.ts";
+import { ByobReaderCore, PromiseRequest } from "./readable-core.ts";
+import type { ReadResult, ReadableCore } from "./readable-core.ts";
+import { isReadableStream, readableCore } from "./readable.ts";
+
+// ---- The controller --------------------------------------------------------------------------
+
+export class ReadableByteStreamController {
+  #core: ByteControllerCore;
+
+  constructor(token: unknown = undefined, core: unknown = undefined) {
+    requireInternal(token);
+    this.#core = core as ByteControllerCore;
+  }
+
+  get byobRequest(): ReadableStreamBYOBRequest | null {
+    const request = this.#core.byobRequest;
+    if (request === undefined) return null;
+    request.wrapper ??= new ReadableStreamBYOBRequest(internalToken, request);
+    return request.wrapper as ReadableStreamBYOBRequest;
+  }
+
+  get desiredSize(): number | null {
+    return this.#core.desiredSize;
+  }
+
+  close(): void {
+    const core = this.#core;
+    if (core.closeRequested) throw new TypeError("The stream has already been closed; do not close it again");
+    if (core.stream.state !== "readable") throw new TypeError("The stream is not in a state that permits close");
+    core.close();
+  }
+
+  enqueue(chunk: unknown): void {
+    const core = this.#core;
+    requireArguments(arguments.length, 1, "ReadableByteStreamController.enqueue");
+    const view = arrayBufferView(chunk, "ReadableByteStreamController.enqueue: chunk");
+    if (viewByteLength(view) === 0) throw new TypeError("The chunk must not be empty");
+    if (viewBuffer(view).byteLength === 0) throw new TypeError("The buffer of the chunk must not be empty");
+    if (core.closeRequested) throw new TypeError("The stream is closed or draining");
+    if (core.stream.state !== "readable") throw new TypeError("The stream is not in a state that permits enqueue");
+    core.enqueue(view);
+  }
+
+  error(reason: unknown = undefined): void {
+    this.#core.error(reason);
+  }
+}
+defineInterface(ReadableByteStreamController);
+
+export function wrapByteController(core: ByteControllerCore): ReadableByteStreamController {
+  return new ReadableByteStreamController(internalToken, core);
+}
+
+// ---- The request -----------------------------------------------------------------------------
+
+export class ReadableStreamBYOBRequest {
+  #core: ByobRequestCore;
+
+  constructor(token: unknown = undefined, core: unknown = undefined) {
+    requireInternal(token);
+    this.#core = core as ByobRequestCore;
+  }
+
+  get view(): Uint8Array | null {
+    return this.#core.view;
+  }
+
+  respond(bytesWritten: unknown): void {
+    const core = this.#core;
+    requireArguments(arguments.length, 1, "ReadableStreamBYOBRequest.respond");
+    const count = unsignedLongLongEnforceRange(bytesWritten, "ReadableStreamBYOBRequest.respond: bytesWritten");
+    if (core.controller === undefined) throw new TypeError("This BYOB request has been invalidated");
+    if (isDetached(viewBuffer(core.view as Uint8Array))) {
+      throw new TypeError("The buffer of the BYOB request has been detached");
+    }
+    core.controller.respond(count);
+  }
+
+  respondWithNewView(view: unknown): void {
+    const core = this.#core;
+    requireArguments(arguments.length, 1, "ReadableStreamBYOBRequest.respondWithNewView");
+    const converted = arrayBufferView(view, "ReadableStreamBYOBRequest.respondWithNewView: view");
+    if (core.controller === undefined) throw new TypeError("This BYOB request has been invalidated");
+    if (isDetached(viewBuffer(converted))) throw new TypeError("The buffer of the view has been detached");
+    core.controller.respondWithNewView(converted);
+  }
+}
+defineInterface(ReadableStreamBYOBRequest);
+
+// ---- The reader ------------------------------------------------------------------------------
+
+const readOptions = dictionary("ReadableStreamBYOBReaderReadOptions", {
+  min: withDefault(unsignedLongLongEnforceRange, () => 1),
+});
+
+let coreOf: (value: unknown) => ByobReaderCore | undefined;
+
+export class ReadableStreamBYOBReader {
+  #core: ByobReaderCore;
+
+  constructor(stream: unknown, core: unknown = undefined) {
+    if (stream === internalToken) {
+      this.#core = new ByobReaderCore(core as ReadableCore);
+      return;
+    }
+    requireArguments(arguments.length, 1, "ReadableStreamBYOBReader constructor");
+    if (!isReadableStream(stream)) {
+      throw new TypeError("ReadableStreamBYOBReader constructor: stream is not of type 'ReadableStream'");
+    }
+    this.#core = new ByobReaderCore(readableCore(stream));
+  }
+
+  get closed(): Promise<undefined> {
+    return coreOf(this)?.closed.promise ?? rejectedWith(notReader());
+  }
+
+  cancel(reason: unknown = undefined): Promise<undefined> {
+    const core = coreOf(this);
+    if (core === undefined) return rejectedWith(notReader());
+    if (core.stream === undefined) return rejectedWith(new TypeError("This reader has been released"));
+    return core.cancel(reason);
+  }
+
+  read(view: unknown, options: unknown = undefined): Promise<ReadResult> {
+    try {
+      const core = coreOf(this);
+      if (core === undefined) throw notReader();
+      requireArguments(arguments.length, 1, "ReadableStreamBYOBReader.read");
+      const converted = arrayBufferView(view, "ReadableStreamBYOBReader.read: view");
+      return readInto(core, converted, readOptions(options, "ReadableStreamBYOBReader.read: options").min);
+    } catch (error) {
+      return rejectedWith(error);
+    }
+  }
+
+  readAtLeast(minElements: unknown, view: unknown): Promise<ReadResult> {
+    try {
+      const core = coreOf(this);
+      if (core === undefined) throw notReader();
+      requireArguments(arguments.length, 2, "ReadableStreamBYOBReader.readAtLeast");
+      const min = unsignedLongLongEnforceRange(minElements, "ReadableStreamBYOBReader.readAtLeast: minElements");
+      return readInto(core, arrayBufferView(view, "ReadableStreamBYOBReader.readAtLeast: view"), min);
+    } catch (error) {
+      return rejectedWith(error);
+    }
+  }
+
+  releaseLock(): void {
+    this.#core.release();
+  }
+
+  static {
+    coreOf = (value) => (isObject(value) && #core in value ? value.#core : undefined);
+  }
+}
+defineInterface(ReadableStreamBYOBReader);
+// The second parameter is the platform's own; the interface has one.
+Object.defineProperty(ReadableStreamBYOBReader, "length", { value: 1, configurable: true });
+
+function notReader(): TypeError {
+  return new TypeError("Illegal invocation: not a ReadableStreamBYOBReader");
+}
+
+function readInto(core: ByobReaderCore, view: ArrayBufferView, min: number): Promise<ReadResult> {
+  const buffer = viewBuffer(view);
+  const byteLength = viewByteLength(view);
+  if (byteLength === 0) throw new TypeError("The view must not be empty");
+  if (buffer.byteLength === 0) throw new TypeError("The buffer of the view must not be empty");
+  if (isDetached(buffer)) throw new TypeError("The buffer of the view has been detached");
+  if (min === 0) throw new TypeError("min must be greater than 0");
+  if (min > byteLength / viewKind(view).elementSize) throw new RangeError("min is larger than the view");
+  if (core.stream === undefined) throw new TypeError("This reader has been released");
+  const request = new PromiseRequest();
+  core.read(view, min, request);
+  return request.result.promise;
+}
+
+export function createByobReader(core: ReadableCore): ReadableStreamBYOBReader {
+  return new ReadableStreamBYOBReader(internalToken, core);
+}
+
+export function byobReaderOf(value: unknown): ByobReaderCore | undefined {
+  return coreOf(value);
+}
