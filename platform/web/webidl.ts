@@ -437,6 +437,13 @@ export function defineToStringTag(prototype: object, name: string): void {
   defineProperty(prototype, SymbolToStringTag, { value: name, writable: false, enumerable: false, configurable: true });
 }
 
+const interfacePrototypes = new WeakSet<object>();
+
+/** Whether `value` is the prototype of one of the platform's interfaces. */
+export function isInterfacePrototype(value: object): boolean {
+  return interfacePrototypes.has(value);
+}
+
 /**
  * Gives a class the shape of an IDL interface. Call it once, right after the class. Members whose
  * name starts with an underscore or is a symbol stay as they are.
@@ -444,6 +451,7 @@ export function defineToStringTag(prototype: object, name: string): void {
 export function defineInterface(constructor: Class, shape: InterfaceShape = {}): void {
   const name = shape.name ?? constructor.name;
   const prototype = constructor.prototype as object;
+  interfacePrototypes.add(prototype);
   makeEnumerable(prototype, ["constructor"]);
   makeEnumerable(constructor, ["length", "name", "prototype"]);
   if (shape.name !== undefined) defineProperty(constructor, "name", { value: name, configurable: true });
