@@ -183,7 +183,7 @@ class StreamIterator {
     return result;
   }
 
-  return(value: unknown = undefined): Promise<IterationResult> {
+  return(value: unknown): Promise<IterationResult> {
     if (!isObject(this) || !(#reader in this)) return rejectedWith(new TypeError("Illegal invocation"));
     const steps = (): Promise<unknown> => this.#return(value);
     const finished = this.#ongoing === undefined ? steps() : react(this.#ongoing, steps, steps);

@@ -197,7 +197,8 @@ class Pipe implements ReadRequest {
       );
     };
     if (this.#target.state === "writable" && !this.#target.closeQueuedOrInFlight) {
-      this.#afterWrites(proceed);
+      // A tick at least, so that streams made just now have started.
+      upon(RESOLVED, () => this.#afterWrites(proceed), undefined);
     } else {
       proceed();
     }

@@ -87,7 +87,7 @@ export class ReadableCore {
 
   cancel(reason: unknown): Promise<undefined> {
     this.disturbed = true;
-    if (this.state === "closed") return RESOLVED;
+    if (this.state === "closed") return resolvedWith(undefined);
     if (this.state === "errored") return rejectedWith(this.storedError);
     this.close();
     const { reader } = this;

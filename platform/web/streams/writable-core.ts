@@ -62,11 +62,11 @@ export class WritableCore {
   }
 
   abort(reason: unknown): Promise<undefined> {
-    if (this.state === "closed" || this.state === "errored") return RESOLVED;
+    if (this.state === "closed" || this.state === "errored") return resolvedWith(undefined);
     this.controller.signalAbort(reason);
     // The signal's listeners may have ended the stream.
     const { state } = this as { state: WritableState };
-    if (state === "closed" || state === "errored") return RESOLVED;
+    if (state === "closed" || state === "errored") return resolvedWith(undefined);
     if (this.#pendingAbort !== undefined) return this.#pendingAbort.done.promise;
     const wasErroring = state === "erroring";
     const pending = { done: deferred<undefined>(), reason: wasErroring ? undefined : reason, wasErroring };
