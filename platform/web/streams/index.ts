@@ -15,3 +15,4 @@ export {
   isWritableStream,
 } from "./writable.ts";
 export { TransformStream, TransformStreamDefaultController } from "./transform.ts";
+export { FixedLengthStream, IdentityTransformStream } from "./identity.ts";

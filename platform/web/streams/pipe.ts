@@ -58,7 +58,8 @@ class Pipe implements ReadRequest {
     this.#watchSource();
     if (!this.#shuttingDown) this.#watchTarget();
     this.#writer.onReady = () => upon(RESOLVED, this.#loop, undefined);
-    this.#loop();
+    // Not at once: the call may come from within the source's own steps.
+    upon(RESOLVED, this.#loop, undefined);
     return this.#done.promise;
   }
 
