@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use mayfly_exchange::{Failure, FailureKind};
 use mayfly_wire::bounds::HEAD_BYTES_MAX;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -35,6 +35,20 @@ use crate::{
 
 /// Wait after the system refused to accept (no descriptors left): some connection must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time for handshakes under way to end once no more may begin: a round trip.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// A socket filter that drops what opens a connection (SYN without ACK, in byte 13 of the TCP
+/// header) and passes the rest. A dropped client tries again a second later and finds the address
+/// closed, or its next owner.
+const REFUSE_NEW: [SockFilter; 5] = [
+    SockFilter::new(0x30, 0, 0, 13),   // load byte 13
+    SockFilter::new(0x54, 0, 0, 0x12), // keep SYN and ACK
+    SockFilter::new(0x15, 0, 1, 0x02), // SYN alone?
+    SockFilter::new(0x06, 0, 0, 0),    // then drop
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
 
 /// Why no gateway opened.
 #[derive(Debug, thiserror::Error)]
@@ -174,17 +188,32 @@ async fn accept_until(
         };
         open(accepted, connections, door, drained);
     }
-    // Connections that the kernel has accepted already hold requests that their clients count as
-    // delivered: take them in before the listener closes.
+    take_rest(listener, &places, connections, door, drained).await;
+}
+
+/// Connections that the kernel has opened hold requests that their clients count as delivered:
+/// these are still taken in. So that none is opened between the last of them and the listener's
+/// end, which would be reset, no more connections begin from here on.
+async fn take_rest(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    connections: &mut JoinSet<()>,
+    door: &Arc<Door>,
+    drained: &watch::Receiver<bool>,
+) {
+    if let Err(error) = SockRef::from(listener).attach_filter(&REFUSE_NEW) {
+        tracing::debug!(%error, "connections may be reset while the gateway stops");
+    }
+    let mut settled = std::pin::pin!(tokio::time::sleep(SETTLE));
     while let Ok(place) = places.clone().try_acquire_owned() {
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted,
-            () = std::future::ready(()) => break,
+            () = &mut settled => return,
         };
         match accepted {
             Ok((stream, peer)) => open((stream, peer, place), connections, door, drained),
-            Err(_) => break,
+            Err(_) => return,
         }
     }
 }
