@@ -1,1 +1,49 @@
-//! Placeholder head.
+//! Lives of guests and the relay between them: the heart of the host.
+//!
+//! The journey of a call: `supervisor` (or a guest's frame: `inbox`, `relay`) -> `worker` (which
+//! guest, start it where there is none: `pool`, `zygote`) -> `call` (deliver) -> `translate` (one
+//! guest's numbers to another's) -> `guest` (its buffer and socket). Streams are `link`s, the host's
+//! own services `network`, dynamic Workers `loader` and `code`. `limits` and `evict` end guests,
+//! `ending` says why. Start with `supervisor`.
+//!
+//! It never runs JavaScript, reads no value in the platform's codec, and opens no listening socket.
+//!
+//! Invariant: every byte from a guest is an attack; the worst outcome is that this guest is ended.
+
+#![forbid(unsafe_code)]
+
+mod supervisor;
+
+pub mod bounds;
+pub mod call;
+pub mod capability;
+pub mod code;
+pub mod definition;
+pub mod ending;
+pub mod error;
+mod evict;
+pub mod guest;
+pub mod held;
+pub mod hub;
+pub mod inbox;
+mod limits;
+pub mod link;
+pub mod loader;
+pub mod lock;
+mod network;
+pub mod observe;
+pub mod options;
+pub mod pool;
+pub mod process;
+pub mod relay;
+pub mod translate;
+pub mod turn;
+pub mod worker;
+mod zygote;
+
+pub use definition::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
+pub use ending::EndReason;
+pub use error::SupervisorError;
+pub use observe::{InvocationReport, LogLine, Observer, Silent};
+pub use options::{Compatibility, Options, Sandbox};
+pub use supervisor::{Metrics, Supervisor};

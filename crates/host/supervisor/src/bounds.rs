@@ -1,0 +1,99 @@
+//! Every bound of the supervisor, with its reason. Those of the wire stand in `mayfly_wire::bounds`.
+//!
+//! A bound that an operator may want to move is the default of a field of [`crate::Options`];
+//! the others are fixed here.
+
+use mayfly_wire::bounds::{FRAME_BYTES_MAX, STREAM_WINDOW_BYTES};
+use std::time::Duration;
+
+/// Bytes that wait for a guest to read them. Above this the guest is ended: it does not read. Room
+/// for the largest `Start` and a busy Worker's calls behind it.
+pub const OUT_BYTES_MAX: usize = FRAME_BYTES_MAX + 64 * 1024 * 1024;
+
+/// Bytes waiting for a guest above which new calls to it are refused as overloaded.
+pub const OUT_BYTES_BUSY: usize = FRAME_BYTES_MAX;
+
+/// Bytes of one read from a guest's socket: the kernel's default socket buffer holds little more.
+pub const READ_BYTES: usize = 128 * 1024;
+
+/// Bytes of one guest's frames handled before other tasks get their turn.
+pub const TURN_BYTES_MAX: usize = 1024 * 1024;
+
+/// Unread stream bytes of one writing guest, all streams together: what a hoarder of streams can
+/// make the host or a reader hold.
+pub const STREAM_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Calls that wait for one Worker to be loaded and started.
+pub const WORKER_QUEUE_MAX: usize = 10_000;
+
+/// Workers that wait for a guest at once.
+pub const POOL_QUEUE_MAX: usize = 10_000;
+
+/// How long a Worker waits for a guest before its callers hear "overloaded".
+pub const POOL_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Calls that wait on the answer of one call that itself waits.
+pub const PIPELINE_QUEUE_MAX: usize = 4096;
+
+/// Bytes of an id given to `get()`: part of a cache key that the host keeps.
+pub const ID_BYTES_MAX: usize = 2048;
+
+/// Bytes of an entrypoint's name.
+pub const NAME_BYTES_MAX: usize = 1024;
+
+/// Bytes of a reason given with a cancel; longer ones are cut.
+pub const REASON_BYTES_MAX: usize = 1024;
+
+/// Bytes of an error's text and stack; longer ones are cut.
+pub const FAILURE_BYTES_MAX: usize = 64 * 1024;
+
+/// Loaders nested in loaders: a Worker that loads a Worker that loads itself ends here.
+pub const LOADER_DEPTH_MAX: u32 = 32;
+
+/// Modules of one Worker.
+pub const MODULES_MAX: usize = 10_000;
+
+/// Tails of one Worker.
+pub const TAILS_MAX: usize = 32;
+
+/// Log lines that one guest may write in a second; the rest are counted and dropped.
+pub const LOG_LINES_PER_SECOND_MAX: u32 = 20_000;
+
+/// Log lines and exceptions kept for one trace item.
+pub const TRACE_ENTRIES_MAX: usize = 256;
+
+/// Bytes of logs and exceptions kept for one trace item.
+pub const TRACE_BYTES_MAX: usize = 256 * 1024;
+
+/// Trace items on their way to tails, whole host. Above this they are dropped and counted.
+pub const TRACES_UNDER_WAY_MAX: usize = 4096;
+
+/// How long to wait for the reason of a guest's end after its socket closed. Callers hear of the
+/// end within 50 ms, so this leaves room.
+pub const EXIT_WAIT: Duration = Duration::from_millis(25);
+
+/// How often running guests' CPU clocks are read.
+pub const CPU_TICK: Duration = Duration::from_millis(5);
+
+/// How often idle guests are looked at: idle time, memory, CPU used with nothing to do.
+pub const SWEEP_TICK: Duration = Duration::from_millis(500);
+
+/// CPU that a guest may use between two sweeps with no call in flight: timers and collection.
+pub const IDLE_CPU_MAX: Duration = Duration::from_millis(400);
+
+/// Guests whose memory is sampled in one sweep.
+pub const SWEEP_SAMPLES_MAX: usize = 256;
+
+/// How long a zygote may take until it is ready.
+pub const ZYGOTE_READY_MAX: Duration = Duration::from_secs(20);
+
+/// First and longest pause before a zygote that failed is started again.
+pub const ZYGOTE_PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// See [`ZYGOTE_PAUSE_FIRST`].
+pub const ZYGOTE_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Collector heap of a guest, unless options say otherwise.
+pub const HEAP_BYTES_DEFAULT: u64 = 128 * 1024 * 1024;
+
+const _: () = assert!(OUT_BYTES_BUSY < OUT_BYTES_MAX);
+const _: () = assert!(STREAM_BYTES_MAX > STREAM_WINDOW_BYTES as u64);

@@ -1,0 +1,66 @@
+//! A configured Worker as the rest of the host describes it: by name, checked by whoever made it.
+
+use mayfly_wire::{Limits, Module};
+
+/// One Worker to deploy.
+#[derive(Debug, Clone)]
+pub struct WorkerDefinition {
+    /// Unique among those deployed together.
+    pub name: String,
+    /// Its module table.
+    pub modules: Vec<Module>,
+    /// One of `modules`.
+    pub main_module: String,
+    /// Enabled flags, after the compatibility date was applied.
+    pub compatibility_flags: Vec<String>,
+    /// `env`, in the order it is enumerated.
+    pub bindings: Vec<(String, BindingDefinition)>,
+    /// Where global `fetch()` goes.
+    pub outbound: OutboundDefinition,
+    /// Of every invocation.
+    pub limits: Limits,
+    /// Workers that receive its trace items.
+    pub tails: Vec<ServiceTarget>,
+}
+
+/// One entry of `env`.
+#[derive(Debug, Clone)]
+pub enum BindingDefinition {
+    /// A string.
+    Text(String),
+    /// Any other JSON value.
+    Json(String),
+    /// Bytes.
+    Data(Vec<u8>),
+    /// An entrypoint of a Worker deployed together with this one, or of itself.
+    Service(ServiceTarget),
+    /// The internet, as a service.
+    Network,
+    /// A `worker_loaders` entry. Loaders of one shared name have their ids in common.
+    Loader {
+        /// The shared name.
+        shared: Option<String>,
+    },
+}
+
+/// An entrypoint by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceTarget {
+    /// The Worker's name.
+    pub worker: String,
+    /// Export name; empty means `default`.
+    pub entrypoint: String,
+    /// `ctx.props` in the platform's codec; empty means `{}`.
+    pub props: Vec<u8>,
+}
+
+/// Where a configured Worker's global `fetch()` goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutboundDefinition {
+    /// The internet, through the service given to `deploy`.
+    Network,
+    /// Nowhere: the documented error.
+    Blocked,
+    /// A Worker.
+    Service(ServiceTarget),
+}

@@ -1,0 +1,623 @@
+//! One guest: its socket, the tables of what it may name, and its end.
+//!
+//! `State` is everything behind the guest's one lock: capabilities, streams, calls both ways, and
+//! bytes on their way out. Whoever sends appends to the buffer under the lock, so a frame that
+//! introduces a number is out before any frame that uses it. What frames mean stands in `relay`;
+//! reading them off the socket in `inbox`.
+//!
+//! Invariant: after `end` the tables are empty, every caller has its outcome, every stream its last
+//! word, and nothing can be sent any more.
+
+use crate::bounds::{LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY, OUT_BYTES_MAX};
+use crate::call::{Call, overloaded};
+use crate::capability::{Capability, Handle};
+use crate::ending::EndReason;
+use crate::held::Room;
+use crate::hub::{Chore, Hub};
+use crate::link::{Link, writer_gone};
+use crate::lock::Mutex;
+use crate::observe::Trace;
+use crate::process::Process;
+use crate::turn::Turn;
+use crate::worker::Worker;
+use mayfly_wire::bounds::{CALLS_MAX, CAPS_MAX, STREAMS_MAX};
+use mayfly_wire::{
+    CallId, CapId, ExportId, Failure, FailureKind, LENGTH_BYTES, StreamId, ToGuest, Wire,
+    write_frame,
+};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+
+/// Names a guest for the life of the host; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GuestId(pub u64);
+
+/// See the file's head.
+pub struct Guest {
+    /// Its name.
+    pub id: GuestId,
+    /// What it belongs to.
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) process: Arc<dyn Process>,
+    state: Mutex<State>,
+    /// Why it ended; set once, before the tables are taken.
+    ended: OnceLock<EndReason>,
+    /// Wakes the socket's task: bytes wait for room, or the guest has ended.
+    pub(crate) wake: Notify,
+    /// What the zygote said about its end.
+    exit: Mutex<Option<EndReason>>,
+    pub(crate) exit_told: Notify,
+    /// Guests that hold objects of this one and must hear of its end.
+    dependents: Mutex<HashSet<GuestId>>,
+    /// Calls delivered and not `Done`.
+    pub(crate) calls_in_flight: AtomicU32,
+    /// References to its objects that others hold.
+    pub(crate) exports_held: AtomicU32,
+    /// Milliseconds of the hub's clock at the last call's begin or end.
+    pub(crate) used_ms: AtomicU64,
+    /// Bytes of its streams that nobody has read yet.
+    pub(crate) unread: AtomicU64,
+    /// Resident memory at the last look.
+    pub(crate) memory_bytes: AtomicU64,
+    /// Counted as live by the pool, under whose lock this changes.
+    pub(crate) taken: AtomicBool,
+    /// A frame has come since the last CPU tick.
+    pub(crate) heard: AtomicBool,
+}
+
+/// What stands behind a guest's lock.
+pub struct State {
+    /// `false` after the end: nothing is sent or installed any more.
+    pub alive: bool,
+    out: Out,
+    /// What its capability numbers mean.
+    pub caps: HashMap<u32, Capability>,
+    next_cap: u32,
+    /// Open streams.
+    pub streams: HashMap<u32, (Role, Arc<Link>)>,
+    next_stream: u32,
+    stream_seen_max: u32,
+    host_ids_wrapped: bool,
+    /// Calls it made, until their outcome is sent.
+    pub calls_out: HashMap<u32, Arc<Call>>,
+    /// Calls delivered to it, until `Done`.
+    pub calls_in: HashMap<u32, Inbound>,
+    next_call: u32,
+    /// Its Worker, from `Start` on.
+    pub worker: Option<Arc<Worker>>,
+    /// Where its global `fetch()` goes; what a dynamic Worker inherits.
+    pub outbound: Option<Capability>,
+    /// Subrequests that the invocations in flight may still make.
+    pub sub_requests_left: Option<u64>,
+    /// CPU time at the last look.
+    pub cpu_seen: Duration,
+    /// CPU used since a frame last came, while calls were in flight.
+    pub cpu_silent: Duration,
+    log_second: Option<Instant>,
+    log_lines: u32,
+}
+
+/// Which end of a stream the guest has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The guest writes.
+    Writes,
+    /// The guest reads.
+    Reads,
+}
+
+/// A call delivered to a guest.
+pub struct Inbound {
+    /// The call.
+    pub call: Arc<Call>,
+    /// Its outcome has come; `Done` has not.
+    pub returned: bool,
+    /// Its share of the process's CPU time.
+    pub cpu: Duration,
+    /// Of an entrypoint, not of an object.
+    pub invocation: Option<Box<Invocation>>,
+    /// Keeps a dynamic Worker while one of its objects is called.
+    pub keep: Option<Handle>,
+}
+
+/// One event delivered to a Worker's entrypoint.
+pub struct Invocation {
+    /// Keeps a dynamic Worker until the invocation is done.
+    pub handle: Handle,
+    /// Export name; empty means `default`.
+    pub entrypoint: String,
+    /// What it may use.
+    pub cpu_max: Option<Duration>,
+    /// Calls to services it may make.
+    pub sub_requests_max: Option<u32>,
+    /// When it was delivered.
+    pub began: Instant,
+    /// How it ended, once returned.
+    pub outcome: &'static str,
+    /// What tails will get.
+    pub trace: Option<Box<Trace>>,
+}
+
+#[derive(Default)]
+struct Out {
+    bytes: Vec<u8>,
+    sent: usize,
+    stream: Option<Arc<UnixStream>>,
+    /// The socket is full; its task waits for room.
+    blocked: bool,
+}
+
+/// Capacity that an emptied buffer may keep.
+const OUT_KEEP_BYTES: usize = 64 * 1024;
+
+impl Inbound {
+    /// Nothing happened to it yet.
+    pub fn new(call: Arc<Call>, invocation: Option<Box<Invocation>>, keep: Option<Handle>) -> Self {
+        Self {
+            keep,
+            call,
+            returned: false,
+            cpu: Duration::ZERO,
+            invocation,
+        }
+    }
+}
+
+impl Guest {
+    /// A guest behind `stream`. Without one its output is kept for [`Guest::take_output`].
+    pub(crate) fn new(
+        hub: &Arc<Hub>,
+        stream: Option<Arc<UnixStream>>,
+        process: Arc<dyn Process>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: hub.next_guest_id(),
+            hub: hub.clone(),
+            process,
+            state: Mutex::new(State::new(stream)),
+            ended: OnceLock::new(),
+            wake: Notify::new(),
+            exit: Mutex::new(None),
+            exit_told: Notify::new(),
+            dependents: Mutex::new(HashSet::new()),
+            calls_in_flight: AtomicU32::new(0),
+            exports_held: AtomicU32::new(0),
+            used_ms: AtomicU64::new(hub.now_ms()),
+            unread: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
+            taken: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Appends a frame; the caller marks the turn once it has let go of the lock.
+    pub(crate) fn push<F: Wire>(self: &Arc<Self>, state: &mut State, frame: &F) {
+        if !state.alive {
+            return;
+        }
+        write_frame(frame, &mut state.out.bytes);
+        self.check_out(state);
+    }
+
+    /// Appends what `encode` makes as one frame.
+    pub(crate) fn push_raw(self: &Arc<Self>, state: &mut State, encode: impl FnOnce(&mut Vec<u8>)) {
+        if !state.alive {
+            return;
+        }
+        let out = &mut state.out.bytes;
+        let start = out.len();
+        out.extend_from_slice(&[0; LENGTH_BYTES]);
+        encode(out);
+        let body_bytes = out.len() - start - LENGTH_BYTES;
+        let length = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+        out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+        self.check_out(state);
+    }
+
+    fn check_out(self: &Arc<Self>, state: &mut State) {
+        if state.out.bytes.len() - state.out.sent > OUT_BYTES_MAX {
+            // Locks are held here, so its end is a chore.
+            self.doom(EndReason::NotReading);
+        }
+    }
+
+    /// Appends a frame and marks the turn.
+    pub(crate) fn send<F: Wire>(self: &Arc<Self>, turn: &mut Turn, frame: &F) {
+        self.push(&mut self.lock(), frame);
+        turn.mark(self);
+    }
+
+    /// Forgets a stream and tells the guest with `frame`.
+    pub(crate) fn close_stream(self: &Arc<Self>, turn: &mut Turn, id: StreamId, frame: &ToGuest) {
+        let mut state = self.lock();
+        let link = state.streams.remove(&id.0);
+        self.push(&mut state, frame);
+        drop(state);
+        drop(link);
+        turn.mark(self);
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    pub(crate) fn flush(&self) {
+        let blocked = self.lock().out.flush();
+        if blocked {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The socket has room again.
+    pub(crate) fn unblock(&self) {
+        self.lock().out.blocked = false;
+        self.flush();
+    }
+
+    /// Whether bytes wait for room.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.lock().out.blocked
+    }
+
+    /// What was written to a guest that has no socket.
+    pub fn take_output(&self) -> Vec<u8> {
+        let mut state = self.lock();
+        state.out.sent = 0;
+        std::mem::take(&mut state.out.bytes)
+    }
+
+    /// Tells the callee that its caller left.
+    pub(crate) fn cancel_call(self: &Arc<Self>, turn: &mut Turn, call: CallId, reason: &str) {
+        let mut state = self.lock();
+        let under_way = state.calls_in.get_mut(&call.0);
+        if let Some(inbound) = under_way {
+            if let Some(invocation) = &mut inbound.invocation {
+                invocation.outcome = "canceled";
+            }
+            let reason = reason.to_owned();
+            self.push(&mut state, &ToGuest::Cancel { call, reason });
+            drop(state);
+            turn.mark(self);
+        }
+    }
+
+    /// Books a delivered call.
+    pub(crate) fn call_began(self: &Arc<Self>, state: &mut State, id: CallId, inbound: Inbound) {
+        state.charge(self.process.cpu());
+        if let Some(max) = inbound
+            .invocation
+            .as_ref()
+            .and_then(|invocation| invocation.sub_requests_max)
+        {
+            let left = state.sub_requests_left.unwrap_or(0);
+            state.sub_requests_left = Some(left + u64::from(max));
+        }
+        state.calls_in.insert(id.0, inbound);
+        self.note_use(state);
+        self.hub.activity();
+    }
+
+    /// Books `Done`; `None` if there is no such call.
+    pub(crate) fn call_done(&self, state: &mut State, id: CallId) -> Option<Inbound> {
+        state.charge(self.process.cpu());
+        let inbound = state.calls_in.remove(&id.0)?;
+        if state.calls_in.is_empty() {
+            state.sub_requests_left = None;
+            state.cpu_silent = Duration::ZERO;
+        }
+        self.note_use(state);
+        Some(inbound)
+    }
+
+    fn note_use(&self, state: &State) {
+        let count = u32::try_from(state.calls_in.len()).unwrap_or(u32::MAX);
+        self.calls_in_flight.store(count, Ordering::SeqCst);
+        self.used_ms.store(self.hub.now_ms(), Ordering::Relaxed);
+    }
+
+    /// `holder` has an object of this guest's. `false` if this guest has ended.
+    pub(crate) fn add_dependent(&self, holder: GuestId) -> bool {
+        self.dependents.lock().insert(holder);
+        self.ended.get().is_none()
+    }
+
+    /// Why it ended, if it has.
+    pub fn end_reason(&self) -> Option<&EndReason> {
+        self.ended.get()
+    }
+
+    /// What callers of an ended guest hear.
+    pub(crate) fn lost(&self) -> Failure {
+        self.ended.get().unwrap_or(&EndReason::Closed).failure()
+    }
+
+    /// The zygote says how it ended.
+    pub(crate) fn exited(&self, reason: EndReason) {
+        self.exit.lock().get_or_insert(reason);
+        self.exit_told.notify_one();
+    }
+
+    pub(crate) fn exit_reason(&self) -> Option<EndReason> {
+        self.exit.lock().clone()
+    }
+
+    /// Ends it soon: for callers that hold locks.
+    pub(crate) fn doom(self: &Arc<Self>, reason: EndReason) {
+        self.hub.chores.post(Chore::End {
+            guest: self.clone(),
+            reason,
+        });
+    }
+
+    /// Ends it now. The caller holds no lock.
+    pub(crate) fn end(self: &Arc<Self>, turn: &mut Turn, reason: EndReason) {
+        if self.ended.set(reason.clone()).is_err() {
+            return;
+        }
+        self.process.kill();
+        let taken = self.lock().take();
+        self.calls_in_flight.store(0, Ordering::Release);
+        self.wake.notify_one();
+        let failure = reason.failure();
+        if let Some(worker) = &taken.worker {
+            worker.guest_ended(self);
+        }
+        self.hub
+            .guest_ended(turn, self, taken.worker.as_deref(), &reason);
+        for (_, inbound) in taken.calls_in {
+            inbound.call.fail(turn, failure.clone());
+            if let Some(invocation) = inbound.invocation {
+                self.hub
+                    .invocation_done(turn, *invocation, inbound.cpu, Some(&reason));
+            }
+        }
+        for (_, call) in taken.calls_out {
+            call.cancel(turn, "the caller's process ended");
+        }
+        for (_, (role, link)) in taken.streams {
+            match role {
+                Role::Writes => link.abort(turn, writer_gone()),
+                Role::Reads => link.cancel(turn, "the reader's process ended".to_owned()),
+            }
+        }
+        for capability in taken.caps.values() {
+            if let Capability::Object(object) = capability {
+                object.guest.dependents.lock().remove(&self.id);
+            }
+        }
+        drop(taken.caps);
+        let dependents = std::mem::take(&mut *self.dependents.lock());
+        for holder in dependents {
+            if let Some(holder) = self.hub.guest(holder) {
+                holder.break_objects_of(turn, self, &failure);
+            }
+        }
+    }
+
+    fn break_objects_of(self: &Arc<Self>, turn: &mut Turn, ended: &Arc<Self>, failure: &Failure) {
+        let mut state = self.lock();
+        let broken: Vec<u32> = state
+            .caps
+            .iter()
+            .filter(|(_, capability)| {
+                matches!(capability, Capability::Object(object) if Arc::ptr_eq(&object.guest, ended))
+            })
+            .map(|(slot, _)| *slot)
+            .collect();
+        for slot in broken {
+            let frame = ToGuest::CapBroken {
+                cap: CapId(slot),
+                failure: failure.clone(),
+            };
+            self.push(&mut state, &frame);
+        }
+        drop(state);
+        turn.mark(self);
+    }
+
+    /// One reference to an object of this guest's was dropped.
+    pub(crate) fn release_export(self: &Arc<Self>, turn: &mut Turn, export: ExportId) {
+        self.exports_held.fetch_sub(1, Ordering::Relaxed);
+        self.send(turn, &ToGuest::ReleaseExport { export, count: 1 });
+    }
+}
+
+impl Out {
+    /// `true` if the socket is full.
+    fn flush(&mut self) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        if self.blocked {
+            return false;
+        }
+        while self.sent < self.bytes.len() {
+            match stream.try_write(&self.bytes[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    self.compact();
+                    return true;
+                }
+                // The reading side sees the end of the socket and reports it.
+                Err(_) => self.sent = self.bytes.len(),
+            }
+        }
+        self.bytes.clear();
+        self.sent = 0;
+        self.bytes.shrink_to(OUT_KEEP_BYTES);
+        false
+    }
+
+    fn compact(&mut self) {
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+impl State {
+    fn new(stream: Option<Arc<UnixStream>>) -> Self {
+        Self {
+            alive: true,
+            out: Out {
+                stream,
+                ..Out::default()
+            },
+            caps: HashMap::new(),
+            next_cap: 2,
+            streams: HashMap::new(),
+            next_stream: 2,
+            stream_seen_max: 0,
+            host_ids_wrapped: false,
+            calls_out: HashMap::new(),
+            calls_in: HashMap::new(),
+            next_call: 1,
+            worker: None,
+            outbound: None,
+            sub_requests_left: None,
+            cpu_seen: Duration::ZERO,
+            cpu_silent: Duration::ZERO,
+            log_second: None,
+            log_lines: 0,
+        }
+    }
+
+    /// Leaves a dead guest's state behind and gives what it held.
+    fn take(&mut self) -> Self {
+        let mut dead = Self::new(None);
+        dead.alive = false;
+        dead.next_cap = self.next_cap;
+        dead.next_stream = self.next_stream;
+        dead.next_call = self.next_call;
+        std::mem::replace(self, dead)
+    }
+
+    /// Shares the process's CPU time since the last look among the calls in flight.
+    pub fn charge(&mut self, now: Option<Duration>) {
+        let Some(now) = now else { return };
+        let used = now.saturating_sub(self.cpu_seen);
+        self.cpu_seen = now;
+        let calls = u32::try_from(self.calls_in.len()).unwrap_or(u32::MAX);
+        if calls == 0 || used.is_zero() {
+            return;
+        }
+        self.cpu_silent += used;
+        let share = used / calls;
+        for inbound in self.calls_in.values_mut() {
+            inbound.cpu += share;
+        }
+    }
+
+    /// Why a call cannot be delivered now, if so.
+    pub fn refuse_call(&self, room: Room) -> Option<Failure> {
+        if self.calls_in.len() >= CALLS_MAX {
+            return Some(overloaded("calls are under way in this Worker"));
+        }
+        if self.out.bytes.len() - self.out.sent + room.bytes > OUT_BYTES_BUSY {
+            return Some(overloaded("bytes wait for this Worker"));
+        }
+        self.refuse_room(room)
+    }
+
+    /// Why a value does not fit into the tables, if so.
+    pub fn refuse_room(&self, room: Room) -> Option<Failure> {
+        let what = if self.caps.len() + room.caps > CAPS_MAX {
+            "stubs are held by this Worker"
+        } else if self.streams.len() + room.streams > STREAMS_MAX {
+            "streams are open in this Worker"
+        } else {
+            return None;
+        };
+        Some(Failure::new(
+            FailureKind::Limit {},
+            "Error",
+            format!("too many {what}"),
+        ))
+    }
+
+    /// A number for a call into this guest.
+    pub fn next_call_id(&mut self) -> CallId {
+        loop {
+            let id = self.next_call;
+            self.next_call = self.next_call.wrapping_add(1).max(1);
+            if !self.calls_in.contains_key(&id) {
+                return CallId(id);
+            }
+        }
+    }
+
+    /// Puts a capability into a slot of the host's choice.
+    pub fn install(&mut self, capability: Capability) -> CapId {
+        loop {
+            let id = self.next_cap;
+            self.next_cap = self.next_cap.wrapping_add(2).max(2);
+            if let std::collections::hash_map::Entry::Vacant(slot) = self.caps.entry(id) {
+                slot.insert(capability);
+                return CapId(id);
+            }
+        }
+    }
+
+    /// Opens a stream under a number of the host's choice.
+    pub fn open_stream(&mut self, role: Role, link: Arc<Link>) -> StreamId {
+        loop {
+            let id = self.next_stream;
+            self.next_stream = self.next_stream.wrapping_add(2);
+            if self.next_stream < 2 {
+                self.next_stream = 2;
+                self.host_ids_wrapped = true;
+            }
+            if let std::collections::hash_map::Entry::Vacant(entry) = self.streams.entry(id) {
+                entry.insert((role, link));
+                return StreamId(id);
+            }
+        }
+    }
+
+    /// Opens a stream under a number of the guest's choice; `false` if it may not have that one.
+    pub fn open_guest_stream(&mut self, id: StreamId, role: Role, link: Arc<Link>) -> bool {
+        if id.0 % 2 == 0 || self.streams.contains_key(&id.0) {
+            return false;
+        }
+        self.stream_seen_max = self.stream_seen_max.max(id.0);
+        self.streams.insert(id.0, (role, link));
+        true
+    }
+
+    /// Whether the guest may be answering a stream that the host has just closed.
+    pub fn stream_was_known(&self, id: StreamId) -> bool {
+        if id.0 % 2 == 1 {
+            id.0 <= self.stream_seen_max
+        } else {
+            id.0 >= 2 && (self.host_ids_wrapped || id.0 < self.next_stream)
+        }
+    }
+
+    /// Whether one more log line may pass now.
+    pub fn log_allowed(&mut self, now: Instant) -> bool {
+        let fresh = self
+            .log_second
+            .is_none_or(|second| now.duration_since(second) >= Duration::from_secs(1));
+        if fresh {
+            self.log_second = Some(now);
+            self.log_lines = 0;
+        }
+        self.log_lines = self.log_lines.saturating_add(1);
+        self.log_lines <= LOG_LINES_PER_SECOND_MAX
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Guest({})", self.id.0)
+    }
+}

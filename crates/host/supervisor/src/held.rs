@@ -1,0 +1,202 @@
+//! What a guest sent, freed of its numbers: the form in which values cross from one guest's
+//! tables to another's.
+//!
+//! `translate` makes these from one guest's frame and turns them into another's. While a value is
+//! held here it owns what it refers to; dropping it releases exports and ends streams. It never
+//! looks into the bytes.
+
+use crate::capability::Capability;
+use crate::link::{ReaderEnd, WriterEnd};
+use mayfly_wire::{Blob, Failure, Limits, Module, RequestHead, ResponseHead};
+
+/// A value and what it refers to.
+#[derive(Debug, Default)]
+pub struct HeldPayload {
+    /// In the platform's codec; the host never reads them.
+    pub bytes: Blob,
+    /// In the order of the sender's.
+    pub attachments: Vec<HeldAttachment>,
+}
+
+/// Something in a payload that is not plain data.
+#[derive(Debug)]
+pub enum HeldAttachment {
+    /// Goes into a slot of the receiver's.
+    Cap(Capability),
+    /// The receiver reads it.
+    Readable(ReaderEnd),
+    /// The receiver writes it.
+    Writable(WriterEnd),
+}
+
+/// A message's body.
+#[derive(Debug, Default)]
+pub enum HeldBody {
+    /// None.
+    #[default]
+    Empty,
+    /// All of it.
+    Inline(Blob),
+    /// It follows.
+    Stream {
+        /// Where from.
+        reader: ReaderEnd,
+        /// Its length where the sender said so.
+        length: Option<u64>,
+    },
+}
+
+/// What is delivered to a callee.
+#[derive(Debug)]
+pub enum HeldEvent {
+    /// An HTTP request.
+    Fetch {
+        /// Its head.
+        request: Box<RequestHead>,
+        /// Its body.
+        body: HeldBody,
+    },
+    /// An RPC call or property read.
+    Rpc {
+        /// Property names.
+        path: Vec<String>,
+        /// Arguments; `None` reads the property.
+        args: Option<HeldPayload>,
+    },
+    /// A cron trigger.
+    Scheduled {
+        /// Milliseconds since the epoch.
+        time_ms: f64,
+        /// The expression that fired.
+        cron: String,
+    },
+    /// Asks a loader callback for its code.
+    LoadCode,
+    /// Trace items.
+    Tail {
+        /// JSON.
+        items: String,
+    },
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub enum HeldOutcome {
+    /// To `Fetch`.
+    Response {
+        /// Status and headers.
+        head: Box<ResponseHead>,
+        /// Its body.
+        body: HeldBody,
+    },
+    /// To `Rpc`.
+    Value(HeldPayload),
+    /// To `Scheduled` and `Tail`.
+    Nothing {
+        /// `controller.noRetry()` was called.
+        no_retry: bool,
+    },
+    /// To `LoadCode`.
+    Code(Box<HeldCode>),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// A dynamic Worker's code as its parent gave it; not checked yet, see `code`.
+#[derive(Debug)]
+pub struct HeldCode {
+    /// As given.
+    pub compatibility_date: String,
+    /// As given.
+    pub compatibility_flags: Vec<String>,
+    /// As given.
+    pub allow_experimental: bool,
+    /// As given.
+    pub main_module: String,
+    /// As given.
+    pub modules: Vec<Module>,
+    /// In the platform's codec; empty bytes mean `{}`.
+    pub env: HeldPayload,
+    /// Already resolved: the parent's own, none, or a service.
+    pub outbound: Option<Capability>,
+    /// Services that receive trace items.
+    pub tails: Vec<Capability>,
+    /// Whether `streamingTails` was given.
+    pub streaming_tails: bool,
+    /// As given.
+    pub limits: Limits,
+}
+
+/// How many table entries a value takes in its receiver.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Room {
+    /// Capability slots.
+    pub caps: usize,
+    /// Streams.
+    pub streams: usize,
+    /// Bytes, roughly.
+    pub bytes: usize,
+}
+
+impl HeldPayload {
+    /// What it takes.
+    pub fn room(&self) -> Room {
+        let caps = self
+            .attachments
+            .iter()
+            .filter(|attachment| matches!(attachment, HeldAttachment::Cap(_)))
+            .count();
+        Room {
+            caps,
+            streams: self.attachments.len() - caps,
+            bytes: self.bytes.0.len(),
+        }
+    }
+}
+
+impl HeldBody {
+    fn room(&self) -> Room {
+        match self {
+            Self::Empty => Room::default(),
+            Self::Inline(bytes) => Room {
+                bytes: bytes.0.len(),
+                ..Room::default()
+            },
+            Self::Stream { .. } => Room {
+                streams: 1,
+                ..Room::default()
+            },
+        }
+    }
+}
+
+impl HeldEvent {
+    /// What it takes.
+    pub fn room(&self) -> Room {
+        match self {
+            Self::Fetch { body, .. } => body.room(),
+            Self::Rpc { args, .. } => args.as_ref().map(HeldPayload::room).unwrap_or_default(),
+            Self::Tail { items } => Room {
+                bytes: items.len(),
+                ..Room::default()
+            },
+            Self::Scheduled { .. } | Self::LoadCode => Room::default(),
+        }
+    }
+
+    /// Whether its answer can be pipelined on.
+    pub fn is_rpc(&self) -> bool {
+        matches!(self, Self::Rpc { .. })
+    }
+}
+
+impl HeldOutcome {
+    /// What it takes.
+    pub fn room(&self) -> Room {
+        match self {
+            Self::Response { body, .. } => body.room(),
+            Self::Value(payload) => payload.room(),
+            Self::Nothing { .. } | Self::Code(_) | Self::Failed(_) => Room::default(),
+        }
+    }
+}

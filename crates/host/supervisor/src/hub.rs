@@ -1,0 +1,410 @@
+//! What all guests of one supervisor share: the registry, the pool, the loader's cache, counters,
+//! and the chores.
+//!
+//! A chore is what a drop or a frame under a lock cannot do on the spot, because it needs another
+//! lock: release an export, cancel a stream, end a guest. They run in one task, in order.
+
+use crate::call::{Call, Caller};
+use crate::capability::Capability;
+use crate::ending::EndReason;
+use crate::guest::{Guest, GuestId, Invocation};
+use crate::held::HeldEvent;
+use crate::link::{Link, writer_gone};
+use crate::loader::{self, Cache, CacheKey};
+use crate::lock::Mutex;
+use crate::observe::{InvocationReport, LogLine};
+use crate::options::Options;
+use crate::pool::{Nursery, Pool};
+use crate::process::Process;
+use crate::relay;
+use crate::turn::Turn;
+use crate::worker::{Worker, WorkerId};
+use mayfly_wire::{ExportId, Failure, LogLevel};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
+use tokio::runtime;
+use tokio::sync::{Notify, mpsc};
+
+/// Chores handled before what they wrote goes out.
+const CHORES_PER_TURN: usize = 64;
+
+/// See the file's head.
+pub struct Hub {
+    /// What the operator set.
+    pub options: Options,
+    pub(crate) chores: Chores,
+    pub(crate) pool: Pool,
+    pub(crate) cache: Cache,
+    pub(crate) runtime: runtime::Handle,
+    guests: Mutex<HashMap<GuestId, Arc<Guest>>>,
+    next_guest: AtomicU64,
+    next_worker: AtomicU64,
+    born: Instant,
+    /// A call began somewhere: CPU clocks must be watched.
+    pub(crate) active: Notify,
+    pub(crate) watching: AtomicBool,
+    /// Guests must make room now.
+    pub(crate) crowded: Notify,
+    pub(crate) counters: Counters,
+    pub(crate) draining: AtomicBool,
+}
+
+/// Things counted since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub forks: AtomicU64,
+    pub starts: AtomicU64,
+    pub ends: AtomicU64,
+    pub evictions: AtomicU64,
+    pub violations: AtomicU64,
+    pub invocations: AtomicU64,
+    pub logs_dropped: AtomicU64,
+    pub traces_dropped: AtomicU64,
+    pub traces_under_way: AtomicU64,
+    pub zygotes: AtomicU64,
+    pub memory_bytes: AtomicU64,
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub enum Chore {
+    /// End a guest.
+    End {
+        /// Which.
+        guest: Arc<Guest>,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A reference to an object was dropped.
+    ReleaseExport {
+        /// Where it lives.
+        guest: Arc<Guest>,
+        /// Its number there.
+        export: ExportId,
+    },
+    /// Nobody can pipeline on a call any more.
+    ReleaseAnswer(Arc<Call>),
+    /// A stream's reader was dropped.
+    CancelLink(Arc<Link>),
+    /// A stream's writer was dropped.
+    AbortLink(Arc<Link>),
+    /// A Worker's last handle was dropped.
+    Unheld(Arc<Worker>),
+    /// A named Worker was dropped.
+    Tidy(CacheKey),
+    /// Trace items for tails.
+    Tail {
+        /// Who hears them.
+        tails: Arc<[Capability]>,
+        /// JSON.
+        items: String,
+    },
+}
+
+/// Where chores are posted. Unbounded in form; in fact bounded by the things that exist to be
+/// dropped, each of which is counted against a bound of its own.
+#[derive(Debug, Clone)]
+pub struct Chores(mpsc::UnboundedSender<Chore>);
+
+impl Chores {
+    /// Posts one.
+    pub fn post(&self, chore: Chore) {
+        // The receiver is gone only when the supervisor is, and everything with it.
+        let _ = self.0.send(chore);
+    }
+}
+
+impl Hub {
+    /// A hub and the chores to run for it.
+    pub(crate) fn new(
+        options: Options,
+        nursery: Box<dyn Nursery>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Chore>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let pool = Pool::new(
+            options.pool_min,
+            options.pool_max,
+            options.guests_max,
+            nursery,
+        );
+        let hub = Arc::new(Self {
+            options,
+            chores: Chores(sender),
+            pool,
+            cache: Cache::default(),
+            runtime: runtime::Handle::current(),
+            guests: Mutex::new(HashMap::new()),
+            next_guest: AtomicU64::new(1),
+            next_worker: AtomicU64::new(1),
+            born: Instant::now(),
+            active: Notify::new(),
+            watching: AtomicBool::new(false),
+            crowded: Notify::new(),
+            counters: Counters::default(),
+            draining: AtomicBool::new(false),
+        });
+        (hub, receiver)
+    }
+
+    pub(crate) fn next_guest_id(&self) -> GuestId {
+        GuestId(self.next_guest.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn next_worker_id(&self) -> WorkerId {
+        WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes in a guest that was forked and starts its task. It waits in the pool from now on.
+    pub fn adopt(self: &Arc<Self>, stream: UnixStream, process: Arc<dyn Process>) -> Arc<Guest> {
+        let stream = Arc::new(stream);
+        let guest = Guest::new(self, Some(stream.clone()), process);
+        self.counters.forks.fetch_add(1, Ordering::Relaxed);
+        self.guests.lock().insert(guest.id, guest.clone());
+        self.runtime.spawn(crate::inbox::run(guest.clone(), stream));
+        self.guest_born(&mut Turn::new(), guest.clone());
+        guest
+    }
+
+    /// A guest without a socket, for tests and fuzzing of `relay::apply`.
+    pub fn adopt_detached(self: &Arc<Self>, process: Arc<dyn Process>) -> Arc<Guest> {
+        let guest = Guest::new(self, None, process);
+        self.guests.lock().insert(guest.id, guest.clone());
+        self.guest_born(&mut Turn::new(), guest.clone());
+        guest
+    }
+
+    pub(crate) fn guest(&self, id: GuestId) -> Option<Arc<Guest>> {
+        self.guests.lock().get(&id).cloned()
+    }
+
+    pub(crate) fn all_guests(&self) -> Vec<Arc<Guest>> {
+        self.guests.lock().values().cloned().collect()
+    }
+
+    /// Guests that run a Worker.
+    pub(crate) fn taken_guests(&self) -> Vec<Arc<Guest>> {
+        self.guests_where(|guest| guest.taken.load(Ordering::Relaxed))
+    }
+
+    /// Guests with calls in flight.
+    pub(crate) fn busy_guests(&self) -> Vec<Arc<Guest>> {
+        self.guests_where(|guest| guest.calls_in_flight.load(Ordering::SeqCst) > 0)
+    }
+
+    pub(crate) fn any_busy(&self) -> bool {
+        self.guests
+            .lock()
+            .values()
+            .any(|guest| guest.calls_in_flight.load(Ordering::SeqCst) > 0)
+    }
+
+    fn guests_where(&self, wanted: impl Fn(&Guest) -> bool) -> Vec<Arc<Guest>> {
+        let guests = self.guests.lock();
+        guests
+            .values()
+            .filter(|guest| wanted(guest))
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn guest_started(&self, guest: &Arc<Guest>, worker: &Worker) {
+        self.counters.starts.fetch_add(1, Ordering::Relaxed);
+        self.options
+            .observer
+            .guest_started(&worker.name, guest.process.pid());
+        let counts = self.pool.counts();
+        // Room is made before it is needed, so that nobody waits for an eviction.
+        if counts.live >= self.options.guests_max - self.options.guests_max / 16 {
+            self.crowded.notify_one();
+        }
+    }
+
+    pub(crate) fn guest_ended(
+        &self,
+        turn: &mut Turn,
+        guest: &Arc<Guest>,
+        worker: Option<&Worker>,
+        reason: &EndReason,
+    ) {
+        self.guests.lock().remove(&guest.id);
+        self.counters.ends.fetch_add(1, Ordering::Relaxed);
+        let counter = match reason {
+            EndReason::Evicted => Some(&self.counters.evictions),
+            EndReason::Violation(_) => Some(&self.counters.violations),
+            _ => None,
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        let name = worker.map(|worker| worker.name.as_str());
+        let pid = guest.process.pid();
+        if reason.is_suspicious() {
+            tracing::warn!(worker = name, pid, reason = %reason.describe(), "a guest ended");
+        } else {
+            tracing::debug!(worker = name, pid, reason = %reason.describe(), "a guest ended");
+        }
+        self.options.observer.guest_ended(name, pid, reason);
+        self.pool.ended(turn, guest);
+    }
+
+    /// A call began: wakes the CPU watch where it sleeps.
+    pub(crate) fn activity(&self) {
+        if !self.watching.load(Ordering::SeqCst) {
+            self.active.notify_one();
+        }
+    }
+
+    pub(crate) fn log(
+        &self,
+        guest: &Arc<Guest>,
+        worker: Option<&Worker>,
+        level: LogLevel,
+        text: String,
+        allowed: bool,
+    ) {
+        if !allowed {
+            self.counters.logs_dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.options.observer.log(LogLine {
+            worker: worker.map_or("", |worker| worker.name.as_str()),
+            pid: guest.process.pid(),
+            level,
+            text: &text,
+        });
+    }
+
+    pub(crate) fn exception(
+        &self,
+        _guest: &Arc<Guest>,
+        worker: Option<&Worker>,
+        failure: Failure,
+        allowed: bool,
+    ) {
+        if !allowed {
+            self.counters.logs_dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let name = worker.map_or("", |worker| worker.name.as_str());
+        self.options.observer.exception(name, &failure);
+    }
+
+    pub(crate) fn invocation_done(
+        &self,
+        _turn: &mut Turn,
+        invocation: Invocation,
+        cpu: Duration,
+        end: Option<&EndReason>,
+    ) {
+        self.counters.invocations.fetch_add(1, Ordering::Relaxed);
+        let report = InvocationReport {
+            worker: &invocation.handle.worker().name,
+            entrypoint: &invocation.entrypoint,
+            outcome: match end {
+                Some(reason) if invocation.outcome == "ok" => reason.outcome(),
+                _ => invocation.outcome,
+            },
+            cpu,
+            wall: invocation.began.elapsed(),
+        };
+        self.options.observer.invocation_done(InvocationReport {
+            worker: report.worker,
+            entrypoint: report.entrypoint,
+            ..report
+        });
+        let Some(trace) = invocation.trace else {
+            return;
+        };
+        let under_way = self.counters.traces_under_way.load(Ordering::Relaxed);
+        if under_way >= crate::bounds::TRACES_UNDER_WAY_MAX as u64 {
+            self.counters.traces_dropped.fetch_add(1, Ordering::Relaxed);
+            self.options.observer.trace_dropped(report.worker);
+            return;
+        }
+        let tails = trace.tails().clone();
+        let items = trace.into_items(&report);
+        // A chore, so that tails are off the request's path.
+        self.chores.post(Chore::Tail { tails, items });
+    }
+
+    pub(crate) fn worker_dropped(&self, key: &CacheKey) {
+        self.chores.post(Chore::Tidy(key.clone()));
+    }
+
+    fn tail(self: &Arc<Self>, turn: &mut Turn, tails: &[Capability], items: &str) {
+        for tail in tails {
+            let call = Call::new(Caller::Tail(TailPermit::new(self)), false);
+            let items = items.to_owned();
+            relay::route(turn, self, &call, tail, HeldEvent::Tail { items });
+        }
+    }
+}
+
+/// Counts a trace item that is under way.
+pub struct TailPermit(Arc<Hub>);
+
+impl TailPermit {
+    fn new(hub: &Arc<Hub>) -> Self {
+        hub.counters
+            .traces_under_way
+            .fetch_add(1, Ordering::Relaxed);
+        Self(hub.clone())
+    }
+}
+
+impl Drop for TailPermit {
+    fn drop(&mut self) {
+        self.0
+            .counters
+            .traces_under_way
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Runs chores until the supervisor is gone.
+pub(crate) async fn run_chores(hub: Arc<Hub>, mut chores: mpsc::UnboundedReceiver<Chore>) {
+    let mut batch = Vec::with_capacity(CHORES_PER_TURN);
+    while chores.recv_many(&mut batch, CHORES_PER_TURN).await > 0 {
+        run_batch(&hub, &mut batch);
+    }
+}
+
+/// Runs all chores posted so far; for tests without a task.
+pub fn run_chores_now(hub: &Arc<Hub>, chores: &mut mpsc::UnboundedReceiver<Chore>) {
+    let mut batch = Vec::new();
+    while let Ok(chore) = chores.try_recv() {
+        batch.push(chore);
+        run_batch(hub, &mut batch);
+    }
+}
+
+fn run_batch(hub: &Arc<Hub>, batch: &mut Vec<Chore>) {
+    let mut turn = Turn::new();
+    for chore in batch.drain(..) {
+        match chore {
+            Chore::End { guest, reason } => guest.end(&mut turn, reason),
+            Chore::ReleaseExport { guest, export } => guest.release_export(&mut turn, export),
+            Chore::ReleaseAnswer(call) => call.release_answer(&mut turn),
+            Chore::CancelLink(link) => link.cancel(&mut turn, "nobody reads it".to_owned()),
+            Chore::AbortLink(link) => link.abort(&mut turn, writer_gone()),
+            Chore::Unheld(worker) => worker.unheld(&mut turn),
+            Chore::Tidy(key) => loader::tidy(hub, &key),
+            Chore::Tail { tails, items } => hub.tail(&mut turn, &tails, &items),
+        }
+        turn.breathe();
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hub")
+    }
+}

@@ -1,0 +1,171 @@
+//! The loader: `load(code)`, `get(id, callback)`, and which Worker an id means.
+//!
+//! A stub is made at once and nothing is started here: the first call starts the Worker (`worker`).
+//! So concurrent calls share one load, and a failed load is simply a Worker that is cold again.
+//!
+//! The cache knows Workers weakly. What keeps a named Worker is its guest, a stub, or a call under
+//! way; when the last of these goes, its entry goes too, so a million ids need room for those in
+//! use only.
+//!
+//! Invariant: a key holds the parent's incarnation or a shared loader's name, so no parent ever
+//! gets another parent's Worker.
+
+use crate::capability::{Capability, LoaderCap, Scope, StubCap};
+use crate::code;
+use crate::guest::{Guest, State};
+use crate::hub::Hub;
+use crate::lock::Mutex;
+use crate::relay::{Violation, failed, introduce};
+use crate::translate::{Lift, LiftError};
+use crate::worker::{Origin, Worker};
+use mayfly_wire::{CapId, ExportId, WorkerCode};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, MutexGuard, Weak};
+
+/// What an id means to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CacheKey {
+    /// Whose ids.
+    pub scope: Scope,
+    /// The id.
+    pub id: String,
+}
+
+/// See the file's head.
+#[derive(Debug, Default)]
+pub struct Cache {
+    workers: Mutex<HashMap<CacheKey, Weak<Worker>>>,
+}
+
+impl Cache {
+    /// The Worker of `key`, or the one that `make` makes.
+    fn worker(&self, key: &CacheKey, make: impl FnOnce() -> Arc<Worker>) -> Arc<Worker> {
+        match self.workers.lock().entry(key.clone()) {
+            Entry::Occupied(mut entry) => match entry.get().upgrade() {
+                Some(worker) => worker,
+                None => {
+                    let worker = make();
+                    entry.insert(Arc::downgrade(&worker));
+                    worker
+                }
+            },
+            Entry::Vacant(entry) => {
+                let worker = make();
+                entry.insert(Arc::downgrade(&worker));
+                worker
+            }
+        }
+    }
+
+    /// Forgets `key` if its Worker is gone.
+    pub fn tidy(&self, key: &CacheKey) {
+        if let Entry::Occupied(entry) = self.workers.lock().entry(key.clone())
+            && entry.get().strong_count() == 0
+        {
+            entry.remove();
+        }
+    }
+
+    /// Entries, for metrics.
+    pub fn len(&self) -> usize {
+        self.workers.lock().len()
+    }
+}
+
+/// `LOADER.load(code)`.
+pub fn load(
+    guest: &Arc<Guest>,
+    mut state: MutexGuard<'_, State>,
+    slot: CapId,
+    loader: CapId,
+    code: WorkerCode,
+) -> Result<(), Violation> {
+    let loader = loader_cap(&state, loader)?;
+    let depth = depth_of(&state);
+    let held = match Lift::new(guest, &mut state).code(code) {
+        Ok(held) => held,
+        Err(LiftError::Refused(failure)) => return introduce(&mut state, slot, failed(failure)),
+        Err(LiftError::Violation(violation)) => return Err(violation),
+    };
+    let capability = match code::check(&guest.hub.options, held) {
+        Ok(code) => {
+            let name = format!("{}/load", loader.binding);
+            let code = Some(Arc::new(code));
+            let handle = Worker::new(&guest.hub, name, Origin::Loaded, depth, code);
+            stub(handle, None)
+        }
+        Err(failure) => failed(failure),
+    };
+    introduce(&mut state, slot, capability)
+}
+
+/// `LOADER.get(id, callback)`.
+pub fn get(
+    guest: &Arc<Guest>,
+    mut state: MutexGuard<'_, State>,
+    slot: CapId,
+    loader: CapId,
+    id: Option<String>,
+    callback: ExportId,
+) -> Result<(), Violation> {
+    let loader = loader_cap(&state, loader)?;
+    let depth = depth_of(&state);
+    let callback = Lift::new(guest, &mut state).export(callback);
+    let handle = match id {
+        None => {
+            let name = format!("{}/get", loader.binding);
+            Some(Worker::new(&guest.hub, name, Origin::Unnamed, depth, None))
+        }
+        Some(id) => named(&guest.hub, &loader, id, depth).handle(),
+    };
+    let Some(handle) = handle else {
+        // A named Worker always gives a handle.
+        return Err(Violation::NotAStub(slot));
+    };
+    introduce(&mut state, slot, stub(handle, Some(callback)))
+}
+
+fn named(hub: &Arc<Hub>, loader: &LoaderCap, id: String, depth: u32) -> Arc<Worker> {
+    let name = format!("{}/{id}", loader.binding);
+    let key = CacheKey {
+        scope: loader.scope.clone(),
+        id,
+    };
+    hub.cache.worker(&key, || {
+        let origin = Origin::Named(key.clone());
+        Worker::new(hub, name, origin, depth, None).worker().clone()
+    })
+}
+
+fn stub(
+    handle: crate::capability::Handle,
+    callback: Option<Arc<crate::capability::ObjectCap>>,
+) -> Capability {
+    Capability::Stub(Arc::new(StubCap { handle, callback }))
+}
+
+fn loader_cap(state: &State, cap: CapId) -> Result<Arc<LoaderCap>, Violation> {
+    match state.caps.get(&cap.0) {
+        Some(Capability::Loader(loader)) => Ok(loader.clone()),
+        Some(_) => Err(Violation::NotALoader(cap)),
+        None => Err(Violation::UnknownCap(cap)),
+    }
+}
+
+fn depth_of(state: &State) -> u32 {
+    state.worker.as_ref().map_or(0, |worker| worker.depth) + 1
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Origin::Named(key) = &self.origin {
+            self.hub.worker_dropped(key);
+        }
+    }
+}
+
+/// Posted when a named Worker is dropped; see [`Cache::tidy`].
+pub fn tidy(hub: &Hub, key: &CacheKey) {
+    hub.cache.tidy(key);
+}

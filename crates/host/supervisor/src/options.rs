@@ -1,0 +1,104 @@
+//! What an operator may set, with defaults that suit one machine.
+
+use crate::bounds::HEAP_BYTES_DEFAULT;
+use crate::observe::{Observer, Silent};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Resolves a compatibility date, flags and `allowExperimental` to the enable names of all flags
+/// in force, or says in words what is wrong with them.
+pub type Compatibility =
+    Arc<dyn Fn(&str, &[String], bool) -> Result<Vec<String>, String> + Send + Sync>;
+
+/// Whether a guest binary that lacks the sandbox's main layer may run code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Refuse to start without seccomp.
+    Required,
+    /// The operator said so on the command line.
+    UnsafeOptional,
+}
+
+/// See the file's head.
+#[derive(Clone)]
+pub struct Options {
+    /// The binary `mayfly-guest`.
+    pub guest_binary: PathBuf,
+    /// What to do where the kernel gives no seccomp.
+    pub sandbox: Sandbox,
+    /// Warmed guests that wait when nothing happens.
+    pub pool_min: usize,
+    /// Warmed guests that wait during a burst.
+    pub pool_max: usize,
+    /// Children after which a zygote retires: its forks get slower with their number.
+    pub zygote_children_max: u32,
+    /// Age at which a zygote retires: renews the address layout.
+    pub zygote_age_max: Duration,
+    /// Guests that run Workers at once.
+    pub guests_max: usize,
+    /// Memory of all guests above which idle ones are evicted.
+    pub memory_bytes_max: u64,
+    /// Memory of one guest, heap and buffers and Wasm together, above which it is ended.
+    pub guest_bytes_max: u64,
+    /// How long a Worker may be idle.
+    pub idle_max: Duration,
+    /// CPU of one invocation where nothing lower is given; `None` is no cap.
+    pub cpu_max: Option<Duration>,
+    /// Subrequests of one invocation where nothing is given.
+    pub sub_requests_max: Option<u32>,
+    /// Collector heap of a guest.
+    pub heap_bytes_max: u64,
+    /// Collect garbage at every turn: a test climate.
+    pub collect_always: bool,
+    /// Knows compatibility dates and flags.
+    pub compatibility: Compatibility,
+    /// Hears what happens.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl Options {
+    /// Defaults around a guest binary. Every date passes and flags are taken as they are.
+    pub fn new(guest_binary: PathBuf) -> Self {
+        Self {
+            guest_binary,
+            sandbox: Sandbox::Required,
+            pool_min: 8,
+            pool_max: 64,
+            zygote_children_max: 500,
+            zygote_age_max: Duration::from_secs(15 * 60),
+            guests_max: 4096,
+            memory_bytes_max: half_of_memory(),
+            guest_bytes_max: 512 * 1024 * 1024,
+            idle_max: Duration::from_secs(300),
+            cpu_max: Some(Duration::from_secs(30)),
+            sub_requests_max: None,
+            heap_bytes_max: HEAP_BYTES_DEFAULT,
+            collect_always: false,
+            compatibility: Arc::new(|_, flags, _| Ok(flags.to_vec())),
+            observer: Arc::new(Silent),
+        }
+    }
+}
+
+/// Half of what the machine has free now, so that the host and its neighbours have the rest.
+fn half_of_memory() -> u64 {
+    const FALLBACK_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    info.lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_ascii_whitespace().next())
+        .and_then(|kilobytes| kilobytes.parse::<u64>().ok())
+        .map_or(FALLBACK_BYTES, |kilobytes| kilobytes.saturating_mul(512))
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("guest_binary", &self.guest_binary)
+            .field("sandbox", &self.sandbox)
+            .field("guests_max", &self.guests_max)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,584 @@
+//! What each frame of a guest does.
+//!
+//! [`apply`] is the one door for a guest's words: it takes a decoded frame, changes tables, and
+//! writes to other guests' buffers. It never waits and never holds two guests' locks. It does not
+//! read sockets (`inbox`) and does not start processes (`pool`).
+//!
+//! Invariant: whatever the frame, the worst outcome is a [`Violation`], which ends this one guest.
+
+use crate::bounds::{ID_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
+use crate::call::{Call, Caller, Target, deliver};
+use crate::capability::{AnswerCap, Capability, ServiceCap, StubCap, blocked};
+use crate::ending::EndReason;
+use crate::guest::{Guest, Role, State};
+use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
+use crate::hub::Hub;
+use crate::link::Link;
+use crate::loader;
+use crate::network;
+use crate::translate::{Lift, LiftError, Lower, Purpose, cut};
+use crate::turn::Turn;
+use crate::worker::PendingInvoke;
+use mayfly_wire::bounds::{CALLS_MAX, CAPS_MAX, LOG_BYTES_MAX};
+use mayfly_wire::{
+    CallId, CapId, Failure, FailureKind, Limits, Outcome, StreamId, ToGuest, ToHost,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use thiserror::Error;
+
+/// What a guest must not do. It is ended for it.
+#[derive(Debug, Clone, Error)]
+#[expect(missing_docs, reason = "each message says it")]
+pub enum Violation {
+    #[error("frame cannot be decoded: {0}")]
+    Wire(#[from] mayfly_wire::WireError),
+    #[error("a frame before Start")]
+    NotStarted,
+    #[error("capability {0:?} is not held")]
+    UnknownCap(CapId),
+    #[error("capability number {0:?} cannot be taken")]
+    CapTaken(CapId),
+    #[error("capability {0:?} cannot be called")]
+    NotCallable(CapId),
+    #[error("capability {0:?} is not a service")]
+    NotAService(CapId),
+    #[error("capability {0:?} is not a loader")]
+    NotALoader(CapId),
+    #[error("capability {0:?} is not a Worker's stub")]
+    NotAStub(CapId),
+    #[error("holds more than {CAPS_MAX} capabilities")]
+    TooManyCaps,
+    #[error("call number {0:?} is under way")]
+    CallTaken(CallId),
+    #[error("more than {CALLS_MAX} calls under way")]
+    TooManyCalls,
+    #[error("call {0:?} is not under way")]
+    UnknownCall(CallId),
+    #[error("call {0:?} was answered twice")]
+    ReturnedTwice(CallId),
+    #[error("call {0:?} is done before it was answered")]
+    DoneUnanswered(CallId),
+    #[error("call {0:?} was answered with something that does not fit its event")]
+    WrongOutcome(CallId),
+    #[error("an event that only the host sends")]
+    NotForGuests,
+    #[error("a result slot for an event that has none")]
+    ResultOfNothing,
+    #[error("property path of {0} segments")]
+    PathTooLong(usize),
+    #[error("{0} attachments in one payload")]
+    TooManyAttachments(usize),
+    #[error("inline body of {0} bytes")]
+    InlineTooLong(usize),
+    #[error("stream number {0:?} cannot be taken")]
+    StreamTaken(StreamId),
+    #[error("stream {0:?} is not open for that")]
+    UnknownStream(StreamId),
+    #[error("too many streams")]
+    TooManyStreams,
+    #[error("stream chunk of {0} bytes")]
+    ChunkTooLong(usize),
+    #[error("stream bytes above the window")]
+    OverWindow,
+    #[error("stream credit for bytes never sent")]
+    OverCredit,
+    #[error("too many unread stream bytes")]
+    StreamHoard,
+}
+
+/// Does what one frame of `guest` says.
+pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), Violation> {
+    let mut state = guest.lock();
+    if !state.alive {
+        return Ok(());
+    }
+    if state.worker.is_none() {
+        return Err(Violation::NotStarted);
+    }
+    guest.heard.store(true, Ordering::Relaxed);
+    match frame {
+        ToHost::Call {
+            call,
+            cap,
+            event,
+            result,
+        } => {
+            if state.calls_out.contains_key(&call.0) {
+                return Err(Violation::CallTaken(call));
+            }
+            if state.calls_out.len() >= CALLS_MAX {
+                return Err(Violation::TooManyCalls);
+            }
+            if result.is_some() && !matches!(event, mayfly_wire::Event::Rpc { .. }) {
+                return Err(Violation::ResultOfNothing);
+            }
+            let capability = callable(&state, cap)?;
+            let made = Call::new(Caller::Guest(guest.clone(), call), result.is_some());
+            if let Some(slot) = result {
+                let chores = guest.hub.chores.clone();
+                let answer = Capability::Answer(Arc::new(AnswerCap::new(made.clone(), chores)));
+                introduce(&mut state, slot, answer)?;
+            }
+            state.calls_out.insert(call.0, made.clone());
+            let lifted = Lift::new(guest, &mut state).event(event);
+            let lifted = match lifted {
+                Ok(event) => spend_sub_request(&mut state, &capability).map(|()| event),
+                Err(LiftError::Refused(failure)) => Err(failure),
+                Err(LiftError::Violation(violation)) => return Err(violation),
+            };
+            drop(state);
+            match lifted {
+                Ok(event) => route(turn, &guest.hub, &made, &capability, event),
+                Err(failure) => made.fail(turn, failure),
+            }
+            Ok(())
+        }
+        ToHost::Return { call, outcome } => returned(guest, state, turn, call, outcome),
+        ToHost::Done { call } => {
+            match state.calls_in.get(&call.0) {
+                None => return Err(Violation::UnknownCall(call)),
+                Some(inbound) if !inbound.returned => {
+                    return Err(Violation::DoneUnanswered(call));
+                }
+                Some(_) => {}
+            }
+            let done = guest.call_done(&mut state, call);
+            drop(state);
+            if let Some(inbound) = done
+                && let Some(invocation) = inbound.invocation
+            {
+                guest
+                    .hub
+                    .invocation_done(turn, *invocation, inbound.cpu, None);
+            }
+            Ok(())
+        }
+        ToHost::StreamData { stream, bytes } => match open_stream(&state, stream, Role::Writes)? {
+            Some(link) => {
+                drop(state);
+                link.data(turn, bytes)
+            }
+            None => Ok(()),
+        },
+        ToHost::StreamCredit { stream, bytes } => match open_stream(&state, stream, Role::Reads)? {
+            Some(link) => {
+                drop(state);
+                link.credit(turn, bytes)
+            }
+            None => Ok(()),
+        },
+        ToHost::StreamEnd { stream } => {
+            if let Some(link) = close_stream(&mut state, stream, Role::Writes)? {
+                drop(state);
+                link.end(turn);
+            }
+            Ok(())
+        }
+        ToHost::StreamAbort { stream, failure } => {
+            let failure = Lift::new(guest, &mut state).failure(failure);
+            let failure = accepted(failure)?;
+            if let Some(link) = close_stream(&mut state, stream, Role::Writes)? {
+                drop(state);
+                link.abort(turn, failure);
+            }
+            Ok(())
+        }
+        ToHost::StreamCancel { stream, mut reason } => {
+            cut(&mut reason, REASON_BYTES_MAX);
+            if let Some(link) = close_stream(&mut state, stream, Role::Reads)? {
+                drop(state);
+                link.cancel(turn, reason);
+            }
+            Ok(())
+        }
+        ToHost::Cancel { call, mut reason } => {
+            cut(&mut reason, REASON_BYTES_MAX);
+            // An outcome may be on its way already: then there is nothing to cancel.
+            let made = state.calls_out.get(&call.0).cloned();
+            drop(state);
+            if let Some(made) = made {
+                made.cancel(turn, &reason);
+            }
+            Ok(())
+        }
+        ToHost::ReleaseCap { cap } => {
+            let released = state.caps.remove(&cap.0);
+            drop(state);
+            released.map(drop).ok_or(Violation::UnknownCap(cap))
+        }
+        ToHost::DupCap { cap, copy } => {
+            let capability = state
+                .caps
+                .get(&cap.0)
+                .cloned()
+                .ok_or(Violation::UnknownCap(cap))?;
+            introduce(&mut state, copy, capability)
+        }
+        ToHost::Load {
+            worker,
+            loader,
+            code,
+        } => loader::load(guest, state, worker, loader, *code),
+        ToHost::Get {
+            worker,
+            loader,
+            id,
+            callback,
+        } => {
+            let id = match id {
+                Some(id) if id.len() > ID_BYTES_MAX => {
+                    let failure = too_long("id", id.len(), ID_BYTES_MAX);
+                    drop(Lift::new(guest, &mut state).export(callback));
+                    return introduce(&mut state, worker, failed(failure));
+                }
+                id => id,
+            };
+            loader::get(guest, state, worker, loader, id, callback)
+        }
+        ToHost::GetEntrypoint {
+            service,
+            worker,
+            name,
+            props,
+            limits,
+        } => get_entrypoint(guest, state, service, worker, name, props, limits),
+        ToHost::GetSelf {
+            service,
+            name,
+            props,
+        } => get_self(guest, state, service, name, props),
+        ToHost::Started { entrypoints } => {
+            let worker = state.worker.clone();
+            drop(state);
+            if let Some(worker) = worker {
+                worker.started(guest, entrypoints);
+            }
+            Ok(())
+        }
+        ToHost::StartFailed { failure } => {
+            let failure = accepted(Lift::new(guest, &mut state).failure(failure))?;
+            drop(state);
+            guest.end(turn, EndReason::StartFailed(failure));
+            Ok(())
+        }
+        ToHost::Log {
+            call,
+            level,
+            mut text,
+            mut message,
+        } => {
+            let now = Instant::now();
+            let allowed = state.log_allowed(now);
+            cut(&mut text, LOG_BYTES_MAX);
+            if message.len() > LOG_BYTES_MAX {
+                message.clear();
+            }
+            if allowed && let Some(call) = call {
+                trace_of(&mut state, call, |trace| {
+                    trace.log(&level, &text, &message);
+                });
+            }
+            let worker = state.worker.clone();
+            drop(state);
+            guest
+                .hub
+                .log(guest, worker.as_deref(), level, text, allowed);
+            Ok(())
+        }
+        ToHost::Exception { call, failure } => {
+            let failure = accepted(Lift::new(guest, &mut state).failure(failure))?;
+            let allowed = state.log_allowed(Instant::now());
+            if allowed && let Some(call) = call {
+                trace_of(&mut state, call, |trace| trace.exception(&failure));
+            }
+            let worker = state.worker.clone();
+            drop(state);
+            guest
+                .hub
+                .exception(guest, worker.as_deref(), failure, allowed);
+            Ok(())
+        }
+    }
+}
+
+type Locked<'a> = std::sync::MutexGuard<'a, State>;
+
+fn returned(
+    guest: &Arc<Guest>,
+    mut state: Locked<'_>,
+    turn: &mut Turn,
+    call: CallId,
+    outcome: Outcome,
+) -> Result<(), Violation> {
+    let Some(inbound) = state.calls_in.get_mut(&call.0) else {
+        return Err(Violation::UnknownCall(call));
+    };
+    if std::mem::replace(&mut inbound.returned, true) {
+        return Err(Violation::ReturnedTwice(call));
+    }
+    let made = inbound.call.clone();
+    let is_code = matches!(outcome, Outcome::Code { .. });
+    if is_code != made.wants_code() && !matches!(outcome, Outcome::Failed { .. }) {
+        return Err(Violation::WrongOutcome(call));
+    }
+    if let Some(invocation) = &mut inbound.invocation
+        && invocation.outcome == "ok"
+    {
+        if let Outcome::Failed { failure } = &outcome {
+            invocation.outcome = failed_outcome(failure);
+        }
+        if let Some(trace) = &mut invocation.trace {
+            trace.returned(&outcome);
+        }
+    }
+    let held = match Lift::new(guest, &mut state).outcome(outcome) {
+        Ok(held) => held,
+        Err(LiftError::Refused(failure)) => HeldOutcome::Failed(failure),
+        Err(LiftError::Violation(violation)) => return Err(violation),
+    };
+    drop(state);
+    made.settle(turn, held);
+    Ok(())
+}
+
+fn failed_outcome(failure: &Failure) -> &'static str {
+    match failure.kind {
+        FailureKind::Canceled {} => "canceled",
+        _ => "exception",
+    }
+}
+
+/// Sends a caller its outcome.
+pub fn give_outcome(turn: &mut Turn, guest: &Arc<Guest>, call: CallId, outcome: HeldOutcome) {
+    let mut attach = Vec::new();
+    let mut state = guest.lock();
+    // An ended guest's tables are empty; the outcome's drop cleans up.
+    let Some(made) = state.calls_out.remove(&call.0) else {
+        return;
+    };
+    let outcome = match state.refuse_room(outcome.room()) {
+        Some(failure) => HeldOutcome::Failed(failure),
+        None => outcome,
+    };
+    let outcome = Lower::new(guest, &mut state, &mut attach).outcome(outcome);
+    guest.push(&mut state, &ToGuest::Return { call, outcome });
+    drop(state);
+    drop(made);
+    turn.mark(guest);
+    for attachment in attach {
+        attachment.attach(turn, guest);
+    }
+}
+
+/// Takes a call to whatever the capability leads to.
+pub fn route(
+    turn: &mut Turn,
+    hub: &Arc<Hub>,
+    call: &Arc<Call>,
+    capability: &Capability,
+    event: HeldEvent,
+) {
+    match capability {
+        Capability::Service(service) => invoke(turn, call, service, event),
+        Capability::Network(service) => network::fetch(hub, turn, call, service, event),
+        Capability::Blocked => call.fail(turn, blocked()),
+        Capability::Failed(failure) => call.fail(turn, (**failure).clone()),
+        Capability::Object(object) => {
+            let target = Target::Export(object.export);
+            if deliver(turn, &object.guest, target, call, event, None).is_err() {
+                call.fail(turn, object.guest.lost());
+            }
+        }
+        Capability::Answer(answer) => answer.call.pipeline(turn, call.clone(), event),
+        Capability::Loader(_) | Capability::Stub(_) => {
+            // `callable` let only callable ones pass.
+            let message = "this capability cannot be called";
+            call.fail(
+                turn,
+                Failure::new(FailureKind::Exception {}, "TypeError", message),
+            );
+        }
+    }
+}
+
+/// Delivers an event to an entrypoint of a Worker.
+pub fn invoke(turn: &mut Turn, call: &Arc<Call>, service: &Arc<ServiceCap>, event: HeldEvent) {
+    let worker = &service.worker;
+    let Some(handle) = service.keep.clone().or_else(|| worker.handle()) else {
+        call.fail(turn, EndReason::Released.failure());
+        return;
+    };
+    worker.dispatch(
+        turn,
+        PendingInvoke {
+            call: call.clone(),
+            service: service.clone(),
+            event,
+            handle,
+        },
+    );
+}
+
+fn callable(state: &State, cap: CapId) -> Result<Capability, Violation> {
+    match state.caps.get(&cap.0) {
+        None => Err(Violation::UnknownCap(cap)),
+        Some(Capability::Loader(_) | Capability::Stub(_)) => Err(Violation::NotCallable(cap)),
+        Some(capability) => Ok(capability.clone()),
+    }
+}
+
+fn spend_sub_request(state: &mut State, capability: &Capability) -> Result<(), Failure> {
+    if !matches!(capability, Capability::Service(_) | Capability::Network(_)) {
+        return Ok(());
+    }
+    match &mut state.sub_requests_left {
+        None => Ok(()),
+        Some(0) => Err(Failure::new(
+            FailureKind::Limit {},
+            "Error",
+            "Too many subrequests: the limit of this invocation is reached.",
+        )),
+        Some(left) => {
+            *left -= 1;
+            Ok(())
+        }
+    }
+}
+
+/// Puts a capability into a slot of the guest's choice.
+pub fn introduce(state: &mut State, slot: CapId, capability: Capability) -> Result<(), Violation> {
+    if slot.0 % 2 == 0 || state.caps.contains_key(&slot.0) {
+        return Err(Violation::CapTaken(slot));
+    }
+    if state.caps.len() >= CAPS_MAX {
+        return Err(Violation::TooManyCaps);
+    }
+    state.caps.insert(slot.0, capability);
+    Ok(())
+}
+
+/// A capability whose every use fails.
+pub fn failed(failure: Failure) -> Capability {
+    Capability::Failed(Arc::new(failure))
+}
+
+fn too_long(what: &str, bytes: usize, limit: usize) -> Failure {
+    Failure::new(
+        FailureKind::Limit {},
+        "TypeError",
+        format!("{what} is {bytes} bytes, limit {limit}"),
+    )
+}
+
+fn open_stream(state: &State, id: StreamId, role: Role) -> Result<Option<Arc<Link>>, Violation> {
+    match state.streams.get(&id.0) {
+        Some((known, link)) if *known == role => Ok(Some(link.clone())),
+        // Closed by the other end while this frame was under way.
+        None if state.stream_was_known(id) => Ok(None),
+        Some(_) | None => Err(Violation::UnknownStream(id)),
+    }
+}
+
+fn close_stream(
+    state: &mut State,
+    id: StreamId,
+    role: Role,
+) -> Result<Option<Arc<Link>>, Violation> {
+    let link = open_stream(state, id, role)?;
+    if link.is_some() {
+        state.streams.remove(&id.0);
+    }
+    Ok(link)
+}
+
+fn accepted(failure: Result<Failure, LiftError>) -> Result<Failure, Violation> {
+    match failure {
+        Ok(failure) | Err(LiftError::Refused(failure)) => Ok(failure),
+        Err(LiftError::Violation(violation)) => Err(violation),
+    }
+}
+
+fn trace_of(state: &mut State, call: CallId, with: impl FnOnce(&mut crate::observe::Trace)) {
+    // A log line of a call that is done already belongs to nobody's trace.
+    if let Some(trace) = state
+        .calls_in
+        .get_mut(&call.0)
+        .and_then(|inbound| inbound.invocation.as_mut())
+        .and_then(|invocation| invocation.trace.as_mut())
+    {
+        with(trace);
+    }
+}
+
+fn get_entrypoint(
+    guest: &Arc<Guest>,
+    mut state: Locked<'_>,
+    service: CapId,
+    worker: CapId,
+    name: Option<String>,
+    props: mayfly_wire::Payload,
+    limits: Limits,
+) -> Result<(), Violation> {
+    let props = Lift::new(guest, &mut state).payload(props, Purpose::Props);
+    let stub: Arc<StubCap> = match state.caps.get(&worker.0) {
+        Some(Capability::Stub(stub)) => stub.clone(),
+        Some(Capability::Failed(failure)) => {
+            let failure = Capability::Failed(failure.clone());
+            return introduce(&mut state, service, failure);
+        }
+        Some(_) => return Err(Violation::NotAStub(worker)),
+        None => return Err(Violation::UnknownCap(worker)),
+    };
+    let capability = match (props, name.unwrap_or_default()) {
+        (Err(LiftError::Violation(violation)), _) => return Err(violation),
+        (Err(LiftError::Refused(failure)), _) => failed(failure),
+        (Ok(_), name) if name.len() > NAME_BYTES_MAX => {
+            failed(too_long("entrypoint name", name.len(), NAME_BYTES_MAX))
+        }
+        (Ok(props), name) => Capability::Service(Arc::new(ServiceCap {
+            worker: stub.handle.worker().clone(),
+            keep: Some(stub.handle.clone()),
+            entrypoint: name,
+            props: Arc::new(props),
+            limits,
+            callback: stub.callback.clone(),
+        })),
+    };
+    introduce(&mut state, service, capability)
+}
+
+fn get_self(
+    guest: &Arc<Guest>,
+    mut state: Locked<'_>,
+    service: CapId,
+    name: String,
+    props: mayfly_wire::Payload,
+) -> Result<(), Violation> {
+    let props = Lift::new(guest, &mut state).payload(props, Purpose::Props);
+    let Some(worker) = state.worker.clone() else {
+        return Err(Violation::NotStarted);
+    };
+    let capability = match props {
+        Err(LiftError::Violation(violation)) => return Err(violation),
+        Err(LiftError::Refused(failure)) => failed(failure),
+        Ok(_) if name.len() > NAME_BYTES_MAX => {
+            failed(too_long("entrypoint name", name.len(), NAME_BYTES_MAX))
+        }
+        Ok(props) => Capability::Service(Arc::new(ServiceCap {
+            worker,
+            keep: None,
+            entrypoint: name,
+            props: Arc::new(props),
+            limits: Limits::NONE,
+            callback: None,
+        })),
+    };
+    introduce(&mut state, service, capability)
+}
+
+/// No props.
+pub fn no_props() -> Arc<HeldPayload> {
+    Arc::new(HeldPayload::default())
+}

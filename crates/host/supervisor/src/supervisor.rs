@@ -1,0 +1,387 @@
+//! The supervisor as the rest of the host sees it: start, deploy, call, shut down.
+
+use crate::call::Call;
+use crate::capability::{Capability, Handle, ServiceCap};
+use crate::code::{Code, CodeEnv, HeldBinding, check_modules};
+use crate::definition::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
+use crate::ending::EndReason;
+use crate::error::SupervisorError;
+use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
+use crate::hub::{self, Hub};
+use crate::lock::Mutex;
+use crate::network::{from_exchange, to_exchange};
+use crate::options::Options;
+use crate::pool::Nursery;
+use crate::relay::{invoke, no_props};
+use crate::turn::Turn;
+use crate::worker::{Origin, Worker};
+use crate::zygote::{self, ZygoteNursery};
+use crate::{evict, limits};
+use mayfly_exchange::{BoxFuture, Request, Response, Service, SharedService};
+use mayfly_wire::control::Layer;
+use mayfly_wire::{Blob, Failure, FailureKind, Limits};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How often a shutdown looks whether the last invocation has ended.
+const DRAIN_TICK: Duration = Duration::from_millis(5);
+
+/// How long the zygotes may take to end.
+const ZYGOTES_WAIT: Duration = Duration::from_secs(3);
+
+/// Lives of guests and the relay between them. Must be made inside a tokio runtime.
+pub struct Supervisor {
+    hub: Arc<Hub>,
+    workers: Mutex<HashMap<String, Handle>>,
+    layers: Vec<Layer>,
+    closing: watch::Sender<bool>,
+    manager: Mutex<Option<JoinHandle<()>>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Numbers for an operator, all at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each name says it")]
+pub struct Metrics {
+    pub guests_live: u64,
+    pub guests_ready: u64,
+    pub guests_forking: u64,
+    pub workers_waiting: u64,
+    pub forks: u64,
+    pub starts: u64,
+    pub ends: u64,
+    pub evictions: u64,
+    pub violations: u64,
+    pub invocations: u64,
+    pub zygotes: u64,
+    pub cached_workers: u64,
+    pub memory_bytes: u64,
+    pub logs_dropped: u64,
+    pub traces_dropped: u64,
+}
+
+impl Supervisor {
+    /// Starts the first zygote and fills the pool.
+    pub async fn new(options: Options) -> Result<Self, SupervisorError> {
+        let first = zygote::start(&options).await?;
+        let layers = first.layers.clone();
+        let (nursery, wanted) = ZygoteNursery::new();
+        let mut supervisor = Self::with_nursery(options, Box::new(nursery));
+        supervisor.layers = layers;
+        let hub = supervisor.hub.clone();
+        let closing = supervisor.closing.subscribe();
+        let manager = tokio::spawn(zygote::manage(hub, first, wanted, closing));
+        *supervisor.manager.lock() = Some(manager);
+        supervisor.hub.pool.refill();
+        Ok(supervisor)
+    }
+
+    /// A supervisor whose guests come from elsewhere: [`Hub::adopt`].
+    pub fn with_nursery(options: Options, nursery: Box<dyn Nursery>) -> Self {
+        let (hub, chores) = Hub::new(options, nursery);
+        let tasks = vec![
+            tokio::spawn(hub::run_chores(hub.clone(), chores)),
+            tokio::spawn(limits::watch_cpu(hub.clone())),
+            tokio::spawn(evict::run(hub.clone())),
+        ];
+        Self {
+            hub,
+            workers: Mutex::new(HashMap::new()),
+            layers: Vec::new(),
+            closing: watch::Sender::new(false),
+            manager: Mutex::new(None),
+            tasks,
+        }
+    }
+
+    /// What all guests share; for tests and nurseries.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// The sandbox's layers and which of them this machine gave.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Deploys Workers that may name each other. `network` is where outgoing requests go.
+    pub fn deploy(
+        &self,
+        definitions: Vec<WorkerDefinition>,
+        network: SharedService,
+    ) -> Result<(), SupervisorError> {
+        let mut handles: HashMap<String, Handle> = HashMap::new();
+        for definition in &definitions {
+            let problem = |problem: String| SupervisorError::Definition {
+                worker: definition.name.clone(),
+                problem,
+            };
+            check_modules(&definition.modules, &definition.main_module)
+                .map_err(|failure| problem(failure.message))?;
+            let name = definition.name.clone();
+            let handle = Worker::new(&self.hub, name.clone(), Origin::Configured, 0, None);
+            if handles.insert(name, handle).is_some() {
+                return Err(problem("is defined twice".to_owned()));
+            }
+        }
+        let deployed = self.workers.lock();
+        let find = |name: &str| handles.get(name).or_else(|| deployed.get(name));
+        let mut codes = Vec::with_capacity(definitions.len());
+        for definition in definitions {
+            let Some(handle) = handles.get(&definition.name) else {
+                continue;
+            };
+            let name = definition.name.clone();
+            let code = code_of(definition, &network, find).map_err(|problem| {
+                SupervisorError::Definition {
+                    worker: name,
+                    problem,
+                }
+            })?;
+            codes.push((handle.worker().clone(), Arc::new(code)));
+        }
+        drop(deployed);
+        for (worker, code) in codes {
+            worker.configure(code);
+        }
+        self.workers.lock().extend(handles);
+        Ok(())
+    }
+
+    /// A deployed Worker's entrypoint as a service; `None` if there is no such Worker. Whether the
+    /// entrypoint exists is known once the Worker has started.
+    pub fn service(&self, worker: &str, entrypoint: &str) -> Option<SharedService> {
+        let handle = self.workers.lock().get(worker)?.clone();
+        Some(Arc::new(WorkerService {
+            hub: self.hub.clone(),
+            service: Arc::new(ServiceCap {
+                worker: handle.worker().clone(),
+                keep: Some(handle),
+                entrypoint: entrypoint.to_owned(),
+                props: no_props(),
+                limits: Limits::NONE,
+                callback: None,
+            }),
+        }))
+    }
+
+    /// Delivers a cron trigger; the result says whether `noRetry()` was called.
+    pub async fn scheduled(&self, worker: &str, cron: &str, time_ms: f64) -> Result<bool, Failure> {
+        let Some(handle) = self.workers.lock().get(worker).cloned() else {
+            let message = format!("there is no worker {worker:?}");
+            return Err(Failure::new(FailureKind::Exception {}, "Error", message));
+        };
+        let service = Arc::new(ServiceCap {
+            worker: handle.worker().clone(),
+            keep: Some(handle),
+            entrypoint: String::new(),
+            props: no_props(),
+            limits: Limits::NONE,
+            callback: None,
+        });
+        let event = HeldEvent::Scheduled {
+            time_ms,
+            cron: cron.to_owned(),
+        };
+        match host_call(&self.hub, &service, event).await.0 {
+            HeldOutcome::Nothing { no_retry } => Ok(no_retry),
+            HeldOutcome::Failed(failure) => Err(failure),
+            _ => Err(wrong_outcome()),
+        }
+    }
+
+    /// Numbers for an operator.
+    pub fn metrics(&self) -> Metrics {
+        let counts = self.hub.pool.counts();
+        let counters = &self.hub.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Metrics {
+            guests_live: counts.live as u64,
+            guests_ready: counts.ready as u64,
+            guests_forking: counts.forking as u64,
+            workers_waiting: counts.waiting as u64,
+            forks: read(&counters.forks),
+            starts: read(&counters.starts),
+            ends: read(&counters.ends),
+            evictions: read(&counters.evictions),
+            violations: read(&counters.violations),
+            invocations: read(&counters.invocations),
+            zygotes: read(&counters.zygotes),
+            cached_workers: self.hub.cache.len() as u64,
+            memory_bytes: read(&counters.memory_bytes),
+            logs_dropped: read(&counters.logs_dropped),
+            traces_dropped: read(&counters.traces_dropped),
+        }
+    }
+
+    /// Refuses new calls from outside, waits at most `grace` for those under way, then ends every
+    /// guest and zygote. Nothing is left behind.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.hub.draining.store(true, Ordering::SeqCst);
+        let since = Instant::now();
+        while since.elapsed() < grace && self.hub.any_busy() {
+            tokio::time::sleep(DRAIN_TICK).await;
+        }
+        let failure = EndReason::Shutdown.failure();
+        {
+            let mut turn = Turn::new();
+            self.hub.pool.refuse_all(&mut turn, &failure, true);
+            for guest in self.hub.all_guests() {
+                guest.end(&mut turn, EndReason::Shutdown);
+            }
+        }
+        self.closing.send_replace(true);
+        let manager = self.manager.lock().take();
+        if let Some(manager) = manager {
+            let _ = tokio::time::timeout(ZYGOTES_WAIT, manager).await;
+        }
+        // Forks that arrived in between.
+        let mut turn = Turn::new();
+        for guest in self.hub.all_guests() {
+            guest.end(&mut turn, EndReason::Shutdown);
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.closing.send_replace(true);
+        for guest in self.hub.all_guests() {
+            guest.end(&mut Turn::new(), EndReason::Shutdown);
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn code_of<'a>(
+    definition: WorkerDefinition,
+    network: &SharedService,
+    find: impl Fn(&str) -> Option<&'a Handle> + Copy,
+) -> Result<Code, String> {
+    let service = |target: ServiceTarget| -> Result<Capability, String> {
+        let handle = find(&target.worker)
+            .ok_or_else(|| format!("there is no worker {:?} to bind to", target.worker))?;
+        Ok(Capability::Service(Arc::new(ServiceCap {
+            worker: handle.worker().clone(),
+            keep: Some(handle.clone()),
+            entrypoint: target.entrypoint,
+            props: Arc::new(HeldPayload {
+                bytes: Blob(target.props),
+                attachments: Vec::new(),
+            }),
+            limits: Limits::NONE,
+            callback: None,
+        })))
+    };
+    let mut bindings = Vec::with_capacity(definition.bindings.len());
+    for (name, binding) in definition.bindings {
+        let held = match binding {
+            BindingDefinition::Text(text) => HeldBinding::Text(text),
+            BindingDefinition::Json(json) => HeldBinding::Json(json),
+            BindingDefinition::Data(bytes) => HeldBinding::Data(Blob(bytes)),
+            BindingDefinition::Service(target) => HeldBinding::Service(service(target)?),
+            BindingDefinition::Network => {
+                HeldBinding::Service(Capability::Network(network.clone()))
+            }
+            BindingDefinition::Loader { shared } => HeldBinding::Loader { shared },
+        };
+        bindings.push((name, held));
+    }
+    let outbound = match definition.outbound {
+        OutboundDefinition::Network => Some(Capability::Network(network.clone())),
+        OutboundDefinition::Blocked => None,
+        OutboundDefinition::Service(target) => Some(service(target)?),
+    };
+    let tails = definition
+        .tails
+        .into_iter()
+        .map(service)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Code {
+        modules: definition.modules,
+        main_module: definition.main_module,
+        compatibility_flags: definition.compatibility_flags,
+        env: CodeEnv::Bindings(bindings),
+        outbound,
+        limits: definition.limits,
+        tails: tails.into(),
+    })
+}
+
+/// An entrypoint, for the gateway.
+struct WorkerService {
+    hub: Arc<Hub>,
+    service: Arc<ServiceCap>,
+}
+
+impl Service for WorkerService {
+    fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>> {
+        let hub = self.hub.clone();
+        let service = self.service.clone();
+        Box::pin(async move {
+            let event = HeldEvent::Fetch {
+                request: Box::new(request.head),
+                body: from_exchange(&hub.runtime, &hub.chores, request.body),
+            };
+            let (outcome, call) = host_call(&hub, &service, event).await;
+            match outcome {
+                HeldOutcome::Response { head, body } => Ok(Response {
+                    head: *head,
+                    body: to_exchange(&hub.runtime, body, Some(call)),
+                }),
+                HeldOutcome::Failed(failure) => Err(failure),
+                _ => Err(wrong_outcome()),
+            }
+        })
+    }
+}
+
+/// Cancels a call whose future was dropped.
+struct Cancel(Option<Arc<Call>>);
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call.cancel(&mut Turn::new(), "the client went away");
+        }
+    }
+}
+
+async fn host_call(
+    hub: &Arc<Hub>,
+    service: &Arc<ServiceCap>,
+    event: HeldEvent,
+) -> (HeldOutcome, Arc<Call>) {
+    let (call, outcome) = Call::by_host();
+    if hub.draining.load(Ordering::SeqCst) {
+        return (HeldOutcome::Failed(EndReason::Shutdown.failure()), call);
+    }
+    let mut cancel = Cancel(Some(call.clone()));
+    invoke(&mut Turn::new(), &call, service, event);
+    let outcome = outcome
+        .await
+        .unwrap_or_else(|_| HeldOutcome::Failed(EndReason::Closed.failure()));
+    cancel.0 = None;
+    (outcome, call)
+}
+
+fn wrong_outcome() -> Failure {
+    Failure::new(
+        FailureKind::Exception {},
+        "Error",
+        "The Worker answered with something that does not fit the event.",
+    )
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Supervisor")
+    }
+}

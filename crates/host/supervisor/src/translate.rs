@@ -1,0 +1,539 @@
+//! Values between one guest's numbers and another's.
+//!
+//! [`Lift`] turns what a guest sent into held values, under the sender's lock; [`Lower`] puts held
+//! values into the receiver's tables and makes its frame, under the receiver's lock. Never both at
+//! once. Links are attached after the receiver's lock is let go: bytes queue in them until then.
+//!
+//! Invariant: every number in a frame is looked up or freshly introduced; anything else is a
+//! violation. What a guest merely may not do (a value too large, a capability that cannot be handed
+//! on) is a failure for the caller, and the guest lives on.
+
+use crate::bounds::FAILURE_BYTES_MAX;
+use crate::capability::{Capability, LoaderCap, ObjectCap, Scope, ServiceCap, not_transferable};
+use crate::guest::{Guest, Role, State};
+use crate::held::{HeldAttachment, HeldBody, HeldCode, HeldEvent, HeldOutcome, HeldPayload};
+use crate::link::{Link, ReaderEnd, WriterEnd};
+use crate::relay::Violation;
+use crate::turn::Turn;
+use mayfly_wire::bounds::{
+    ATTACHMENTS_MAX, HEAD_BYTES_MAX, INLINE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_SEGMENTS_MAX,
+    STREAMS_MAX,
+};
+use mayfly_wire::{
+    Attachment, Body, CapId, CapKind, Event, ExportId, Failure, FailureKind, Outbound, Outcome,
+    Payload, StreamId, WorkerCode,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Why a guest's value does not cross.
+#[derive(Debug)]
+pub enum LiftError {
+    /// The guest must be ended.
+    Violation(Violation),
+    /// The caller hears this.
+    Refused(Failure),
+}
+
+impl From<Violation> for LiftError {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+/// Where a payload may come to rest; decides what may be in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Arguments and results.
+    Message,
+    /// `ctx.props`: kept, so no streams.
+    Props,
+    /// A dynamic Worker's `env`: kept, and loaders may be in it.
+    Env,
+}
+
+/// Reads a guest's values. The guest's lock is held.
+pub struct Lift<'a> {
+    guest: &'a Arc<Guest>,
+    state: &'a mut State,
+}
+
+impl<'a> Lift<'a> {
+    /// For `guest`, whose lock gave `state`.
+    pub fn new(guest: &'a Arc<Guest>, state: &'a mut State) -> Self {
+        Self { guest, state }
+    }
+
+    /// An event of a call.
+    pub fn event(&mut self, event: Event) -> Result<HeldEvent, LiftError> {
+        match event {
+            Event::Fetch { request, body } => {
+                let head_bytes = head_bytes(&request.headers)
+                    + request.url.len()
+                    + request.method.len()
+                    + request.cf.len();
+                let body = self.body(body)?;
+                check_size("request head", head_bytes, HEAD_BYTES_MAX)?;
+                Ok(HeldEvent::Fetch { request, body })
+            }
+            Event::Rpc { path, args } => {
+                let args = args
+                    .map(|args| self.payload(args, Purpose::Message))
+                    .transpose()?;
+                if path.len() > PATH_SEGMENTS_MAX {
+                    return Err(Violation::PathTooLong(path.len()).into());
+                }
+                let path_bytes = path.iter().map(String::len).sum();
+                check_size("property path", path_bytes, HEAD_BYTES_MAX)?;
+                Ok(HeldEvent::Rpc { path, args })
+            }
+            Event::Scheduled { time_ms, cron } => Ok(HeldEvent::Scheduled { time_ms, cron }),
+            // Only the host sends these.
+            Event::LoadCode {} | Event::Tail { .. } => Err(Violation::NotForGuests.into()),
+        }
+    }
+
+    /// An outcome of a call.
+    pub fn outcome(&mut self, outcome: Outcome) -> Result<HeldOutcome, LiftError> {
+        Ok(match outcome {
+            Outcome::Response { head, body } => {
+                let body = self.body(body)?;
+                let bytes = head_bytes(&head.headers) + head.status_text.len() + head.url.len();
+                check_size("response head", bytes, HEAD_BYTES_MAX)?;
+                HeldOutcome::Response { head, body }
+            }
+            Outcome::Value { payload } => {
+                HeldOutcome::Value(self.payload(payload, Purpose::Message)?)
+            }
+            Outcome::Nothing { no_retry } => HeldOutcome::Nothing { no_retry },
+            Outcome::Code { code } => HeldOutcome::Code(Box::new(self.code(*code)?)),
+            Outcome::Failed { failure } => HeldOutcome::Failed(self.failure(failure)?),
+        })
+    }
+
+    /// A failure, its texts cut to their bounds. One whose value refers to anything loses the value.
+    pub fn failure(&mut self, mut failure: Failure) -> Result<Failure, LiftError> {
+        if !failure.value.attachments.is_empty() {
+            let value = std::mem::replace(&mut failure.value, Payload::empty());
+            drop(self.payload(value, Purpose::Message)?);
+        }
+        if failure.value.bytes.0.len() > FAILURE_BYTES_MAX {
+            failure.value = Payload::empty();
+        }
+        cut(&mut failure.name, FAILURE_BYTES_MAX);
+        cut(&mut failure.message, FAILURE_BYTES_MAX);
+        cut(&mut failure.stack, FAILURE_BYTES_MAX);
+        // A guest speaks for its user's code only. Other kinds would pass its failure off as ours.
+        failure.kind = match failure.kind {
+            kind @ (FailureKind::Exception {}
+            | FailureKind::Canceled {}
+            | FailureKind::Network {}
+            | FailureKind::Limit {}
+            | FailureKind::Overloaded {}
+            | FailureKind::Lost {}) => kind,
+            _ => FailureKind::Exception {},
+        };
+        Ok(failure)
+    }
+
+    /// A value. Everything it refers to is taken over even where the value is then refused.
+    pub fn payload(
+        &mut self,
+        payload: Payload,
+        purpose: Purpose,
+    ) -> Result<HeldPayload, LiftError> {
+        if payload.attachments.len() > ATTACHMENTS_MAX {
+            return Err(Violation::TooManyAttachments(payload.attachments.len()).into());
+        }
+        let mut refusal = None;
+        let mut attachments = Vec::with_capacity(payload.attachments.len());
+        for attachment in payload.attachments {
+            match self.attachment(attachment, purpose) {
+                Ok(attachment) => attachments.push(attachment),
+                Err(LiftError::Refused(failure)) => refusal = Some(failure),
+                Err(violation) => return Err(violation),
+            }
+        }
+        if let Some(failure) = refusal {
+            return Err(LiftError::Refused(failure));
+        }
+        check_size("message", payload.bytes.0.len(), MESSAGE_BYTES_MAX)?;
+        Ok(HeldPayload {
+            bytes: payload.bytes,
+            attachments,
+        })
+    }
+
+    fn attachment(
+        &mut self,
+        attachment: Attachment,
+        purpose: Purpose,
+    ) -> Result<HeldAttachment, LiftError> {
+        Ok(match attachment {
+            Attachment::Cap { cap, .. } => HeldAttachment::Cap(self.handed_on(cap, purpose)?),
+            Attachment::Export { export } => {
+                HeldAttachment::Cap(Capability::Object(self.export(export)))
+            }
+            Attachment::Readable { stream } => {
+                HeldAttachment::Readable(kept_none(self.reader(stream)?, purpose)?)
+            }
+            Attachment::Writable { stream } => {
+                HeldAttachment::Writable(kept_none(self.writer(stream)?, purpose)?)
+            }
+        })
+    }
+
+    /// A capability that the guest holds.
+    pub fn cap(&self, cap: CapId) -> Result<&Capability, Violation> {
+        self.state
+            .caps
+            .get(&cap.0)
+            .ok_or(Violation::UnknownCap(cap))
+    }
+
+    /// A capability that the guest wants another to hold.
+    pub fn handed_on(&self, cap: CapId, purpose: Purpose) -> Result<Capability, LiftError> {
+        let capability = self.cap(cap)?.clone();
+        match &capability {
+            Capability::Service(service) if service.is_dynamic() => {
+                Err(LiftError::Refused(not_transferable()))
+            }
+            Capability::Service(service) if service.keep.is_none() => {
+                // In its own table it did not keep its Worker; elsewhere it does.
+                let service = ServiceCap {
+                    worker: service.worker.clone(),
+                    keep: service.worker.handle(),
+                    entrypoint: service.entrypoint.clone(),
+                    props: service.props.clone(),
+                    limits: service.limits.clone(),
+                    callback: service.callback.clone(),
+                };
+                Ok(Capability::Service(Arc::new(service)))
+            }
+            Capability::Loader(_) if purpose != Purpose::Env => Err(cannot_clone("WorkerLoader")),
+            Capability::Stub(_) => Err(cannot_clone("WorkerStub")),
+            Capability::Service(_)
+            | Capability::Network(_)
+            | Capability::Blocked
+            | Capability::Loader(_)
+            | Capability::Object(_)
+            | Capability::Answer(_)
+            | Capability::Failed(_) => Ok(capability),
+        }
+    }
+
+    /// A reference to an object of the guest's own.
+    pub fn export(&self, export: ExportId) -> Arc<ObjectCap> {
+        self.guest.exports_held.fetch_add(1, Ordering::Relaxed);
+        let keep = self
+            .state
+            .worker
+            .as_ref()
+            .filter(|worker| worker.is_dynamic())
+            .and_then(|worker| worker.handle());
+        let chores = self.guest.hub.chores.clone();
+        Arc::new(ObjectCap::new(self.guest, export, keep, chores))
+    }
+
+    fn body(&mut self, body: Body) -> Result<HeldBody, LiftError> {
+        Ok(match body {
+            Body::Empty {} => HeldBody::Empty,
+            Body::Inline { bytes } => {
+                if bytes.0.len() > INLINE_BODY_BYTES_MAX {
+                    return Err(Violation::InlineTooLong(bytes.0.len()).into());
+                }
+                HeldBody::Inline(bytes)
+            }
+            Body::Stream { stream, length } => HeldBody::Stream {
+                reader: self.reader(stream)?,
+                length,
+            },
+        })
+    }
+
+    /// A stream that the guest writes.
+    fn reader(&mut self, id: StreamId) -> Result<ReaderEnd, LiftError> {
+        self.stream_room()?;
+        let (link, reader) = Link::written_by(&self.guest.hub.chores, self.guest, id);
+        if !self.state.open_guest_stream(id, Role::Writes, link) {
+            return Err(Violation::StreamTaken(id).into());
+        }
+        Ok(reader)
+    }
+
+    /// A stream that the guest reads.
+    fn writer(&mut self, id: StreamId) -> Result<WriterEnd, LiftError> {
+        self.stream_room()?;
+        let (link, writer) = Link::read_by(&self.guest.hub.chores, self.guest, id);
+        if !self.state.open_guest_stream(id, Role::Reads, link) {
+            return Err(Violation::StreamTaken(id).into());
+        }
+        Ok(writer)
+    }
+
+    fn stream_room(&self) -> Result<(), Violation> {
+        if self.state.streams.len() >= STREAMS_MAX {
+            return Err(Violation::TooManyStreams);
+        }
+        Ok(())
+    }
+
+    /// A dynamic Worker's code; sizes and names are checked later, outside the lock (`code`).
+    pub fn code(&mut self, code: WorkerCode) -> Result<HeldCode, LiftError> {
+        let env = self.payload(code.env, Purpose::Env)?;
+        let outbound = match code.outbound {
+            Outbound::Inherit {} => self.state.outbound.clone(),
+            Outbound::Blocked {} => None,
+            Outbound::Service { cap } => Some(self.service(cap)?),
+        };
+        let tails = code
+            .tails
+            .into_iter()
+            .map(|cap| self.service(cap))
+            .collect::<Result<_, _>>()?;
+        Ok(HeldCode {
+            compatibility_date: code.compatibility_date,
+            compatibility_flags: code.compatibility_flags,
+            allow_experimental: code.allow_experimental,
+            main_module: code.main_module,
+            modules: code.modules,
+            env,
+            outbound,
+            tails,
+            streaming_tails: !code.streaming_tails.is_empty(),
+            limits: code.limits,
+        })
+    }
+
+    fn service(&self, cap: CapId) -> Result<Capability, LiftError> {
+        let capability = self.handed_on(cap, Purpose::Props)?;
+        match capability.kind() {
+            CapKind::Service {} => Ok(capability),
+            _ => Err(Violation::NotAService(cap).into()),
+        }
+    }
+}
+
+fn kept_none<T>(end: T, purpose: Purpose) -> Result<T, LiftError> {
+    match purpose {
+        Purpose::Message => Ok(end),
+        Purpose::Props | Purpose::Env => Err(cannot_clone("stream")),
+    }
+}
+
+fn cannot_clone(what: &str) -> LiftError {
+    LiftError::Refused(Failure::new(
+        FailureKind::Exception {},
+        "DataCloneError",
+        format!("A {what} cannot be handed to another Worker here."),
+    ))
+}
+
+fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), LiftError> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(LiftError::Refused(Failure::new(
+        FailureKind::Limit {},
+        "Error",
+        format!("{what} is {bytes} bytes, limit {limit}"),
+    )))
+}
+
+fn head_bytes(headers: &[(String, String)]) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum()
+}
+
+/// Cuts a text to `limit` bytes at a character's border.
+pub fn cut(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        let mut end = limit;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+}
+
+/// What remains to be done once the receiver's lock is let go.
+#[derive(Debug)]
+pub enum Attach {
+    /// The receiver reads this.
+    Reader(ReaderEnd, StreamId),
+    /// The receiver writes this.
+    Writer(WriterEnd, StreamId),
+    /// The object's guest had ended already.
+    Broken(CapId, Failure),
+}
+
+impl Attach {
+    /// Does it.
+    pub fn attach(self, turn: &mut Turn, guest: &Arc<Guest>) {
+        match self {
+            Self::Reader(end, id) => end.attach(turn, guest, id),
+            Self::Writer(end, id) => end.attach(turn, guest, id),
+            Self::Broken(cap, failure) => {
+                guest.send(turn, &mayfly_wire::ToGuest::CapBroken { cap, failure });
+            }
+        }
+    }
+}
+
+/// Makes frames for a guest. Its lock is held, and room was asked for.
+pub struct Lower<'a> {
+    guest: &'a Arc<Guest>,
+    state: &'a mut State,
+    attach: &'a mut Vec<Attach>,
+}
+
+impl<'a> Lower<'a> {
+    /// For `guest`, whose lock gave `state`.
+    pub fn new(guest: &'a Arc<Guest>, state: &'a mut State, attach: &'a mut Vec<Attach>) -> Self {
+        Self {
+            guest,
+            state,
+            attach,
+        }
+    }
+
+    /// Puts a capability into a slot.
+    pub fn cap(&mut self, capability: Capability) -> CapId {
+        let capability = self.own(capability);
+        let object = match &capability {
+            Capability::Object(object) => Some(object.clone()),
+            _ => None,
+        };
+        let cap = self.state.install(capability);
+        if let Some(object) = object
+            && !object.guest.add_dependent(self.guest.id)
+        {
+            self.attach.push(Attach::Broken(cap, object.guest.lost()));
+        }
+        cap
+    }
+
+    /// The form a capability has in this guest's own table.
+    fn own(&self, capability: Capability) -> Capability {
+        match capability {
+            // No parent ever reaches what another parent loaded.
+            Capability::Loader(loader) => match &loader.scope {
+                Scope::Shared(_) => Capability::Loader(loader),
+                Scope::Private { .. } => Capability::Loader(Arc::new(LoaderCap {
+                    scope: Scope::Private {
+                        parent: self.guest.id.0,
+                        binding: loader.binding.clone(),
+                    },
+                    binding: loader.binding.clone(),
+                })),
+            },
+            other => other,
+        }
+    }
+
+    /// A value that is kept and may be sent again: capabilities only.
+    pub fn shared(&mut self, payload: &HeldPayload) -> Payload {
+        let mut attachments = Vec::with_capacity(payload.attachments.len());
+        for attachment in &payload.attachments {
+            if let HeldAttachment::Cap(capability) = attachment {
+                attachments.push(self.cap_attachment(capability.clone()));
+            }
+        }
+        Payload {
+            bytes: payload.bytes.clone(),
+            attachments,
+        }
+    }
+
+    fn cap_attachment(&mut self, capability: Capability) -> Attachment {
+        let kind = capability.kind();
+        let cap = self.cap(capability);
+        Attachment::Cap { cap, kind }
+    }
+
+    /// A value.
+    pub fn payload(&mut self, payload: HeldPayload) -> Payload {
+        let mut attachments = Vec::with_capacity(payload.attachments.len());
+        for attachment in payload.attachments {
+            attachments.push(match attachment {
+                HeldAttachment::Cap(capability) => self.cap_attachment(capability),
+                HeldAttachment::Readable(end) => Attachment::Readable {
+                    stream: self.reader(end),
+                },
+                HeldAttachment::Writable(end) => Attachment::Writable {
+                    stream: self.writer(end),
+                },
+            });
+        }
+        Payload {
+            bytes: payload.bytes,
+            attachments,
+        }
+    }
+
+    fn reader(&mut self, end: ReaderEnd) -> StreamId {
+        let Some(link) = end.link().cloned() else {
+            // An end without a link was attached already; nothing will come on this number.
+            return StreamId(0);
+        };
+        let id = self.state.open_stream(Role::Reads, link);
+        self.attach.push(Attach::Reader(end, id));
+        id
+    }
+
+    fn writer(&mut self, end: WriterEnd) -> StreamId {
+        let Some(link) = end.link().cloned() else {
+            return StreamId(0);
+        };
+        let id = self.state.open_stream(Role::Writes, link);
+        self.attach.push(Attach::Writer(end, id));
+        id
+    }
+
+    fn body(&mut self, body: HeldBody) -> Body {
+        match body {
+            HeldBody::Empty => Body::Empty {},
+            HeldBody::Inline(bytes) => Body::Inline { bytes },
+            HeldBody::Stream { reader, length } => Body::Stream {
+                stream: self.reader(reader),
+                length,
+            },
+        }
+    }
+
+    /// An event.
+    pub fn event(&mut self, event: HeldEvent) -> Event {
+        match event {
+            HeldEvent::Fetch { request, body } => Event::Fetch {
+                request,
+                body: self.body(body),
+            },
+            HeldEvent::Rpc { path, args } => Event::Rpc {
+                path,
+                args: args.map(|args| self.payload(args)),
+            },
+            HeldEvent::Scheduled { time_ms, cron } => Event::Scheduled { time_ms, cron },
+            HeldEvent::LoadCode => Event::LoadCode {},
+            HeldEvent::Tail { items } => Event::Tail { items },
+        }
+    }
+
+    /// An outcome.
+    pub fn outcome(&mut self, outcome: HeldOutcome) -> Outcome {
+        match outcome {
+            HeldOutcome::Response { head, body } => Outcome::Response {
+                head,
+                body: self.body(body),
+            },
+            HeldOutcome::Value(payload) => Outcome::Value {
+                payload: self.payload(payload),
+            },
+            HeldOutcome::Nothing { no_retry } => Outcome::Nothing { no_retry },
+            HeldOutcome::Failed(failure) => Outcome::Failed { failure },
+            // `relay` accepts code from loader callbacks only, whose caller is the host.
+            HeldOutcome::Code(_) => Outcome::Nothing { no_retry: false },
+        }
+    }
+}

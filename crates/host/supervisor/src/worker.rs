@@ -1,0 +1,667 @@
+//! A Worker: what was deployed or loaded, whether or not a guest runs it now.
+//!
+//! Its phase goes Cold, (Loading: a callback gives the code), Forking, Live, and back to Cold when the
+//! guest ends, whatever the reason; the next call starts it afresh. `Start` and the first `Invoke`
+//! leave in one write, without waiting for `Started`. Choosing a guest is `pool`'s business, ending
+//! idle ones `evict`'s.
+//!
+//! Invariant: at most one guest runs a Worker, and a call waits in exactly one place.
+
+use crate::bounds::{LOADER_DEPTH_MAX, WORKER_QUEUE_MAX};
+use crate::call::{Call, Caller, Target, Undelivered, deliver, overloaded};
+use crate::capability::{Capability, Handle, HandleInner, LoaderCap, ObjectCap, Scope, ServiceCap};
+use crate::code::{self, Code, CodeEnv, HeldBinding};
+use crate::ending::EndReason;
+use crate::guest::{Guest, Invocation};
+use crate::held::{HeldEvent, HeldOutcome};
+use crate::hub::Hub;
+use crate::loader::CacheKey;
+use crate::lock::Mutex;
+use crate::observe::Trace;
+use crate::pool::Taken;
+use crate::translate::Lower;
+use crate::turn::Turn;
+use mayfly_wire::{Binding, Entrypoint, Failure, FailureKind, Limits, Payload, Wire};
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+/// Names a Worker for the life of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub u64);
+
+/// Where a Worker's code comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator's configuration.
+    Configured,
+    /// `load(code)`: the code is kept while the stub lives.
+    Loaded,
+    /// `get(null, callback)`.
+    Unnamed,
+    /// `get(id, callback)`.
+    Named(CacheKey),
+}
+
+/// See the file's head.
+pub struct Worker {
+    /// Its name for the life of the host.
+    pub id: WorkerId,
+    /// Its name for people.
+    pub name: String,
+    /// Where its code comes from.
+    pub origin: Origin,
+    /// Loaders above it.
+    pub depth: u32,
+    pub(crate) hub: Arc<Hub>,
+    handle: OnceLock<Weak<HandleInner>>,
+    state: Mutex<WorkerState>,
+}
+
+struct WorkerState {
+    phase: Phase,
+    /// Kept by Configured and Loaded; otherwise only until the guest has it.
+    code: Option<Arc<Code>>,
+    /// Of the code last started; outlive it.
+    limits: Limits,
+    tails: Arc<[Capability]>,
+    entrypoints: Arc<[Entrypoint]>,
+    /// Nothing refers to it any more: it never starts again.
+    released: bool,
+}
+
+enum Phase {
+    Cold,
+    /// A callback was asked for the code.
+    Loading(Vec<PendingInvoke>),
+    /// A guest was asked for.
+    Forking(Vec<PendingInvoke>),
+    Live(Arc<Guest>),
+}
+
+/// An event for an entrypoint, on its way.
+pub struct PendingInvoke {
+    /// The call.
+    pub call: Arc<Call>,
+    /// Through which capability it came.
+    pub service: Arc<ServiceCap>,
+    /// What is to be delivered.
+    pub event: HeldEvent,
+    /// Keeps the Worker while it waits.
+    pub handle: Handle,
+}
+
+impl Worker {
+    /// A cold Worker and the first handle to it.
+    pub(crate) fn new(
+        hub: &Arc<Hub>,
+        name: String,
+        origin: Origin,
+        depth: u32,
+        code: Option<Arc<Code>>,
+    ) -> Handle {
+        let worker = Arc::new(Self {
+            id: hub.next_worker_id(),
+            name,
+            origin,
+            depth,
+            hub: hub.clone(),
+            handle: OnceLock::new(),
+            state: Mutex::new(WorkerState {
+                phase: Phase::Cold,
+                code: None,
+                limits: Limits::NONE,
+                tails: Arc::from([]),
+                entrypoints: Arc::from([]),
+                released: false,
+            }),
+        });
+        if let Some(code) = code {
+            worker.state.lock().set_code(code);
+        }
+        let handle = Handle::new(worker.clone(), hub.chores.clone());
+        // Just made, so it is empty.
+        let _ = worker.handle.set(handle.downgrade());
+        handle
+    }
+
+    /// Whether it was loaded by another Worker.
+    pub fn is_dynamic(&self) -> bool {
+        self.origin != Origin::Configured
+    }
+
+    /// A further handle. One that lives by its stubs alone gives none once the last was dropped.
+    pub fn handle(self: &Arc<Self>) -> Option<Handle> {
+        let inner = self.handle.get().and_then(Weak::upgrade);
+        match (inner, &self.origin) {
+            (Some(inner), _) => Some(Handle::from_inner(inner)),
+            (None, Origin::Configured | Origin::Named(_)) => {
+                Some(Handle::new(self.clone(), self.hub.chores.clone()))
+            }
+            (None, Origin::Loaded | Origin::Unnamed) => None,
+        }
+    }
+
+    /// Replaces the code of a configured Worker that has not started.
+    pub(crate) fn configure(&self, code: Arc<Code>) {
+        self.state.lock().set_code(code);
+    }
+
+    /// Its entrypoints, as its guest last told.
+    pub fn entrypoints(&self) -> Arc<[Entrypoint]> {
+        self.state.lock().entrypoints.clone()
+    }
+
+    /// The guest that runs it now.
+    pub fn guest(&self) -> Option<Arc<Guest>> {
+        match &self.state.lock().phase {
+            Phase::Live(guest) => Some(guest.clone()),
+            Phase::Cold | Phase::Loading(_) | Phase::Forking(_) => None,
+        }
+    }
+
+    /// Delivers an event, starting the Worker where it does not run.
+    pub fn dispatch(self: &Arc<Self>, turn: &mut Turn, mut pending: PendingInvoke) {
+        // A guest may end between the look and the delivery; then the Worker is cold again.
+        for _ in 0..3 {
+            let mut state = self.state.lock();
+            match &mut state.phase {
+                Phase::Live(guest) => {
+                    let guest = guest.clone();
+                    let limits = state.limits.clone();
+                    let tails = state.tails.clone();
+                    drop(state);
+                    match self.deliver(turn, &guest, pending, &limits, &tails) {
+                        Ok(()) => return,
+                        Err(back) => pending = back,
+                    }
+                    self.forget(&guest);
+                }
+                Phase::Loading(waiting) | Phase::Forking(waiting) => {
+                    if waiting.len() < WORKER_QUEUE_MAX {
+                        waiting.push(pending);
+                        return;
+                    }
+                    drop(state);
+                    let failure = overloaded("calls wait for this Worker to start");
+                    pending.call.fail(turn, failure);
+                    return;
+                }
+                Phase::Cold => {
+                    self.wake(turn, state, pending);
+                    return;
+                }
+            }
+        }
+        pending.call.fail(turn, EndReason::Closed.failure());
+    }
+
+    fn wake(self: &Arc<Self>, turn: &mut Turn, mut state: Locked<'_>, pending: PendingInvoke) {
+        if state.released {
+            drop(state);
+            pending.call.fail(turn, EndReason::Released.failure());
+            return;
+        }
+        if self.depth > LOADER_DEPTH_MAX {
+            drop(state);
+            pending.call.fail(turn, too_deep());
+            return;
+        }
+        if state.code.is_some() {
+            self.fork(turn, state, vec![pending]);
+            return;
+        }
+        let Some(callback) = pending.service.callback.clone() else {
+            drop(state);
+            pending.call.fail(turn, EndReason::Evicted.failure());
+            return;
+        };
+        state.phase = Phase::Loading(vec![pending]);
+        drop(state);
+        self.ask_for_code(turn, &callback);
+    }
+
+    fn ask_for_code(self: &Arc<Self>, turn: &mut Turn, callback: &Arc<ObjectCap>) {
+        let call = Call::new(Caller::Load(self.clone()), false);
+        let target = Target::Export(callback.export);
+        let event = HeldEvent::LoadCode;
+        if deliver(turn, &callback.guest, target, &call, event, None).is_err() {
+            call.fail(turn, callback.guest.lost());
+        }
+    }
+
+    /// The callback answered.
+    pub(crate) fn code_arrived(self: &Arc<Self>, turn: &mut Turn, outcome: HeldOutcome) {
+        let code = match outcome {
+            HeldOutcome::Code(code) => code::check(&self.hub.options, *code),
+            HeldOutcome::Failed(failure) => Err(failure),
+            HeldOutcome::Response { .. } | HeldOutcome::Value(_) | HeldOutcome::Nothing { .. } => {
+                let message = "the loader's callback did not give code";
+                Err(Failure::new(
+                    FailureKind::Exception {},
+                    "TypeError",
+                    message,
+                ))
+            }
+        };
+        let mut state = self.state.lock();
+        let waiting = match std::mem::replace(&mut state.phase, Phase::Cold) {
+            Phase::Loading(waiting) => waiting,
+            // Released meanwhile.
+            other => {
+                state.phase = other;
+                return;
+            }
+        };
+        match code {
+            Ok(code) => {
+                state.set_code(Arc::new(code));
+                self.fork(turn, state, waiting);
+            }
+            Err(failure) => {
+                drop(state);
+                for pending in waiting {
+                    pending.call.fail(turn, failure.clone());
+                }
+            }
+        }
+    }
+
+    fn fork(self: &Arc<Self>, turn: &mut Turn, mut state: Locked<'_>, waiting: Vec<PendingInvoke>) {
+        match self.hub.pool.take(self) {
+            Taken::Guest(guest) => self.start(turn, state, &guest, waiting),
+            Taken::Queued => state.phase = Phase::Forking(waiting),
+            Taken::Refused(failure) => {
+                state.phase = Phase::Cold;
+                drop(state);
+                for pending in waiting {
+                    pending.call.fail(turn, failure.clone());
+                }
+            }
+        }
+    }
+
+    /// The guest that was asked for. Given back where nobody waits for it any more.
+    pub(crate) fn adopt(self: &Arc<Self>, turn: &mut Turn, guest: Arc<Guest>) {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut state.phase, Phase::Cold) {
+            Phase::Forking(waiting) => self.start(turn, state, &guest, waiting),
+            other => {
+                state.phase = other;
+                drop(state);
+                self.hub.pool.put_back(turn, guest);
+            }
+        }
+    }
+
+    /// No guest will come.
+    pub(crate) fn refuse(self: &Arc<Self>, turn: &mut Turn, failure: &Failure) {
+        let waiting = {
+            let mut state = self.state.lock();
+            match std::mem::replace(&mut state.phase, Phase::Cold) {
+                Phase::Forking(waiting) => waiting,
+                other => {
+                    state.phase = other;
+                    return;
+                }
+            }
+        };
+        for pending in waiting {
+            pending.call.fail(turn, failure.clone());
+        }
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        mut state: Locked<'_>,
+        guest: &Arc<Guest>,
+        waiting: Vec<PendingInvoke>,
+    ) {
+        let Some(code) = state.code.clone() else {
+            state.phase = Phase::Cold;
+            drop(state);
+            for pending in waiting {
+                pending.call.fail(turn, EndReason::Released.failure());
+            }
+            self.hub.pool.put_back(turn, guest.clone());
+            return;
+        };
+        self.send_start(turn, guest, &code);
+        if matches!(self.origin, Origin::Named(_) | Origin::Unnamed) {
+            state.code = None;
+        }
+        // In the lock, so that a later call cannot overtake those that waited.
+        state.phase = Phase::Live(guest.clone());
+        let limits = state.limits.clone();
+        let tails = state.tails.clone();
+        let mut back = Vec::new();
+        for pending in waiting {
+            if let Err(pending) = self.deliver(turn, guest, pending, &limits, &tails) {
+                back.push(pending);
+            }
+        }
+        drop(state);
+        if guest.end_reason().is_some() {
+            self.forget(guest);
+        }
+        for pending in back {
+            pending.call.fail(turn, guest.lost());
+        }
+        self.hub.guest_started(guest, self);
+    }
+
+    fn send_start(self: &Arc<Self>, turn: &mut Turn, guest: &Arc<Guest>, code: &Code) {
+        let mut attach = Vec::new();
+        let mut state = guest.lock();
+        if !state.alive {
+            return;
+        }
+        state.worker = Some(self.clone());
+        state.outbound = code.outbound.clone();
+        state.cpu_seen = guest.process.cpu().unwrap_or_default();
+        let mut lower = Lower::new(guest, &mut state, &mut attach);
+        let env = match &code.env {
+            CodeEnv::Value(payload) => SentEnv::Value(lower.shared(payload)),
+            CodeEnv::Bindings(bindings) => {
+                SentEnv::Bindings(lower_bindings(guest, &mut lower, bindings))
+            }
+        };
+        let outbound = code.outbound.clone().map(|outbound| lower.cap(outbound));
+        let options = &self.hub.options;
+        guest.push_raw(&mut state, |out| {
+            encode_start(
+                out,
+                &self.name,
+                code,
+                &env,
+                outbound,
+                options.heap_bytes_max,
+                options.collect_always,
+            );
+        });
+        drop(state);
+        turn.mark(guest);
+        for attachment in attach {
+            attachment.attach(turn, guest);
+        }
+    }
+
+    fn deliver(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        guest: &Arc<Guest>,
+        pending: PendingInvoke,
+        limits: &Limits,
+        tails: &Arc<[Capability]>,
+    ) -> Result<(), PendingInvoke> {
+        let PendingInvoke {
+            call,
+            service,
+            event,
+            handle,
+        } = pending;
+        let limits = limits.lower(&service.limits);
+        let options = &self.hub.options;
+        let cpu_max = limits
+            .cpu_ms
+            .map(|ms| Duration::from_millis(u64::from(ms)))
+            .into_iter()
+            .chain(options.cpu_max)
+            .min();
+        let trace = (!tails.is_empty() && !matches!(event, HeldEvent::Tail { .. }))
+            .then(|| Box::new(Trace::new(tails.clone(), &event)));
+        let invocation = Invocation {
+            handle: handle.clone(),
+            entrypoint: service.entrypoint.clone(),
+            cpu_max,
+            sub_requests_max: limits.sub_requests.or(options.sub_requests_max),
+            began: Instant::now(),
+            outcome: "ok",
+            trace,
+        };
+        let target = Target::Invoke {
+            entrypoint: &service.entrypoint,
+            props: &service.props,
+        };
+        match deliver(
+            turn,
+            guest,
+            target,
+            &call,
+            event,
+            Some(Box::new(invocation)),
+        ) {
+            Ok(()) => Ok(()),
+            Err(Undelivered(event)) => Err(PendingInvoke {
+                call,
+                service,
+                event,
+                handle,
+            }),
+        }
+    }
+
+    fn forget(&self, guest: &Arc<Guest>) {
+        let mut state = self.state.lock();
+        if matches!(&state.phase, Phase::Live(live) if Arc::ptr_eq(live, guest)) {
+            state.phase = Phase::Cold;
+        }
+    }
+
+    pub(crate) fn guest_ended(&self, guest: &Arc<Guest>) {
+        self.forget(guest);
+    }
+
+    pub(crate) fn started(&self, _guest: &Arc<Guest>, entrypoints: Vec<Entrypoint>) {
+        self.state.lock().entrypoints = entrypoints.into();
+    }
+
+    /// The last handle was dropped: ends the guest, unless the cache keeps the Worker.
+    pub(crate) fn unheld(self: &Arc<Self>, turn: &mut Turn) {
+        if matches!(self.origin, Origin::Configured | Origin::Named(_)) {
+            // A named one stays cached while its guest lives; a new stub may take it up again.
+            return;
+        }
+        let guest = {
+            let mut state = self.state.lock();
+            state.released = true;
+            state.code = None;
+            match std::mem::replace(&mut state.phase, Phase::Cold) {
+                Phase::Live(guest) => Some(guest),
+                // Whoever waits holds a handle, so nobody does.
+                Phase::Cold | Phase::Loading(_) | Phase::Forking(_) => None,
+            }
+        };
+        if let Some(guest) = guest {
+            guest.end(turn, EndReason::Released);
+        }
+    }
+
+    /// Ends its guest if no call is in flight; a call that comes at the same time wins.
+    pub(crate) fn evict(self: &Arc<Self>, turn: &mut Turn, guest: &Arc<Guest>) -> bool {
+        {
+            let mut state = self.state.lock();
+            let live = matches!(&state.phase, Phase::Live(live) if Arc::ptr_eq(live, guest));
+            if !live || guest.calls_in_flight.load(Ordering::Acquire) > 0 {
+                return false;
+            }
+            // From here on nobody finds the guest through its Worker.
+            state.phase = Phase::Cold;
+        }
+        guest.end(turn, EndReason::Evicted);
+        true
+    }
+}
+
+type Locked<'a> = std::sync::MutexGuard<'a, WorkerState>;
+
+impl WorkerState {
+    fn set_code(&mut self, code: Arc<Code>) {
+        self.limits = code.limits.clone();
+        self.tails = code.tails.clone();
+        self.code = Some(code);
+    }
+}
+
+fn too_deep() -> Failure {
+    Failure::new(
+        FailureKind::Limit {},
+        "Error",
+        format!("Workers are loaded {LOADER_DEPTH_MAX} deep at most"),
+    )
+}
+
+enum SentEnv {
+    Bindings(Vec<(String, Binding)>),
+    Value(Payload),
+}
+
+fn lower_bindings(
+    guest: &Arc<Guest>,
+    lower: &mut Lower<'_>,
+    bindings: &[(String, HeldBinding)],
+) -> Vec<(String, Binding)> {
+    bindings
+        .iter()
+        .map(|(name, binding)| {
+            let binding = match binding {
+                HeldBinding::Text(text) => Binding::Text { text: text.clone() },
+                HeldBinding::Json(json) => Binding::Json { json: json.clone() },
+                HeldBinding::Data(bytes) => Binding::Data {
+                    bytes: bytes.clone(),
+                },
+                HeldBinding::Service(capability) => Binding::Service {
+                    cap: lower.cap(capability.clone()),
+                },
+                HeldBinding::Loader { shared } => {
+                    let scope = match shared {
+                        Some(name) => Scope::Shared(name.clone()),
+                        None => Scope::Private {
+                            parent: guest.id.0,
+                            binding: name.clone(),
+                        },
+                    };
+                    let loader = LoaderCap {
+                        scope,
+                        binding: name.clone(),
+                    };
+                    Binding::Loader {
+                        cap: lower.cap(Capability::Loader(Arc::new(loader))),
+                    }
+                }
+            };
+            (name.clone(), binding)
+        })
+        .collect()
+}
+
+/// Encodes `ToGuest::Start` from borrowed parts, so that up to 64 MiB of modules are copied once.
+/// The test below holds it to the wire's own encoding.
+fn encode_start(
+    out: &mut Vec<u8>,
+    name: &String,
+    code: &Code,
+    env: &SentEnv,
+    outbound: Option<mayfly_wire::CapId>,
+    heap_bytes_max: u64,
+    collect_always: bool,
+) {
+    const START_TAG: u8 = 1;
+    const ENV_BINDINGS_TAG: u8 = 1;
+    const ENV_VALUE_TAG: u8 = 2;
+    out.push(START_TAG);
+    name.encode(out);
+    code.modules.encode(out);
+    code.main_module.encode(out);
+    code.compatibility_flags.encode(out);
+    match env {
+        SentEnv::Bindings(bindings) => {
+            out.push(ENV_BINDINGS_TAG);
+            bindings.encode(out);
+        }
+        SentEnv::Value(payload) => {
+            out.push(ENV_VALUE_TAG);
+            payload.encode(out);
+        }
+    }
+    outbound.encode(out);
+    code.limits.encode(out);
+    heap_bytes_max.encode(out);
+    collect_always.encode(out);
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Worker({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mayfly_wire::{Blob, CapId, Env, Module, ModuleKind, Start, ToGuest};
+
+    #[test]
+    fn start_is_encoded_as_the_wire_would() {
+        let modules = vec![Module {
+            name: "main.js".to_owned(),
+            kind: ModuleKind::Js {},
+            content: Blob(b"export default {}".to_vec()),
+        }];
+        let limits = Limits {
+            cpu_ms: Some(50),
+            sub_requests: None,
+        };
+        let code = Code {
+            modules: modules.clone(),
+            main_module: "main.js".to_owned(),
+            compatibility_flags: vec!["nodejs_compat".to_owned()],
+            env: CodeEnv::Bindings(Vec::new()),
+            outbound: None,
+            limits: limits.clone(),
+            tails: Arc::from([]),
+        };
+        let bindings = vec![(
+            "NAME".to_owned(),
+            Binding::Text {
+                text: "value".to_owned(),
+            },
+        )];
+        let envs = [
+            (
+                SentEnv::Bindings(bindings.clone()),
+                Env::Bindings { bindings },
+            ),
+            (
+                SentEnv::Value(Payload::empty()),
+                Env::Value {
+                    payload: Payload::empty(),
+                },
+            ),
+        ];
+        for (sent, env) in envs {
+            let mut ours = Vec::new();
+            let name = "name".to_owned();
+            encode_start(&mut ours, &name, &code, &sent, Some(CapId(4)), 9, true);
+            let mut theirs = Vec::new();
+            let start = Start {
+                name,
+                modules: modules.clone(),
+                main_module: "main.js".to_owned(),
+                compatibility_flags: code.compatibility_flags.clone(),
+                env,
+                outbound: Some(CapId(4)),
+                limits: limits.clone(),
+                heap_bytes_max: 9,
+                collect_always: true,
+            };
+            ToGuest::Start {
+                start: Box::new(start),
+            }
+            .encode(&mut theirs);
+            assert_eq!(ours, theirs);
+        }
+    }
+}
