@@ -1,0 +1,630 @@
+// Streams over the guest's socket: `StreamData` frames with credit, joined to ReadableStream and
+// WritableStream.
+//
+// Four joints, by who introduces the stream and who writes it:
+//   receiveReadable(id)   the host writes, user code reads (bodies that arrive)
+//   sendReadable(stream)  user code wrote, the host reads (bodies that leave)
+//   receiveWritable(id)   user code writes, the host reads (a WritableStream that arrived by RPC)
+//   sendWritable(stream)  the host writes, user code gets it (a WritableStream that left by RPC)
+// A stream that arrived and that nobody touched is sent on by handing its chunks over as they come,
+// past the streams machinery.
+//
+// Deliberately absent: which invocation waits for which stream (`finished` tells whoever asks), and
+// the frames themselves.
+//
+// Invariants: a writer never sends beyond its credit; a reader grants back exactly what it consumed;
+// each stream says its last word (end, abort, cancel) once.
+
+import { engine, ops, wire } from "../../ops.ts";
+import type { Failure, StreamId } from "../../ops.ts";
+import { errorOf, failureOf } from "../../cloudflare/failures.ts";
+import { bytesCopy, bytesView, isBufferSource } from "../webidl.ts";
+import { ByteControllerCore } from "./byte-core.ts";
+import { RESOLVED, deferred, noop, rejectedWith, upon } from "./promises.ts";
+import type { Deferred } from "./promises.ts";
+import { Ring } from "./queue.ts";
+import { DefaultReaderCore, ReadableCore } from "./readable-core.ts";
+import type { ReadRequest, ReadableSource } from "./readable-core.ts";
+import { readableCore, wrapReadable } from "./readable.ts";
+import type { ReadableStream } from "./readable.ts";
+import { WritableControllerCore, WritableCore, WriterCore } from "./writable-core.ts";
+import { wrapWritable, writableCore } from "./writable.ts";
+import type { WritableStream } from "./writable.ts";
+
+/** What a writer may send before it hears of credit; `STREAM_WINDOW_BYTES` of the wire. */
+export const STREAM_WINDOW_BYTES = 256 * 1024;
+
+/** Bytes of one frame; `CHUNK_BYTES_MAX` of the wire. */
+export const STREAM_CHUNK_BYTES_MAX = 64 * 1024;
+
+/** Consumed bytes are granted back in portions, so that small chunks do not each cost a frame. */
+const GRANT_BYTES_MIN = STREAM_WINDOW_BYTES / 4;
+
+/** Characters of a cancel reason that travel. */
+const REASON_CHARS_MAX = 1024;
+
+// ---- Numbers and tables ----------------------------------------------------------------------
+
+/** Odd ones are the guest's. */
+let nextId: StreamId = 1;
+
+function takeId(): StreamId {
+  const id = nextId;
+  nextId += 2;
+  return id;
+}
+
+/** The reading end of a stream that the host writes. */
+interface Inbound {
+  data(bytes: Uint8Array): void;
+  end(): void;
+  abort(failure: Failure): void;
+}
+
+/** The writing end of a stream that the host reads. */
+interface Outbound {
+  credit(bytes: number): void;
+  canceled(reason: string): void;
+}
+
+const inbound = new Map<StreamId, Inbound>();
+const outbound = new Map<StreamId, Outbound>();
+
+/** Streams whose first frames came before the message that names them was looked at. */
+const unclaimed = new Set<StreamId>();
+/** Streams of the host's that we cancelled while frames of theirs may still be on the way. */
+const canceled = new Set<StreamId>();
+
+export function onData(id: StreamId, bytes: Uint8Array): void {
+  inboundFor(id)?.data(bytes);
+}
+
+export function onEnd(id: StreamId): void {
+  inboundFor(id)?.end();
+  inbound.delete(id);
+  canceled.delete(id);
+  keepUnclaimed(id);
+}
+
+export function onAbort(id: StreamId, failure: Failure): void {
+  inboundFor(id)?.abort(failure);
+  inbound.delete(id);
+  canceled.delete(id);
+  keepUnclaimed(id);
+}
+
+export function onCredit(id: StreamId, bytes: number): void {
+  outbound.get(id)?.credit(bytes);
+}
+
+export function onCancel(id: StreamId, reason: string): void {
+  const stream = outbound.get(id);
+  outbound.delete(id);
+  stream?.canceled(reason);
+}
+
+const early = new Map<StreamId, WireReader>();
+
+/** The stream a frame is for; one not heard of yet is begun, to be claimed by its message. */
+function inboundFor(id: StreamId): Inbound | undefined {
+  const known = inbound.get(id);
+  if (known !== undefined || id % 2 === 1 || canceled.has(id)) return known;
+  const reader = new WireReader(id);
+  inbound.set(id, reader);
+  early.set(id, reader);
+  unclaimed.add(id);
+  return reader;
+}
+
+/** An ended stream leaves the table, but one nobody has claimed yet can still be. */
+function keepUnclaimed(id: StreamId): void {
+  if (!unclaimed.has(id)) early.delete(id);
+}
+
+function reasonText(reason: unknown): string {
+  try {
+    const text = reason instanceof Error ? `${reason.name}: ${reason.message}` : reason === undefined ? "" : String(reason);
+    return text.slice(0, REASON_CHARS_MAX);
+  } catch {
+    return "";
+  }
+}
+
+function cancelReason(reason: string): Error {
+  return new Error(reason === "" ? "The reader of the stream is gone" : reason);
+}
+
+/** Bytes of a chunk that user code gave, not copied; strings go as UTF-8, as in Workers. */
+function chunkToSend(chunk: unknown): Uint8Array {
+  if (isBufferSource(chunk)) return bytesView(chunk);
+  if (typeof chunk === "string") return ops.textEncode(chunk);
+  throw new TypeError("This ReadableStream did not return bytes.");
+}
+
+// ---- Receiving a readable --------------------------------------------------------------------
+
+class WireReader implements Inbound, ReadableSource {
+  readonly id: StreamId;
+  readonly stream = new ReadableCore();
+  #controller: ByteControllerCore;
+  #chunks = new Ring<Uint8Array>();
+  #ended = false;
+  #failure: Failure | undefined;
+  /** Where chunks go past the stream, once it was sent on untouched. */
+  #forward: Forward | undefined;
+  #toGrant = 0;
+
+  constructor(id: StreamId) {
+    this.id = id;
+    this.#controller = new ByteControllerCore(this.stream, this, 0, undefined);
+    this.#controller.startNow();
+  }
+
+  // Frames.
+
+  data(bytes: Uint8Array): void {
+    if (this.#forward !== undefined) {
+      this.#forward.push(bytes);
+    } else if (this.stream.waiting > 0 && this.#chunks.length === 0) {
+      this.#consume(bytes);
+    } else {
+      this.#chunks.push(bytes);
+    }
+  }
+
+  end(): void {
+    this.#ended = true;
+    if (this.#forward !== undefined) this.#forward.end();
+    else if (this.#chunks.length === 0) this.#finish();
+  }
+
+  abort(failure: Failure): void {
+    this.#ended = true;
+    this.#failure = failure;
+    if (this.#forward !== undefined) this.#forward.abort(failure);
+    else if (this.#chunks.length === 0) this.#finish();
+  }
+
+  // The stream's source.
+
+  pull(): undefined {
+    if (this.#chunks.length === 0) return;
+    this.#consume(this.#chunks.shift());
+    if (this.#ended && this.#chunks.length === 0) this.#finish();
+  }
+
+  cancel(reason: unknown): undefined {
+    this.#chunks.clear();
+    this.sayCancel(reasonText(reason));
+  }
+
+  sayCancel(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    inbound.delete(this.id);
+    if (this.id % 2 === 0) canceled.add(this.id);
+    wire.streamCancel(this.id, reason);
+  }
+
+  #consume(bytes: Uint8Array): void {
+    this.grant(bytes.byteLength);
+    this.#controller.enqueueOwned(bytes);
+  }
+
+  grant(bytes: number): void {
+    this.#toGrant += bytes;
+    if (this.#toGrant < GRANT_BYTES_MIN || this.#ended) return;
+    wire.streamCredit(this.id, this.#toGrant);
+    this.#toGrant = 0;
+  }
+
+  #finish(): void {
+    if (this.#failure !== undefined) {
+      this.#controller.error(errorOf(this.#failure));
+      return;
+    }
+    const controller = this.#controller;
+    if (this.stream.state !== "readable") return;
+    try {
+      controller.close();
+      if (controller.pending.length > 0) controller.respond(0);
+    } catch {
+      // The stream ended within an element of the reader's view; `close` has failed its read.
+    }
+  }
+
+  /** Sends what is here and what will come to `forward`; the stream itself counts as read. */
+  redirect(forward: Forward): void {
+    this.stream.disturbed = true;
+    new DefaultReaderCore(this.stream);
+    this.#forward = forward;
+    while (this.#chunks.length > 0) forward.push(this.#chunks.shift());
+    if (this.#failure !== undefined) forward.abort(this.#failure);
+    else if (this.#ended) forward.end();
+  }
+}
+
+/** Made by a stream's arrival; the stream's bytes begin to flow at once, up to the window. */
+export function receiveReadable(id: StreamId, length: number | undefined = undefined): ReadableStream {
+  let reader = early.get(id);
+  early.delete(id);
+  unclaimed.delete(id);
+  canceled.delete(id);
+  if (reader === undefined) {
+    reader = new WireReader(id);
+    inbound.set(id, reader);
+  }
+  reader.stream.expectedLength = length;
+  return wrapReadable(reader.stream);
+}
+
+// ---- The credit of a writer ------------------------------------------------------------------
+
+/** Sends bytes as far as credit goes and keeps the rest. */
+class Window {
+  readonly id: StreamId;
+  #credit = STREAM_WINDOW_BYTES;
+  #rest: Uint8Array | undefined;
+
+  constructor(id: StreamId) {
+    this.id = id;
+  }
+
+  /** Nothing waits and more may be sent. */
+  get open(): boolean {
+    return this.#rest === undefined && this.#credit > 0;
+  }
+
+  /** True when all of it went out. What is kept is a view of `bytes`. */
+  send(bytes: Uint8Array): boolean {
+    let offset = 0;
+    while (offset < bytes.byteLength && this.#credit > 0) {
+      const count = Math.min(bytes.byteLength - offset, this.#credit, STREAM_CHUNK_BYTES_MAX);
+      wire.streamData(this.id, offset === 0 && count === bytes.byteLength ? bytes : bytes.subarray(offset, offset + count));
+      this.#credit -= count;
+      offset += count;
+    }
+    this.#rest = offset < bytes.byteLength ? bytes.subarray(offset) : undefined;
+    return this.#rest === undefined;
+  }
+
+  get waiting(): boolean {
+    return this.#rest !== undefined;
+  }
+
+  /** The rest is user code's memory: what waits for credit must not change meanwhile. */
+  keepCopy(): void {
+    if (this.#rest !== undefined) this.#rest = bytesCopy(this.#rest);
+  }
+
+  /** True when nothing is left of what waited. */
+  grant(bytes: number): boolean {
+    this.#credit += bytes;
+    return this.#rest === undefined || this.send(this.#rest);
+  }
+}
+
+// ---- Sending a readable ----------------------------------------------------------------------
+
+export interface SentStream {
+  id: StreamId;
+  /** Settles when the stream has said its last word, however it ended; never rejects. */
+  finished: Promise<undefined>;
+}
+
+class WireSender implements Outbound, ReadRequest {
+  readonly finished: Deferred<undefined> = deferred();
+  #window: Window;
+  #reader: DefaultReaderCore;
+  /** The async context of the sender; a source's `pull` runs in it also when a frame causes it. */
+  #frame: unknown;
+  #reading = false;
+  #looping = false;
+  #closing = false;
+  #done = false;
+
+  constructor(id: StreamId, stream: ReadableCore) {
+    this.#window = new Window(id);
+    this.#reader = new DefaultReaderCore(stream);
+    this.#frame = engine.contextGet();
+  }
+
+  run = (): void => {
+    if (this.#looping) return;
+    this.#looping = true;
+    while (!this.#done && !this.#reading && !this.#closing && this.#window.open) {
+      this.#reading = true;
+      this.#reader.read(this);
+    }
+    this.#looping = false;
+  };
+
+  chunk(value: unknown): void {
+    this.#reading = false;
+    if (this.#done) return;
+    try {
+      const bytes = chunkToSend(value);
+      // A rest waits for credit, and its owner may change it meanwhile.
+      if (!this.#window.send(bytes)) this.#window.keepCopy();
+    } catch (error) {
+      this.#fail(error);
+      upon(this.#reader.cancel(error), undefined, noop);
+      return;
+    }
+    if (!this.#looping) upon(RESOLVED, this.run, undefined);
+  }
+
+  close(): void {
+    this.#reading = false;
+    this.#closing = true;
+    this.#endIfSent();
+  }
+
+  error(reason: unknown): void {
+    this.#reading = false;
+    this.#fail(reason);
+  }
+
+  credit(bytes: number): void {
+    if (!this.#window.grant(bytes) || this.#done) return;
+    if (this.#closing) {
+      this.#endIfSent();
+      return;
+    }
+    const previous = engine.contextGet();
+    engine.contextSet(this.#frame);
+    try {
+      this.run();
+    } finally {
+      engine.contextSet(previous);
+    }
+  }
+
+  canceled(reason: string): void {
+    if (this.#done) return;
+    this.#finish();
+    upon(this.#reader.cancel(cancelReason(reason)), undefined, noop);
+  }
+
+  #endIfSent(): void {
+    if (this.#done || this.#window.waiting) return;
+    wire.streamEnd(this.#window.id);
+    this.#finish();
+  }
+
+  #fail(reason: unknown): void {
+    if (this.#done) return;
+    wire.streamAbort(this.#window.id, failureOf(reason));
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#done = true;
+    outbound.delete(this.#window.id);
+    this.finished.resolve(undefined);
+  }
+}
+
+/** From one wire stream to another without a stream in between. */
+class Forward implements Outbound {
+  readonly finished: Deferred<undefined> = deferred();
+  #window: Window;
+  #from: WireReader;
+  #waiting = new Ring<Uint8Array>();
+  /** Bytes handed to the window that it has not sent yet. */
+  #inWindow = 0;
+  #ended = false;
+  #done = false;
+
+  constructor(id: StreamId, from: WireReader) {
+    this.#window = new Window(id);
+    this.#from = from;
+  }
+
+  push(bytes: Uint8Array): void {
+    if (this.#done) return;
+    this.#waiting.push(bytes);
+    this.#advance();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#advance();
+  }
+
+  abort(failure: Failure): void {
+    if (this.#done) return;
+    wire.streamAbort(this.#window.id, failure);
+    this.#finish();
+  }
+
+  credit(bytes: number): void {
+    if (this.#done || !this.#window.grant(bytes)) return;
+    this.#sent();
+    this.#advance();
+  }
+
+  canceled(reason: string): void {
+    if (this.#done) return;
+    this.#finish();
+    this.#from.sayCancel(reason);
+  }
+
+  #advance(): void {
+    while (this.#waiting.length > 0 && this.#window.open) {
+      const bytes = this.#waiting.shift();
+      this.#inWindow = bytes.byteLength;
+      if (!this.#window.send(bytes)) return;
+      this.#sent();
+    }
+    if (this.#ended && !this.#done && this.#waiting.length === 0 && !this.#window.waiting) {
+      wire.streamEnd(this.#window.id);
+      this.#finish();
+    }
+  }
+
+  #sent(): void {
+    if (this.#inWindow > 0) this.#from.grant(this.#inWindow);
+    this.#inWindow = 0;
+  }
+
+  #finish(): void {
+    this.#done = true;
+    outbound.delete(this.#window.id);
+    this.#from.stream.close();
+    this.finished.resolve(undefined);
+  }
+}
+
+/** Locks `stream` and sends its bytes. Throws a TypeError when it is locked. */
+export function sendReadable(stream: ReadableStream): SentStream {
+  const core = readableCore(stream);
+  const id = takeId();
+  const source = core.controller.source;
+  if (source instanceof WireReader && !core.disturbed && !core.locked && core.state === "readable") {
+    const forward = new Forward(id, source);
+    outbound.set(id, forward);
+    source.redirect(forward);
+    return { id, finished: forward.finished.promise };
+  }
+  const sender = new WireSender(id, core);
+  outbound.set(id, sender);
+  // The message that names the stream goes first.
+  upon(RESOLVED, sender.run, undefined);
+  return { id, finished: sender.finished.promise };
+}
+
+// ---- Receiving a writable --------------------------------------------------------------------
+
+class WireSink implements Outbound {
+  readonly stream = new WritableCore();
+  #window: Window;
+  #controller: WritableControllerCore;
+  #blocked: Deferred<undefined> | undefined;
+
+  constructor(id: StreamId) {
+    this.#window = new Window(id);
+    this.#controller = new WritableControllerCore(
+      this.stream,
+      {
+        write: (chunk) => this.#write(chunk),
+        close: () => this.#close(),
+        abort: (reason) => this.#abort(reason),
+      },
+      1,
+      undefined,
+    );
+    this.#controller.startNow();
+  }
+
+  credit(bytes: number): void {
+    if (!this.#window.grant(bytes)) return;
+    this.#blocked?.resolve(undefined);
+    this.#blocked = undefined;
+  }
+
+  canceled(reason: string): void {
+    const error = cancelReason(reason);
+    this.#blocked?.reject(error);
+    this.#blocked = undefined;
+    this.#controller.errorIfNeeded(error);
+  }
+
+  #write(chunk: unknown): Promise<undefined> | undefined {
+    let sent: boolean;
+    try {
+      sent = this.#window.send(chunkToSend(chunk));
+    } catch (error) {
+      wire.streamAbort(this.#window.id, failureOf(error));
+      outbound.delete(this.#window.id);
+      return rejectedWith(error);
+    }
+    if (sent) return undefined;
+    this.#window.keepCopy();
+    this.#blocked = deferred();
+    return this.#blocked.promise;
+  }
+
+  #close(): undefined {
+    if (!outbound.delete(this.#window.id)) return;
+    wire.streamEnd(this.#window.id);
+  }
+
+  #abort(reason: unknown): undefined {
+    this.#blocked?.reject(reason);
+    this.#blocked = undefined;
+    if (!outbound.delete(this.#window.id)) return;
+    wire.streamAbort(this.#window.id, failureOf(reason));
+  }
+}
+
+export function receiveWritable(id: StreamId): WritableStream {
+  const sink = new WireSink(id);
+  outbound.set(id, sink);
+  return wrapWritable(sink.stream);
+}
+
+// ---- Sending a writable ----------------------------------------------------------------------
+
+class WireFeeder implements Inbound {
+  readonly finished: Deferred<undefined> = deferred();
+  readonly id: StreamId;
+  #writer: WriterCore;
+  #done = false;
+  #toGrant = 0;
+
+  constructor(id: StreamId, stream: WritableCore) {
+    this.id = id;
+    this.#writer = new WriterCore(stream);
+    upon(
+      this.#writer.closed.promise,
+      () => this.#stop(undefined),
+      (reason) => this.#stop({ reason }),
+    );
+  }
+
+  data(bytes: Uint8Array): void {
+    if (this.#done) return;
+    const count = bytes.byteLength;
+    // A failed write fails the stream too, which the closed promise tells.
+    upon(this.#writer.write(bytes), () => this.#grant(count), noop);
+  }
+
+  end(): void {
+    if (this.#done) return;
+    this.#done = true;
+    const finish = (): void => this.finished.resolve(undefined);
+    upon(this.#writer.closeWithErrorPropagation(), finish, finish);
+  }
+
+  abort(failure: Failure): void {
+    if (this.#done) return;
+    this.#done = true;
+    const finish = (): void => this.finished.resolve(undefined);
+    upon(this.#writer.abort(errorOf(failure)), finish, finish);
+  }
+
+  #grant(bytes: number): void {
+    this.#toGrant += bytes;
+    if (this.#done || this.#toGrant < GRANT_BYTES_MIN) return;
+    wire.streamCredit(this.id, this.#toGrant);
+    this.#toGrant = 0;
+  }
+
+  #stop(failure: { reason: unknown } | undefined): void {
+    if (!this.#done) {
+      this.#done = true;
+      inbound.delete(this.id);
+      wire.streamCancel(this.id, failure === undefined ? "" : reasonText(failure.reason));
+    }
+    this.finished.resolve(undefined);
+  }
+}
+
+/** Locks `stream`; the host writes into it. Throws a TypeError when it is locked. */
+export function sendWritable(stream: WritableStream): SentStream {
+  const id = takeId();
+  const feeder = new WireFeeder(id, writableCore(stream));
+  inbound.set(id, feeder);
+  return { id, finished: feeder.finished.promise };
+}
