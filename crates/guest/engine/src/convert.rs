@@ -1,0 +1,399 @@
+//! `Data` to JavaScript values and back.
+//!
+//! Copies, except that large byte vectors are handed over to the engine as they are. Only plain data
+//! crosses: functions, symbols and BigInts are a TypeError, and so is memory that another thread
+//! could write to.
+//!
+//! Invariant: a raw pointer into an ArrayBuffer or a string lives only between two calls into the
+//! engine, in one function here.
+
+use std::borrow::Cow;
+use std::ptr::{self, NonNull};
+use std::slice;
+
+use mozjs::context::JSContext;
+use mozjs::conversions::{Utf8Chars, latin1_to_string};
+use mozjs::jsapi::js::GetArrayBufferViewLengthAndData;
+use mozjs::jsapi::{
+    GetArrayBufferLengthAndData, HandleValueArray, IsArrayBufferObject, IsCallable,
+    IsDetachedArrayBufferObject, IsSharedArrayBufferObject, JS_DeprecatedStringHasLatin1Chars,
+    JS_IsArrayBufferViewObject, JSITER_OWNONLY, JSObject, JSPROP_ENUMERATE, JSString,
+};
+use mozjs::jsval::{
+    BooleanValue, DoubleValue, Int32Value, JSVal, NullValue, ObjectValue, StringValue,
+    UndefinedValue,
+};
+use mozjs::rooted;
+use mozjs::rust::wrappers2::{
+    GetArrayLength, GetPropertyKeys, IsArrayObject1, JS_DefinePropertyById2,
+    JS_GetArrayBufferViewBuffer, JS_GetElement, JS_GetLatin1StringCharsAndLength,
+    JS_GetPropertyById, JS_GetTwoByteStringCharsAndLength, JS_IdToValue, JS_NewPlainObject,
+    JS_NewStringCopyN, JS_NewStringCopyUTF8N, JS_NewUint8Array, JS_NewUint8ArrayWithBuffer,
+    JS_StringToId, NewArrayBufferWithContents, NewArrayObject,
+};
+use mozjs::rust::{HandleObject, HandleValue, IdVector, ToString};
+
+use crate::data::Data;
+use crate::throw::{Thrown, throw, throw_type_error};
+
+/// How deep lists and records may nest. The seam's own shapes stay under ten.
+pub const DATA_DEPTH_MAX: usize = 64;
+
+/// From this size on, bytes are handed over instead of copied: below it an allocation and its
+/// later free by the collector cost more than the copy.
+const HAND_OVER_BYTES_MIN: usize = 4096;
+
+/// Reads a string; lone surrogates become U+FFFD.
+pub(crate) fn string_from_js(cx: &JSContext, string: *mut JSString) -> String {
+    let Some(string) = NonNull::new(string) else {
+        return String::new();
+    };
+    // SAFETY: the caller holds a live string. The characters stay where they are while `cx` is only
+    // borrowed shared, so no collection can move or free them before they are copied.
+    unsafe {
+        let mut length = 0;
+        if JS_DeprecatedStringHasLatin1Chars(string.as_ptr()) {
+            let chars = JS_GetLatin1StringCharsAndLength(cx, string.as_ptr(), &mut length);
+            if chars.is_null() {
+                return String::new();
+            }
+            let chars = slice::from_raw_parts(chars, length);
+            if chars.is_ascii() {
+                return String::from_utf8_unchecked(chars.to_vec());
+            }
+            return latin1_to_string(cx, string);
+        }
+        let chars = JS_GetTwoByteStringCharsAndLength(cx, string.as_ptr(), &mut length);
+        if chars.is_null() {
+            return String::new();
+        }
+        String::from_utf16_lossy(slice::from_raw_parts(chars, length))
+    }
+}
+
+/// Makes a JavaScript string. The value is not rooted.
+pub(crate) fn string_to_js(cx: &mut JSContext, text: &str) -> Result<JSVal, Thrown> {
+    // SAFETY: both functions copy `text` before they return, and are told its true length.
+    let string = unsafe {
+        if text.is_ascii() {
+            JS_NewStringCopyN(cx, text.as_ptr().cast(), text.len())
+        } else {
+            JS_NewStringCopyUTF8N(cx, &*Utf8Chars::from(text))
+        }
+    };
+    match NonNull::new(string) {
+        // SAFETY: the engine just made this string, and nothing ran since.
+        Some(string) => Ok(StringValue(unsafe { string.as_ref() })),
+        None => Err(Thrown),
+    }
+}
+
+pub(crate) fn number_to_js(number: f64) -> JSVal {
+    let whole = number as i32;
+    if f64::from(whole) == number && (whole != 0 || number.is_sign_positive()) {
+        Int32Value(whole)
+    } else if number.is_nan() {
+        // One bit pattern: others could be read as tagged values.
+        DoubleValue(f64::NAN)
+    } else {
+        DoubleValue(number)
+    }
+}
+
+/// Makes a JavaScript value. It is not rooted.
+pub(crate) fn to_js(cx: &mut JSContext, data: Data) -> Result<JSVal, Thrown> {
+    match data {
+        Data::Undefined => Ok(UndefinedValue()),
+        Data::Null => Ok(NullValue()),
+        Data::Bool(value) => Ok(BooleanValue(value)),
+        Data::Number(number) => Ok(number_to_js(number)),
+        Data::String(text) => string_to_js(cx, &text),
+        Data::Bytes(bytes) => bytes_to_js(cx, bytes),
+        Data::List(items) => list_to_js(cx, items),
+        Data::Record(fields) => record_to_js(cx, fields),
+    }
+}
+
+fn list_to_js(cx: &mut JSContext, items: Vec<Data>) -> Result<JSVal, Thrown> {
+    rooted!(&in(cx) let mut values: Vec<JSVal> = Vec::with_capacity(items.len()));
+    for item in items {
+        let value = to_js(cx, item)?;
+        values.push(value);
+    }
+    let contents = HandleValueArray::from(&values);
+    // SAFETY: `contents` points into `values`, which is rooted and not touched meanwhile.
+    let array = unsafe { NewArrayObject(cx, &contents) };
+    object_value(array)
+}
+
+fn record_to_js(
+    cx: &mut JSContext,
+    fields: Vec<(Cow<'static, str>, Data)>,
+) -> Result<JSVal, Thrown> {
+    // SAFETY: a realm is entered for as long as the engine lives.
+    rooted!(&in(cx) let object = unsafe { JS_NewPlainObject(cx) });
+    if object.is_null() {
+        return Err(Thrown);
+    }
+    for (name, data) in fields {
+        let value = to_js(cx, data)?;
+        rooted!(&in(cx) let value = value);
+        define(cx, object.handle(), &name, value.handle())?;
+    }
+    Ok(ObjectValue(object.get()))
+}
+
+/// Defines an ordinary property.
+pub(crate) fn define(
+    cx: &mut JSContext,
+    object: HandleObject,
+    name: &str,
+    value: HandleValue,
+) -> Result<(), Thrown> {
+    let key = string_to_js(cx, name)?;
+    rooted!(&in(cx) let key = key.to_string());
+    rooted!(&in(cx) let mut id: mozjs::jsapi::jsid);
+    // SAFETY: every handle is a root on this stack, or the caller's.
+    let defined = unsafe {
+        JS_StringToId(cx, key.handle(), id.handle_mut())
+            && JS_DefinePropertyById2(cx, object, id.handle(), value, JSPROP_ENUMERATE as u32)
+    };
+    if defined { Ok(()) } else { Err(Thrown) }
+}
+
+fn object_value(object: *mut JSObject) -> Result<JSVal, Thrown> {
+    if object.is_null() {
+        Err(Thrown)
+    } else {
+        Ok(ObjectValue(object))
+    }
+}
+
+/// A `Uint8Array` over a buffer of its own.
+pub(crate) fn bytes_to_js(cx: &mut JSContext, bytes: Vec<u8>) -> Result<JSVal, Thrown> {
+    if bytes.len() >= HAND_OVER_BYTES_MIN {
+        let buffer = buffer_to_js(cx, bytes)?;
+        rooted!(&in(cx) let buffer = buffer.to_object());
+        // SAFETY: `buffer` is a rooted ArrayBuffer; -1 asks for all of it.
+        return object_value(unsafe { JS_NewUint8ArrayWithBuffer(cx, buffer.handle(), 0, -1) });
+    }
+    // SAFETY: the array has `bytes.len()` elements of one byte, and no collection can happen
+    // between asking where they are and writing them.
+    unsafe {
+        let array = JS_NewUint8Array(cx, bytes.len());
+        if array.is_null() {
+            return Err(Thrown);
+        }
+        let (mut length, mut shared, mut start) = (0, false, ptr::null_mut());
+        GetArrayBufferViewLengthAndData(array, &mut length, &mut shared, &mut start);
+        if !bytes.is_empty() {
+            debug_assert_eq!(length, bytes.len());
+            ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+        }
+        Ok(ObjectValue(array))
+    }
+}
+
+/// An `ArrayBuffer` that takes over the vector's memory.
+pub(crate) fn buffer_to_js(cx: &mut JSContext, bytes: Vec<u8>) -> Result<JSVal, Thrown> {
+    if bytes.is_empty() {
+        // SAFETY: no contents are given, so the engine makes its own empty ones.
+        return object_value(unsafe { NewArrayBufferWithContents(cx, 0, ptr::null_mut()) });
+    }
+    let contents = Box::into_raw(bytes.into_boxed_slice());
+    // SAFETY: Rust's memory in this process comes from malloc (`memory::Malloc`, which no other
+    // global allocator can replace), and so does the engine's: it frees with `free` what it takes
+    // over. When it fails it has taken nothing, so the box is ours again.
+    unsafe {
+        let buffer = NewArrayBufferWithContents(cx, contents.len(), contents.cast());
+        if buffer.is_null() {
+            drop(Box::from_raw(contents));
+        }
+        object_value(buffer)
+    }
+}
+
+/// Copies a JavaScript value out.
+pub(crate) fn from_js(cx: &mut JSContext, value: HandleValue) -> Result<Data, Thrown> {
+    from_js_within(cx, value, DATA_DEPTH_MAX)
+}
+
+fn from_js_within(cx: &mut JSContext, value: HandleValue, depth: usize) -> Result<Data, Thrown> {
+    let raw = value.get();
+    if raw.is_undefined() {
+        Ok(Data::Undefined)
+    } else if raw.is_null() {
+        Ok(Data::Null)
+    } else if raw.is_boolean() {
+        Ok(Data::Bool(raw.to_boolean()))
+    } else if raw.is_number() {
+        Ok(Data::Number(raw.to_number()))
+    } else if raw.is_string() {
+        Ok(Data::String(string_from_js(cx, raw.to_string())))
+    } else if raw.is_object() {
+        rooted!(&in(cx) let object = raw.to_object());
+        object_from_js(cx, object.handle(), depth)
+    } else {
+        Err(throw_type_error(
+            cx,
+            "a symbol or BigInt cannot be passed to a native op",
+        ))
+    }
+}
+
+fn object_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Result<Data, Thrown> {
+    if let Some(bytes) = bytes_from_js(cx, object)? {
+        return Ok(Data::Bytes(bytes));
+    }
+    // SAFETY: `object` is rooted by its handle.
+    if unsafe { IsCallable(object.get()) } {
+        return Err(throw_type_error(
+            cx,
+            "a function cannot be passed to a native op",
+        ));
+    }
+    if depth == 0 {
+        return Err(throw(
+            cx,
+            "RangeError",
+            "a value passed to a native op nests too deeply",
+        ));
+    }
+    let mut is_array = false;
+    // SAFETY: `object` is rooted by its handle.
+    if !unsafe { IsArrayObject1(cx, object, &mut is_array) } {
+        return Err(Thrown);
+    }
+    if is_array {
+        list_from_js(cx, object, depth - 1)
+    } else {
+        record_from_js(cx, object, depth - 1)
+    }
+}
+
+fn list_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Result<Data, Thrown> {
+    let mut length = 0;
+    // SAFETY: `object` is a rooted array.
+    if !unsafe { GetArrayLength(cx, object, &mut length) } {
+        return Err(Thrown);
+    }
+    // The length is the script's word, so it must not size an allocation by itself.
+    let mut items = Vec::with_capacity(length.min(1024) as usize);
+    rooted!(&in(cx) let mut value = UndefinedValue());
+    for index in 0..length {
+        // SAFETY: the handles are rooted.
+        if !unsafe { JS_GetElement(cx, object, index, value.handle_mut()) } {
+            return Err(Thrown);
+        }
+        items.push(from_js_within(cx, value.handle(), depth)?);
+    }
+    Ok(Data::List(items))
+}
+
+fn record_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Result<Data, Thrown> {
+    let mut ids = IdVector::new(cx);
+    // SAFETY: the handles are rooted.
+    if !unsafe { GetPropertyKeys(cx, object, JSITER_OWNONLY, ids.handle_mut()) } {
+        return Err(Thrown);
+    }
+    let mut fields = Vec::with_capacity(ids.len());
+    rooted!(&in(cx) let mut id: mozjs::jsapi::jsid);
+    rooted!(&in(cx) let mut value = UndefinedValue());
+    for index in 0..ids.len() {
+        id.set(ids[index]);
+        let name = id_text(cx, id.handle())?;
+        // SAFETY: the handles are rooted.
+        if !unsafe { JS_GetPropertyById(cx, object, id.handle(), value.handle_mut()) } {
+            return Err(Thrown);
+        }
+        fields.push((Cow::Owned(name), from_js_within(cx, value.handle(), depth)?));
+    }
+    Ok(Data::Record(fields))
+}
+
+/// The own enumerable string keys of an object, in order.
+pub(crate) fn own_names(cx: &mut JSContext, object: HandleObject) -> Result<Vec<String>, Thrown> {
+    let mut ids = IdVector::new(cx);
+    // SAFETY: the handles are rooted.
+    if !unsafe { GetPropertyKeys(cx, object, JSITER_OWNONLY, ids.handle_mut()) } {
+        return Err(Thrown);
+    }
+    rooted!(&in(cx) let mut id: mozjs::jsapi::jsid);
+    let mut names = Vec::with_capacity(ids.len());
+    for index in 0..ids.len() {
+        id.set(ids[index]);
+        names.push(id_text(cx, id.handle())?);
+    }
+    Ok(names)
+}
+
+/// A property key as text.
+pub(crate) fn id_text(cx: &mut JSContext, id: mozjs::rust::HandleId) -> Result<String, Thrown> {
+    rooted!(&in(cx) let mut value = UndefinedValue());
+    // SAFETY: the id is rooted by its handle; converting a string or an index cannot run script.
+    unsafe {
+        if !JS_IdToValue(cx, id.get(), value.handle_mut()) {
+            return Err(Thrown);
+        }
+        let text = ToString(cx, value.handle());
+        if text.is_null() {
+            return Err(Thrown);
+        }
+        Ok(string_from_js(cx, text))
+    }
+}
+
+/// The bytes of an ArrayBuffer or of what a view shows of one; `None` if it is neither.
+pub(crate) fn bytes_from_js(
+    cx: &mut JSContext,
+    object: HandleObject,
+) -> Result<Option<Vec<u8>>, Thrown> {
+    let raw = object.get();
+    let (mut length, mut shared, mut start) = (0, false, ptr::null_mut());
+    // SAFETY: `raw` is live, its class is checked before each read, and the bytes are copied before
+    // anything can detach, resize or move them.
+    unsafe {
+        if JS_IsArrayBufferViewObject(raw) {
+            GetArrayBufferViewLengthAndData(raw, &mut length, &mut shared, &mut start);
+        } else if IsArrayBufferObject(raw) {
+            if IsDetachedArrayBufferObject(raw) {
+                return Err(throw_type_error(cx, "the ArrayBuffer is detached"));
+            }
+            GetArrayBufferLengthAndData(raw, &mut length, &mut shared, &mut start);
+        } else if IsSharedArrayBufferObject(raw) {
+            shared = true;
+        } else {
+            return Ok(None);
+        }
+        if shared {
+            return Err(throw_type_error(
+                cx,
+                "shared memory cannot be passed to a native op",
+            ));
+        }
+        if length > 0 {
+            return Ok(Some(slice::from_raw_parts(start, length).to_vec()));
+        }
+    }
+    check_attached(cx, object)?;
+    Ok(Some(Vec::new()))
+}
+
+/// Tells an empty view from one whose buffer was taken away: both have length zero.
+fn check_attached(cx: &mut JSContext, object: HandleObject) -> Result<(), Thrown> {
+    // SAFETY: the class is checked before the buffer is asked for.
+    unsafe {
+        if !JS_IsArrayBufferViewObject(object.get()) {
+            return Ok(());
+        }
+        let mut shared = false;
+        let buffer = JS_GetArrayBufferViewBuffer(cx, object, &mut shared);
+        if buffer.is_null() {
+            return Err(Thrown);
+        }
+        if IsDetachedArrayBufferObject(buffer) {
+            return Err(throw_type_error(cx, "the ArrayBuffer is detached"));
+        }
+    }
+    Ok(())
+}

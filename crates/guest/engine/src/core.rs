@@ -1,0 +1,175 @@
+//! What every callback from the engine needs to find: the roots, the module table, the queues.
+//!
+//! There is one engine in a process and one thread that runs JavaScript, so the state is one leaked
+//! `Core` behind a thread local: C++ hands a callback no pointer of ours in most places. Everything
+//! in it is a cell or a `RefCell`, for a callback may come at any depth of JavaScript.
+//!
+//! Invariant: no `RefCell` of the core stays borrowed across a call that can collect garbage; the
+//! tracer borrows them and aborts the process if one is.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use mozjs::glue::{CallObjectRootTracer, CallValueRootTracer};
+use mozjs::jsapi::{JSObject, JSTracer};
+use mozjs::jsval::{JSVal, UndefinedValue};
+
+use crate::modules::Modules;
+
+/// A place outside the JavaScript heap that keeps an object alive and follows it when it moves.
+///
+/// It needs no write barriers because `Core::trace` visits it as a root in every collection.
+#[derive(Debug)]
+pub(crate) struct ObjectRoot(Cell<*mut JSObject>);
+
+impl Default for ObjectRoot {
+    fn default() -> Self {
+        Self(Cell::new(ptr::null_mut()))
+    }
+}
+
+impl ObjectRoot {
+    pub(crate) fn new(object: *mut JSObject) -> Self {
+        Self(Cell::new(object))
+    }
+
+    pub(crate) fn get(&self) -> *mut JSObject {
+        self.0.get()
+    }
+
+    pub(crate) fn set(&self, object: *mut JSObject) {
+        self.0.set(object);
+    }
+
+    fn trace(&self, tracer: *mut JSTracer) {
+        if !self.0.get().is_null() {
+            // SAFETY: the cell holds a live object or null, and the collector gave us `tracer` for
+            // the length of this call; it may write the object's new address into the cell.
+            unsafe { CallObjectRootTracer(tracer, self.0.as_ptr(), c"mayfly".as_ptr()) }
+        }
+    }
+}
+
+/// The same for any value.
+pub(crate) struct ValueRoot(Cell<JSVal>);
+
+impl Default for ValueRoot {
+    fn default() -> Self {
+        Self(Cell::new(UndefinedValue()))
+    }
+}
+
+impl ValueRoot {
+    pub(crate) fn new(value: JSVal) -> Self {
+        Self(Cell::new(value))
+    }
+
+    pub(crate) fn get(&self) -> JSVal {
+        self.0.get()
+    }
+
+    pub(crate) fn set(&self, value: JSVal) {
+        self.0.set(value);
+    }
+
+    fn trace(&self, tracer: *mut JSTracer) {
+        // SAFETY: as for `ObjectRoot::trace`; values that are no GC things are left alone.
+        unsafe { CallValueRootTracer(tracer, self.0.as_ptr(), c"mayfly".as_ptr()) }
+    }
+}
+
+/// A promise whose rejection the platform is to hear of.
+pub(crate) struct Rejection {
+    pub(crate) promise: ObjectRoot,
+    /// False: nobody listens; true: somebody began to after we had said so.
+    pub(crate) handled: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Core {
+    pub(crate) global: ObjectRoot,
+    /// The object given to `engine.setHandlers`.
+    pub(crate) handlers: ObjectRoot,
+    /// `globalThis.DOMException` as the platform defined it.
+    pub(crate) dom_exception: ObjectRoot,
+    /// `WebAssembly.Module`.
+    pub(crate) wasm_module: ObjectRoot,
+    /// `(name) => import(name)`, see `modules`.
+    pub(crate) importer: ObjectRoot,
+
+    /// The async context frame: an object, or null for none.
+    pub(crate) frame: ObjectRoot,
+    /// Frames of jobs that were queued at once because their promise was settled: the engine stores
+    /// no host data for these, so they are found by their place in the queue. See `turn`.
+    pub(crate) frames: RefCell<VecDeque<(u64, ObjectRoot)>>,
+    /// Jobs ever taken off the queue.
+    pub(crate) jobs_taken: Cell<u64>,
+
+    pub(crate) rejections: RefCell<VecDeque<Rejection>>,
+    /// Rejections reported as unhandled, while the promise may still find a listener.
+    pub(crate) reported: RefCell<VecDeque<ObjectRoot>>,
+    /// FinalizationRegistry callbacks to run.
+    pub(crate) cleanups: RefCell<VecDeque<ObjectRoot>>,
+
+    pub(crate) modules: Modules,
+    /// The outcome of the innermost synchronous module load: what it was refused with.
+    pub(crate) load_error: ValueRoot,
+    pub(crate) load_failed: Cell<bool>,
+
+    /// Strings may be compiled: true until user code runs.
+    pub(crate) strings_compile: Cell<bool>,
+    pub(crate) heap_bytes_max: Cell<u64>,
+    pub(crate) collect_every_turn: Cell<bool>,
+    /// Set from any thread to end JavaScript at its next check.
+    pub(crate) terminate: Arc<AtomicBool>,
+}
+
+thread_local! {
+    static CORE: Cell<Option<&'static Core>> = const { Cell::new(None) };
+}
+
+/// The core of this process' engine.
+pub(crate) fn core() -> &'static Core {
+    CORE.get().expect("an engine was made on this thread")
+}
+
+pub(crate) fn install() -> &'static Core {
+    let core: &'static Core = Box::leak(Box::new(Core {
+        strings_compile: Cell::new(true),
+        ..Core::default()
+    }));
+    CORE.set(Some(core));
+    core
+}
+
+impl Core {
+    pub(crate) fn trace(&self, tracer: *mut JSTracer) {
+        for root in [
+            &self.global,
+            &self.handlers,
+            &self.dom_exception,
+            &self.wasm_module,
+            &self.importer,
+            &self.frame,
+        ] {
+            root.trace(tracer);
+        }
+        self.load_error.trace(tracer);
+        for (_, frame) in self.frames.borrow().iter() {
+            frame.trace(tracer);
+        }
+        for rejection in self.rejections.borrow().iter() {
+            rejection.promise.trace(tracer);
+        }
+        for promise in self.reported.borrow().iter() {
+            promise.trace(tracer);
+        }
+        for callback in self.cleanups.borrow().iter() {
+            callback.trace(tracer);
+        }
+        self.modules.each_root(|root| root.trace(tracer));
+    }
+}

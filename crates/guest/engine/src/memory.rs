@@ -1,0 +1,86 @@
+//! Where memory comes from, and what happens when there is none.
+//!
+//! Running out ends the process at once with a code of its own, so that the supervisor can tell the
+//! Worker's owner what happened. Nothing is tried to be saved: the Worker is the process.
+//!
+//! Invariant: Rust and the engine share malloc, so memory can change hands between them. This file
+//! names the global allocator, and a program can name only one.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::c_void;
+
+use mozjs::context::RawJSContext;
+use mozjs::jsapi::{JS_GetGCParameter, JSGCParamKey};
+
+use crate::core::core;
+
+/// The process' exit code when it ran out of memory.
+pub const EXIT_OUT_OF_MEMORY: i32 = 70;
+
+/// An allocation that must succeed for the process to be of any further use.
+const SMALL_ALLOCATION_BYTES: usize = 1024 * 1024;
+
+/// Malloc, ending the process when there is no more.
+pub(crate) struct Malloc;
+
+#[global_allocator]
+static MALLOC: Malloc = Malloc;
+
+// SAFETY: every method passes its arguments to `System` and gives back what `System` gave, or does
+// not return.
+unsafe impl GlobalAlloc for Malloc {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract is `System`'s.
+        some_or_exit(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is `System`'s.
+        unsafe { System.dealloc(start, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract is `System`'s.
+        some_or_exit(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's contract is `System`'s.
+        some_or_exit(unsafe { System.realloc(start, layout, size) })
+    }
+}
+
+fn some_or_exit(start: *mut u8) -> *mut u8 {
+    if start.is_null() {
+        exit_out_of_memory();
+    }
+    start
+}
+
+pub(crate) fn exit_out_of_memory() -> ! {
+    // SAFETY: `_exit` takes any number and needs no state: no destructor runs, no lock is taken.
+    unsafe { libc::_exit(EXIT_OUT_OF_MEMORY) }
+}
+
+/// The engine calls this when it could not allocate, before it throws `out of memory`.
+///
+/// A heap at its limit, or a machine without a megabyte to give, is the end. A single allocation too
+/// large to have (`new ArrayBuffer(1e12)`) is the script's to catch.
+pub(crate) unsafe extern "C" fn on_out_of_memory(cx: *mut RawJSContext, _: *mut c_void) {
+    // SAFETY: the engine calls us with its live context; reading a parameter changes nothing.
+    let heap_bytes = unsafe { JS_GetGCParameter(cx, JSGCParamKey::JSGC_BYTES) };
+    // A collection just failed to get under the limit; the last tenth may be fragmentation.
+    let full = u64::from(heap_bytes) >= core().heap_bytes_max.get() / 10 * 9;
+    if full || !can_allocate(SMALL_ALLOCATION_BYTES) {
+        exit_out_of_memory();
+    }
+}
+
+fn can_allocate(bytes: usize) -> bool {
+    // SAFETY: the memory is freed right away and never touched; `free` takes null.
+    unsafe {
+        let start = libc::malloc(bytes);
+        libc::free(start);
+        !start.is_null()
+    }
+}

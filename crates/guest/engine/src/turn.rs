@@ -1,0 +1,341 @@
+//! The turn: what runs between two looks at the socket.
+//!
+//! Microtasks first, then FinalizationRegistry callbacks, then the platform hears of rejections nobody
+//! listens to; each may queue more, so this loops until all is quiet.
+//!
+//! The async context frame travels with promise reactions. When a reaction waits on a pending
+//! promise the engine asks for host data and keeps it with the job. When the promise is settled
+//! already (or a foreign thenable is resolved) the job is queued at once and the engine only asks for
+//! the host's global, so the frame is noted by the job's place in the queue instead.
+//!
+//! Invariant: `jobs_taken` + the queue's length is the number that the next queued job will have.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use mozjs::context::{JSContext, RawJSContext};
+use mozjs::glue::{CreateJobQueue, JobQueueTraps};
+use mozjs::jsapi::{GCOptions, GCReason, HandleValueArray};
+use mozjs::jsapi::{
+    GetRegularMicroTaskCount, HandleObject as RawHandleObject, JSFunction, JSObject, JSTracer,
+    MutableHandleObject, PromiseRejectionHandlingState, SetHostCleanupFinalizationRegistryCallback,
+    SetJobQueue, SetPromiseRejectionTrackerCallback, ToMaybeWrappedJSMicroTask, Value,
+};
+use mozjs::jsval::{BooleanValue, JSVal, ObjectValue, UndefinedValue};
+use mozjs::rooted;
+use mozjs::rust::wrappers2::{
+    ClearKeptObjects, HasAnyMicroTasks, JS_CallFunctionValue, JS_DequeueNextMicroTask,
+    JS_GetPromiseResult, JS_GetProperty, JobQueueIsEmpty, MaybeGetHostDefinedDataFromJSMicroTask,
+    NonIncrementalGC, RunJSMicroTask,
+};
+use mozjs::rust::{HandleObject, MutableHandleValue};
+
+use crate::core::{Core, ObjectRoot, Rejection, core};
+use crate::throw::{self, JsError, Thrown};
+
+/// Rejections told to the platform whose promises are still watched for a late listener.
+const REPORTED_REJECTIONS_MAX: usize = 1024;
+
+/// How a call into JavaScript went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Called {
+    /// It ran and all it queued has run. Its exceptions were given to `handlers.uncaught`.
+    Quiet,
+    /// An [`crate::Interrupter`] ended it.
+    Terminated,
+    /// The platform has no such handler, or its error handlers failed themselves.
+    Failed(JsError),
+}
+
+static TRAPS: JobQueueTraps = JobQueueTraps {
+    getHostDefinedData: Some(host_defined_data),
+    getHostDefinedGlobal: Some(host_defined_global),
+    runJobs: Some(run_jobs),
+    traceNonGCThingMicroTask: Some(trace_foreign_job),
+};
+
+/// Makes `cx` use our queue discipline. Before anything makes a promise.
+pub(crate) fn install(cx: &mut JSContext) {
+    // SAFETY: the traps are static and the queue made from them is never deleted; the callbacks have
+    // the signatures the engine asks for and use no data pointer.
+    unsafe {
+        SetJobQueue(cx.raw_cx(), CreateJobQueue(&raw const TRAPS).cast());
+        SetPromiseRejectionTrackerCallback(cx.raw_cx(), Some(on_rejection), ptr::null_mut());
+        SetHostCleanupFinalizationRegistryCallback(cx.raw_cx(), Some(on_cleanup), ptr::null_mut());
+    }
+}
+
+unsafe extern "C" fn host_defined_data(
+    _: *mut RawJSContext,
+    global: MutableHandleObject,
+    data: MutableHandleObject,
+) -> bool {
+    let core = core();
+    let frame = core.frame.get();
+    // The engine takes data only beside a global.
+    global.set(if frame.is_null() {
+        ptr::null_mut()
+    } else {
+        core.global.get()
+    });
+    data.set(frame);
+    true
+}
+
+unsafe extern "C" fn host_defined_global(
+    cx: *mut RawJSContext,
+    global: MutableHandleObject,
+) -> bool {
+    global.set(ptr::null_mut());
+    let core = core();
+    // SAFETY: the engine calls us with its live context; counting changes nothing.
+    let queued = unsafe { GetRegularMicroTaskCount(cx) } as u64;
+    let number = core.jobs_taken.get() + queued;
+    let mut frames = core.frames.borrow_mut();
+    // A job of this number may have been announced and then not queued, for want of memory.
+    if frames.back().is_some_and(|(last, _)| *last == number) {
+        frames.pop_back();
+    }
+    let frame = core.frame.get();
+    if !frame.is_null() {
+        frames.push_back((number, ObjectRoot::new(frame)));
+    }
+    true
+}
+
+/// The engine asks for this around debugger code only, and there is no debugger.
+unsafe extern "C" fn run_jobs(_: *mut RawJSContext) {}
+
+/// Every job in the queue is the engine's own.
+unsafe extern "C" fn trace_foreign_job(_: *mut JSTracer, _: *mut Value) {}
+
+unsafe extern "C" fn on_rejection(
+    _: *mut RawJSContext,
+    _muted: bool,
+    promise: RawHandleObject,
+    state: PromiseRejectionHandlingState,
+    _: *mut c_void,
+) {
+    let core = core();
+    let promise = promise.get();
+    match state {
+        PromiseRejectionHandlingState::Unhandled => {
+            core.rejections.borrow_mut().push_back(Rejection {
+                promise: ObjectRoot::new(promise),
+                handled: false,
+            });
+        }
+        PromiseRejectionHandlingState::Handled => {
+            let mut waiting = core.rejections.borrow_mut();
+            let before = waiting.len();
+            waiting.retain(|rejection| rejection.promise.get() != promise);
+            let mut reported = core.reported.borrow_mut();
+            let reported_before = reported.len();
+            reported.retain(|root| root.get() != promise);
+            if waiting.len() == before && reported.len() < reported_before {
+                waiting.push_back(Rejection {
+                    promise: ObjectRoot::new(promise),
+                    handled: true,
+                });
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn on_cleanup(callback: *mut JSFunction, _: *mut JSObject, _: *mut c_void) {
+    // A JSFunction is a JSObject; the engine holds it until we return.
+    core()
+        .cleanups
+        .borrow_mut()
+        .push_back(ObjectRoot::new(callback.cast()));
+}
+
+/// Runs everything that is queued.
+pub(crate) fn settle(cx: &mut JSContext) -> Called {
+    let core = core();
+    loop {
+        if let Some(end) = drain_microtasks(cx, core) {
+            return end;
+        }
+        if let Some(callback) = take_first(&core.cleanups) {
+            rooted!(&in(cx) let callback = ObjectValue(callback.get()));
+            if let Err(Thrown) = call_value(cx, callback.handle(), &[])
+                && let Some(end) = report_uncaught(cx)
+            {
+                return end;
+            }
+        } else if let Some(rejection) = take_first(&core.rejections) {
+            if let Err(Thrown) = report_rejection(cx, core, &rejection)
+                && let Some(end) = report_uncaught(cx)
+            {
+                return end;
+            }
+        } else {
+            break;
+        }
+    }
+    // SAFETY: a realm is entered and no job runs: WeakRefs read during the turn may go.
+    unsafe { ClearKeptObjects(cx) };
+    if core.collect_every_turn.get() {
+        collect(cx, GCOptions::Normal);
+    }
+    Called::Quiet
+}
+
+fn take_first<T>(queue: &std::cell::RefCell<std::collections::VecDeque<T>>) -> Option<T> {
+    queue.borrow_mut().pop_front()
+}
+
+pub(crate) fn collect(cx: &mut JSContext, options: GCOptions) {
+    // SAFETY: no unrooted value of this crate is alive across a call with `&mut JSContext`.
+    unsafe {
+        mozjs::jsapi::PrepareForFullGC(cx.raw_cx());
+        NonIncrementalGC(cx, options, GCReason::API);
+    }
+}
+
+fn drain_microtasks(cx: &mut JSContext, core: &Core) -> Option<Called> {
+    rooted!(&in(cx) let mut task = UndefinedValue());
+    rooted!(&in(cx) let mut job = ptr::null_mut::<JSObject>());
+    // SAFETY: the queue belongs to `cx`, what comes out of it is rooted before anything else runs,
+    // and every job of it belongs to our only realm, which is entered.
+    unsafe {
+        while HasAnyMicroTasks(cx) {
+            JS_DequeueNextMicroTask(cx, task.handle_mut());
+            let number = core.jobs_taken.get();
+            core.jobs_taken.set(number + 1);
+            job.set(ToMaybeWrappedJSMicroTask(task.as_ptr()));
+            if job.is_null() {
+                continue;
+            }
+            core.frame.set(frame_of_job(cx, core, number, job.handle()));
+            if !HasAnyMicroTasks(cx) {
+                // `await` of a settled promise may go on at once when nothing waits before it.
+                JobQueueIsEmpty(cx);
+            }
+            let ran = RunJSMicroTask(cx, job.handle());
+            core.frame.set(ptr::null_mut());
+            if !ran && let Some(end) = report_uncaught(cx) {
+                return Some(end);
+            }
+        }
+    }
+    None
+}
+
+fn frame_of_job(cx: &mut JSContext, core: &Core, number: u64, job: HandleObject) -> *mut JSObject {
+    let mut frames = core.frames.borrow_mut();
+    if let Some((next, frame)) = frames.front()
+        && *next == number
+    {
+        let frame = frame.get();
+        frames.pop_front();
+        return frame;
+    }
+    drop(frames);
+    rooted!(&in(cx) let mut global = ptr::null_mut::<JSObject>());
+    rooted!(&in(cx) let mut data = ptr::null_mut::<JSObject>());
+    // SAFETY: `job` came from the queue, so it is a microtask entry.
+    unsafe {
+        MaybeGetHostDefinedDataFromJSMicroTask(job.get(), global.handle_mut(), data.handle_mut());
+    }
+    data.get()
+}
+
+/// Calls a function with no `this` and ignores what it returns.
+pub(crate) fn call_value(
+    cx: &mut JSContext,
+    function: mozjs::rust::HandleValue,
+    arguments: &[JSVal],
+) -> Result<(), Thrown> {
+    rooted!(&in(cx) let mut rooted_arguments: Vec<JSVal> = arguments.to_vec());
+    rooted!(&in(cx) let mut result = UndefinedValue());
+    let arguments = HandleValueArray::from(&rooted_arguments);
+    // SAFETY: everything passed is rooted for the length of the call.
+    let called = unsafe {
+        JS_CallFunctionValue(
+            cx,
+            HandleObject::null(),
+            function,
+            &arguments,
+            result.handle_mut(),
+        )
+    };
+    if called { Ok(()) } else { Err(Thrown) }
+}
+
+/// Calls `handlers.<name>`.
+pub(crate) fn call_handler(
+    cx: &mut JSContext,
+    name: &std::ffi::CStr,
+    arguments: &mozjs::gc::RootedGuard<'_, Vec<JSVal>>,
+    result: MutableHandleValue,
+) -> Result<(), Thrown> {
+    rooted!(&in(cx) let handlers = core().handlers.get());
+    if handlers.is_null() {
+        return Err(throw::throw(
+            cx,
+            "Error",
+            "the platform has set no handlers",
+        ));
+    }
+    rooted!(&in(cx) let mut function = UndefinedValue());
+    let arguments = HandleValueArray::from(arguments);
+    // SAFETY: everything passed is rooted, `name` is NUL-terminated.
+    let called = unsafe {
+        JS_GetProperty(cx, handlers.handle(), name.as_ptr(), function.handle_mut())
+            && JS_CallFunctionValue(cx, handlers.handle(), function.handle(), &arguments, result)
+    };
+    if called { Ok(()) } else { Err(Thrown) }
+}
+
+fn report_rejection(cx: &mut JSContext, core: &Core, rejection: &Rejection) -> Result<(), Thrown> {
+    rooted!(&in(cx) let promise = rejection.promise.get());
+    if !rejection.handled {
+        let mut reported = core.reported.borrow_mut();
+        if reported.len() == REPORTED_REJECTIONS_MAX {
+            reported.pop_front();
+        }
+        reported.push_back(ObjectRoot::new(promise.get()));
+    }
+    rooted!(&in(cx) let mut arguments: Vec<JSVal> = vec![
+        ObjectValue(promise.get()),
+        UndefinedValue(),
+        BooleanValue(rejection.handled),
+    ]);
+    // SAFETY: the promise is rejected, so it has a result; the handles are rooted.
+    unsafe { JS_GetPromiseResult(promise.handle(), arguments.handle_mut_at(1)) };
+    rooted!(&in(cx) let mut result = UndefinedValue());
+    call_handler(cx, c"rejection", &arguments, result.handle_mut())
+}
+
+/// Gives the pending exception to `handlers.uncaught`. `Some`: the turn cannot go on.
+pub(crate) fn report_uncaught(cx: &mut JSContext) -> Option<Called> {
+    rooted!(&in(cx) let mut error = UndefinedValue());
+    if !throw::take_pending(cx, &mut error) {
+        return terminated();
+    }
+    rooted!(&in(cx) let arguments: Vec<JSVal> = vec![error.get()]);
+    rooted!(&in(cx) let mut result = UndefinedValue());
+    if core().handlers.get().is_null() {
+        return Some(Called::Failed(throw::describe(cx, error.handle())));
+    }
+    match call_handler(cx, c"uncaught", &arguments, result.handle_mut()) {
+        Ok(()) => None,
+        Err(Thrown) => {
+            if core().terminate.load(Ordering::Relaxed) {
+                return terminated();
+            }
+            Some(Called::Failed(throw::take_error(cx)))
+        }
+    }
+}
+
+/// JavaScript ended without an exception. Asked for, it ends the turn; otherwise one job was lost.
+fn terminated() -> Option<Called> {
+    core()
+        .terminate
+        .load(Ordering::Relaxed)
+        .then_some(Called::Terminated)
+}
