@@ -14,15 +14,18 @@ import { FormData, isFormData, parseFormData, serializeFormData } from "./form-d
 import { type Headers, headerOf } from "./headers.ts";
 import { extractMimeType, mimeEssence, serializeMimeType } from "./mime.ts";
 import {
+  chunkBytes,
   expectedLength,
   isDisturbed,
   isLocked,
   readAllBytes,
   readableFromBytes,
   readableFromIterable,
+  readableFromPull,
   tee,
 } from "./streams/internal.ts";
-import { ReadableStream, isReadableStream } from "./streams/readable.ts";
+import { DefaultReaderCore } from "./streams/readable-core.ts";
+import { type ReadableStream, isReadableStream, readableCore, wrapReadable } from "./streams/readable.ts";
 import { type URLSearchParams, isURLSearchParams, urlEncodedBody } from "./url.ts";
 import {
   SymbolAsyncIterator,
@@ -220,7 +223,7 @@ function extractFromObject(init: object): ExtractedBody | undefined {
     return { state, type: init.type === "" ? null : init.type };
   }
   if (typeof (init as { [Symbol.asyncIterator]?: unknown })[SymbolAsyncIterator] === "function") {
-    return { state: bodyFromStream(readableFromIterable(init as AsyncIterable<unknown>), undefined), type: null };
+    return { state: bodyFromStream(readableFromIterable(init), undefined), type: null };
   }
   return undefined;
 }
@@ -273,7 +276,6 @@ export function streamOf(state: BodyState): ReadableStream {
   if (state.used) {
     void readAllBytes(stream);
   } else {
-    // Reading detaches the stream's chunk, so what is kept beside it is dropped by the first read:
     // `bytesAtHand` is only asked of streams that nobody has disturbed.
     bytesBehind.set(stream, bytes);
   }
@@ -319,7 +321,29 @@ export function takeBody(state: BodyState): BodyState {
 }
 
 function proxyOf(stream: ReadableStream): ReadableStream {
-  return readableFromIterable(ReadableStream.prototype.values.call(stream, {}));
+  const source = readableCore(stream);
+  const reader = new DefaultReaderCore(source);
+  const next = (): Promise<Uint8Array | undefined> => {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>();
+    reader.read({
+      chunk(value) {
+        try {
+          const bytes = chunkBytes(value);
+          // Nothing to pass on: no bytes would mean the end.
+          resolve(bytes.byteLength === 0 ? next() : bytes);
+        } catch (error) {
+          reject(error);
+        }
+      },
+      close: () => resolve(undefined),
+      error: reject,
+    });
+    return promise;
+  };
+  const proxy = readableFromPull(next, (reason) => reader.cancel(reason));
+  proxy.expectedLength = source.expectedLength;
+  source.disturbed = true;
+  return wrapReadable(proxy);
 }
 
 // ---- Reading -----------------------------------------------------------------------------------
