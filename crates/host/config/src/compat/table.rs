@@ -1,0 +1,265 @@
+//! Every published compatibility flag, as facts: its names, the date it became the default, what
+//! implies it. Taken from workerd's schema of August 2026 and the release of 2026-11-17.
+//!
+//! To add one, add a row. Mark it `.here()` once code asks for it by name: a test compares the
+//! marks with the sources.
+//!
+//! Invariant: no name stands twice, and what implies a flag is itself in the table.
+
+use super::{Date, Default, Flag};
+
+const fn on(name: &'static str) -> Flag {
+    Flag {
+        on: name,
+        off: None,
+        default: Default::Never,
+        experimental: false,
+        implied_by: &[],
+        implied_since: Date::new(2000, 1, 1),
+        effect_here: false,
+    }
+}
+
+impl Flag {
+    const fn off(mut self, name: &'static str) -> Self {
+        self.off = Some(name);
+        self
+    }
+
+    const fn since(mut self, year: u16, month: u8, day: u8) -> Self {
+        self.default = Default::Since(Date::new(year, month, day));
+        self
+    }
+
+    const fn always(mut self) -> Self {
+        self.default = Default::Always;
+        self
+    }
+
+    const fn experimental(mut self) -> Self {
+        self.experimental = true;
+        self
+    }
+
+    const fn implied_by(mut self, names: &'static [&'static str], y: u16, m: u8, d: u8) -> Self {
+        self.implied_by = names;
+        self.implied_since = Date::new(y, m, d);
+        self
+    }
+
+    const fn here(mut self) -> Self {
+        self.effect_here = true;
+        self
+    }
+}
+
+/// The table: first what became a default, by date, then what has to be named.
+#[rustfmt::skip]
+pub const FLAGS: &[Flag] = &[
+    on("formdata_parser_supports_files").off("formdata_parser_converts_files_to_strings").since(2021, 11, 3),
+    on("durable_object_fetch_requires_full_url").off("durable_object_fetch_allows_relative_url").since(2021, 11, 10),
+    on("fetch_refuses_unknown_protocols").off("fetch_treats_unknown_protocols_as_http").since(2021, 11, 10),
+    on("streams_byob_reader_detaches_buffer").off("streams_byob_reader_does_not_detach_buffer").since(2021, 11, 10),
+    on("workers_api_getters_setters_on_prototype").off("workers_api_getters_setters_on_instance").since(2022, 1, 31),
+    on("no_cots_on_external_fetch").off("cots_on_external_fetch").since(2022, 3, 8),
+    on("global_navigator").off("no_global_navigator").since(2022, 3, 21),
+    on("minimal_subrequests").off("no_minimal_subrequests").since(2022, 4, 5),
+    on("dont_substitute_null_on_type_error").off("substitute_null_on_type_error").since(2022, 6, 1),
+    on("r2_list_honor_include").since(2022, 8, 4),
+    on("capture_async_api_throws").off("do_not_capture_async_api_throws").since(2022, 10, 31),
+    on("export_commonjs_default").off("export_commonjs_namespace").since(2022, 10, 31),
+    on("url_standard").off("url_original").since(2022, 10, 31),
+    on("streams_enable_constructors").off("streams_disable_constructors").since(2022, 11, 30),
+    on("transformstream_enable_standard_constructor").off("transformstream_disable_standard_constructor").since(2022, 11, 30),
+    on("dynamic_dispatch_tunnel_exceptions").off("dynamic_dispatch_treat_exceptions_as_500").since(2023, 3, 1),
+    on("http_headers_getsetcookie").off("no_http_headers_getsetcookie").since(2023, 3, 1),
+    on("response_redirect_url_standard").off("response_redirect_url_original").since(2023, 3, 14),
+    on("urlsearchparams_delete_has_value_arg").off("no_urlsearchparams_delete_has_value_arg").since(2023, 7, 1),
+    on("no_cf_botmanagement_default").off("cf_botmanagement_default").since(2023, 8, 1),
+    on("strict_compression_checks").off("no_strict_compression_checks").since(2023, 8, 1),
+    on("strict_crypto_checks").off("no_strict_crypto_checks").since(2023, 8, 1),
+    on("web_socket_compression").off("no_web_socket_compression").since(2023, 8, 15),
+    on("vectorize_query_metadata_optional").off("vectorize_query_original").since(2023, 11, 8),
+    on("crypto_preserve_public_exponent").off("no_crypto_preserve_public_exponent").since(2023, 12, 1),
+    on("no_global_importscripts").off("global_importscripts").since(2024, 3, 4),
+    on("queues_json_messages").off("no_queues_json_messages").since(2024, 3, 18),
+    on("fetcher_no_get_put_delete").off("fetcher_has_get_put_delete").since(2024, 3, 26),
+    on("unwrap_custom_thenables").off("no_unwrap_custom_thenables").since(2024, 4, 1),
+    on("rpc").off("no_rpc").since(2024, 4, 3),
+    on("brotli_content_encoding").off("no_brotli_content_encoding").since(2024, 4, 29),
+    on("internal_stream_byob_return_view").off("internal_stream_byob_return_undefined").since(2024, 5, 13),
+    on("blob_standard_mime_type").off("blob_legacy_mime_type").since(2024, 6, 3),
+    on("fetch_standard_url").off("fetch_legacy_url").since(2024, 6, 3),
+    on("allow_custom_ports").off("ignore_custom_ports").since(2024, 9, 2),
+    on("internal_writable_stream_abort_clears_queue").off("internal_writable_stream_abort_does_not_clear_queue").since(2024, 9, 2),
+    on("set_tostring_tag").off("do_not_set_tostring_tag").since(2024, 9, 26),
+    on("handle_cross_request_promise_resolution").off("no_handle_cross_request_promise_resolution").since(2024, 10, 14),
+    on("upper_case_all_http_methods").off("no_upper_case_all_http_methods").since(2024, 10, 14).here(),
+    on("cache_option_enabled").off("cache_option_disabled").since(2024, 11, 11),
+    on("disable_top_level_await_in_require").off("enable_top_level_await_in_require").since(2024, 12, 2),
+    on("fixup-transform-stream-backpressure").off("original-transform-stream-backpressure").since(2024, 12, 16),
+    on("unique_ctx_per_invocation").since(2025, 3, 10),
+    on("assets_navigation_prefers_asset_serving").off("assets_navigation_has_no_effect").since(2025, 4, 1),
+    on("request_cf_overrides_cache_rules").off("no_request_cf_overrides_cache_rules").since(2025, 4, 2),
+    on("cache_api_compat_flags").off("no_cache_api_compat_flags").since(2025, 4, 19),
+    on("urlpattern_standard").off("urlpattern_original").since(2025, 5, 1),
+    on("enable_weak_ref").off("disable_weak_ref").since(2025, 5, 5),
+    on("cache_api_request_cf_overrides_cache_rules").off("no_cache_api_request_cf_overrides_cache_rules").since(2025, 5, 19),
+    on("enable_navigator_language").off("disable_navigator_language").since(2025, 5, 19),
+    on("allow_eval_during_startup").off("disallow_eval_during_startup").since(2025, 6, 1),
+    on("bind_asynclocalstorage_snapshot_to_request").off("do_not_bind_asynclocalstorage_snapshot_to-request").since(2025, 6, 16),
+    on("throw_on_unrecognized_import_assertion").off("ignore_unrecognized_import_assertion").since(2025, 6, 16),
+    on("set_event_target_this").off("no_set_event_target_this").since(2025, 8, 1),
+    on("set_forwardable_email_full_headers").off("set_forwardable_email_single_headers").since(2025, 8, 1),
+    on("python_workers_force_new_vendor_path").since(2025, 8, 11),
+    on("python_no_global_handlers").off("disable_python_no_global_handlers").since(2025, 8, 14),
+    on("expose_global_message_channel").off("no_expose_global_message_channel").since(2025, 8, 15),
+    on("strip_authorization_on_cross_origin_redirect").off("retain_authorization_on_cross_origin_redirect").since(2025, 9, 1),
+    on("enable_validate_workflow_entrypoint").off("disable_validate_workflow_entrypoint").since(2025, 9, 20),
+    on("enable_ctx_exports").off("disable_ctx_exports").since(2025, 11, 17),
+    on("enable_fast_jsg_struct").off("disable_fast_jsg_struct").since(2025, 12, 3),
+    on("strip_bom_in_read_all_text").off("do_not_strip_bom_in_read_all_text").since(2026, 1, 13).implied_by(&["pedantic_wpt"], 2026, 1, 13),
+    on("rpc_params_dup_stubs").off("rpc_params_transfer_stubs").since(2026, 1, 20),
+    on("require_returns_default_export").off("require_returns_namespace").since(2026, 1, 22),
+    on("python_request_headers_preserve_commas").off("disable_python_request_headers_preserve_commas").since(2026, 2, 17),
+    on("fetch_iterable_type_support").off("no_fetch_iterable_type_support").since(2026, 2, 19),
+    on("delete_all_deletes_alarm").off("delete_all_preserves_alarm").since(2026, 2, 24),
+    on("text_decoder_replace_surrogates").off("disable_text_decoder_replace_surrogates").since(2026, 2, 24).implied_by(&["pedantic_wpt"], 2026, 2, 24),
+    on("text_decoder_cjk_decoder").off("disable_text_decoder_cjk_decoder").since(2026, 3, 3),
+    on("unhandled_rejection_after_microtask_checkpoint").off("no_unhandled_rejection_after_microtask_checkpoint").since(2026, 3, 3),
+    on("websocket_close_reason_byte_limit").off("no_websocket_close_reason_byte_limit").since(2026, 3, 3),
+    on("queue_expose_error_codes").off("no_queue_expose_error_codes").since(2026, 3, 12),
+    on("websocket_standard_binary_type").off("no_websocket_standard_binary_type").since(2026, 3, 17),
+    on("encoder_stream_spec_compliant_backpressure").off("no_encoder_stream_spec_compliant_backpressure").since(2026, 3, 24),
+    on("writable_stream_spec_compliant_writer").off("no_writable_stream_spec_compliant_writer").since(2026, 3, 24),
+    on("containers_pid_namespace").off("no_containers_pid_namespace").since(2026, 4, 1),
+    on("web_socket_auto_reply_to_close").off("web_socket_manual_reply_to_close").since(2026, 4, 7),
+    on("enable_python_external_sdk").off("disable_python_external_sdk").since(2026, 4, 21),
+    on("enhanced_error_serialization").off("legacy_error_serialization").since(2026, 4, 21),
+    on("workflows_preserve_non_retryable_error_message").off("workflows_replace_non_retryable_error_message").since(2026, 5, 14),
+    on("diagnostics_channel_has_subscribers_getter").off("no_diagnostics_channel_has_subscribers_getter").since(2026, 5, 19),
+    on("python_process_pth_files").off("disable_python_process_pth_files").since(2026, 5, 26),
+    on("throw_on_not_implemented_tls_options").off("no_throw_on_not_implemented_tls_options").since(2026, 6, 16),
+    on("nodejs_compat").off("no_nodejs_compat").since(2026, 8, 4).here(),
+    on("nodejs_compat_v2").off("no_nodejs_compat_v2").since(2026, 8, 4).implied_by(&["nodejs_compat"], 2024, 9, 23).here(),
+    on("workflows_enable_fast_engine_creation").off("workflows_disable_fast_engine_creation").since(2026, 8, 11),
+    on("spec_compliant_dispatch_exceptions").off("no_spec_compliant_dispatch_exceptions").since(2026, 9, 15),
+    on("durable_object_io_tasks_prevent_eviction").off("durable_object_io_tasks_do_not_prevent_eviction").since(2026, 10, 1),
+    on("cache_option_preserves_cache_control").off("cache_option_overrides_cache_control").since(2026, 11, 17),
+    on("enable_request_signal").off("disable_request_signal").since(2026, 11, 17),
+    on("new_module_registry").off("legacy_module_registry").since(2026, 11, 17),
+    on("pipe_to_backward_propagation").off("no_pipe_to_backward_propagation").since(2026, 11, 17),
+    on("nodejs_process_version_24").off("no_nodejs_process_version_24").since(2026, 11, 24),
+    on("temporal").off("no_temporal").since(2026, 12, 1),
+    on("wasm_source_url_support").off("no_wasm_source_url_support").since(2026, 12, 1),
+    on("allow_insecure_inefficient_logged_eval").experimental(),
+    on("allow_irrevocable_stub_storage"),
+    on("auto_grpc_convert"),
+    on("auto_inject_python_workers").off("no_auto_inject_python_workers").experimental(),
+    on("cache_no_cache_enabled").off("cache_no_cache_disabled").implied_by(&["cache_option_enabled"], 2025, 8, 7),
+    on("cache_reload_enabled").off("cache_reload_disabled").experimental(),
+    on("connect_handler_starttls").experimental(),
+    on("connect_pass_through").experimental(),
+    on("d1_binding_jsrpc").experimental(),
+    on("disallow_importable_env").off("allow_importable_env"),
+    on("durable_object_alarms"),
+    on("durable_object_get_existing").experimental(),
+    on("durable_object_rename").experimental(),
+    on("durable_object_snapshots").experimental(),
+    on("enable_abortsignal_rpc").experimental(),
+    on("enable_ctx_version_metadata").experimental(),
+    on("enable_d1_with_sessions_api").experimental(),
+    on("enable_email_sending_queuing").off("disable_email_sending_queuing"),
+    on("enable_global_performance_classes").off("disable_global_performance_classes").implied_by(&["nodejs_compat"], 2026, 3, 17),
+    on("enable_nodejs_child_process_module").off("disable_nodejs_child_process_module").implied_by(&["nodejs_compat"], 2026, 3, 17),
+    on("enable_nodejs_cluster_module").off("disable_nodejs_cluster_module").implied_by(&["nodejs_compat"], 2025, 12, 4),
+    on("enable_nodejs_console_module").off("disable_nodejs_console_module").implied_by(&["nodejs_compat"], 2025, 9, 21),
+    on("enable_nodejs_dgram_module").off("disable_nodejs_dgram_module").implied_by(&["nodejs_compat"], 2026, 1, 29),
+    on("enable_nodejs_domain_module").off("disable_nodejs_domain_module").implied_by(&["nodejs_compat"], 2025, 12, 4),
+    on("enable_nodejs_fs_module").off("disable_nodejs_fs_module").implied_by(&["nodejs_compat"], 2025, 9, 15),
+    on("enable_nodejs_global_timers").off("no_nodejs_global_timers").implied_by(&["nodejs_compat"], 2026, 2, 10),
+    on("enable_nodejs_http2_module").off("disable_nodejs_http2_module").implied_by(&["nodejs_compat"], 2025, 9, 1),
+    on("enable_nodejs_http_modules").off("disable_nodejs_http_modules").implied_by(&["nodejs_compat"], 2025, 8, 15),
+    on("enable_nodejs_http_server_modules").off("disable_nodejs_http_server_modules").implied_by(&["enable_nodejs_http_modules"], 2025, 9, 1),
+    on("enable_nodejs_inspector_local_dev").experimental(),
+    on("enable_nodejs_inspector_module").off("disable_nodejs_inspector_module").implied_by(&["nodejs_compat"], 2026, 1, 29),
+    on("enable_nodejs_os_module").off("disable_nodejs_os_module").implied_by(&["nodejs_compat"], 2025, 9, 15),
+    on("enable_nodejs_perf_hooks_module").off("disable_nodejs_perf_hooks_module").implied_by(&["nodejs_compat"], 2026, 3, 17),
+    on("enable_nodejs_process_v2").off("disable_nodejs_process_v2").implied_by(&["nodejs_compat"], 2025, 9, 15),
+    on("enable_nodejs_punycode_module").off("disable_nodejs_punycode_module").implied_by(&["nodejs_compat"], 2025, 12, 4),
+    on("enable_nodejs_readline_module").off("disable_nodejs_readline_module").implied_by(&["nodejs_compat"], 2026, 3, 17),
+    on("enable_nodejs_repl_module").off("disable_nodejs_repl_module").implied_by(&["nodejs_compat"], 2026, 3, 17),
+    on("enable_nodejs_sqlite_module").off("disable_nodejs_sqlite_module").implied_by(&["nodejs_compat"], 2026, 1, 29),
+    on("enable_nodejs_stream_wrap_module").off("disable_nodejs_stream_wrap_module").implied_by(&["nodejs_compat"], 2026, 1, 29),
+    on("enable_nodejs_trace_events_module").off("disable_nodejs_trace_events_module").implied_by(&["nodejs_compat"], 2025, 12, 4),
+    on("enable_nodejs_tty_module").off("disable_nodejs_tty_module").implied_by(&["nodejs_compat"], 2026, 3, 17),
+    on("enable_nodejs_v8_module").off("disable_nodejs_v8_module").implied_by(&["nodejs_compat"], 2026, 3, 17),
+    on("enable_nodejs_vm_module").off("disable_nodejs_vm_module").implied_by(&["nodejs_compat"], 2025, 10, 1),
+    on("enable_nodejs_wasi_module").off("disable_nodejs_wasi_module").implied_by(&["nodejs_compat"], 2025, 12, 4),
+    on("enable_nodejs_worker_threads_module").off("disable_nodejs_worker_threads_module").implied_by(&["nodejs_compat"], 2026, 3, 17),
+    on("enable_streams_nodejs_v24_compat").off("disable_streams_nodejs_v24_compat"),
+    on("enable_version_api").experimental(),
+    on("enable_web_file_system").experimental(),
+    on("env_module_nullable_support").off("no_env_module_nullable_support"),
+    on("experimental").experimental(),
+    on("expose_draining_reader").experimental(),
+    on("expose_serialization_test_class").experimental(),
+    on("fetch_iterable_type_support_override_adjustment").off("no_fetch_iterable_type_support_override_adjustment").implied_by(&["fetch_iterable_type_support"], 2026, 1, 15),
+    on("global_fetch_strictly_public").off("global_fetch_private_origin"),
+    on("html_rewriter_treats_esi_include_as_void_tag"),
+    on("immutable_api_prototypes").off("mutable_api_prototypes"),
+    on("increase_websocket_message_size").experimental(),
+    on("js_rpc").experimental(),
+    on("kv_direct_binding").experimental(),
+    on("memory_cache_delete").experimental(),
+    on("no_resizable_array_buffer_in_blob").off("resizable_array_buffer_in_blob"),
+    on("nodejs_als").off("no_nodejs_als").here(),
+    on("nodejs_compat_populate_process_env").off("nodejs_compat_do_not_populate_process_env").implied_by(&["nodejs_compat"], 2025, 4, 1),
+    on("nodejs_zlib").off("no_nodejs_zlib").implied_by(&["nodejs_compat", "nodejs_compat_v2"], 2024, 9, 23),
+    on("nonclass_entrypoint_reuses_ctx_across_invocations"),
+    on("offpeak_location_hint").experimental(),
+    on("pedantic_wpt").off("non_pedantic_wpt"),
+    on("precise_timers").off("no_precise_timers").experimental(),
+    on("python_check_rng_state").off("disable_python_check_rng_state").implied_by(&["python_workers"], 2025, 12, 16),
+    on("python_dedicated_snapshot").off("disable_python_dedicated_snapshot").implied_by(&["python_workers_20250116"], 2025, 10, 16),
+    on("python_dedicated_snapshot_keep_import_caches").off("no_python_dedicated_snapshot_keep_import_caches"),
+    on("python_external_packages"),
+    on("python_shared_standard_library").implied_by(&["python_workers"], 2026, 11, 19),
+    on("python_workers").implied_by(&["python_workers_development"], 2000, 1, 1),
+    on("python_workers_20250116").off("no_python_workers_20250116").implied_by(&["python_workers"], 2025, 9, 29),
+    on("python_workers_20260610").off("no_python_workers_20260610"),
+    on("python_workers_20260817").off("no_python_workers_20260817").experimental(),
+    on("python_workers_314").off("no_python_workers_314").implied_by(&["python_workers"], 2026, 9, 8),
+    on("python_workers_development").experimental(),
+    on("python_workers_durable_objects").experimental(),
+    on("python_workflows").off("disable_python_workflows").implied_by(&["python_workers"], 2025, 9, 20),
+    on("python_workflows_implicit_dependencies").off("no_python_workflows_implicit_dependencies").implied_by(&["python_workers"], 2026, 2, 25),
+    on("python_zstd_snapshot").experimental(),
+    on("queue_consumer_no_wait_for_wait_until").off("queue_consumer_wait_for_wait_until"),
+    on("r2_binding_jsrpc").experimental(),
+    on("r2_public_beta_bindings").off("r2_internal_beta_bindings").always(),
+    on("remove_nodejs_compat_eol").off("add_nodejs_compat_eol").implied_by(&["nodejs_compat"], 2025, 9, 1),
+    on("remove_nodejs_compat_eol_v22").off("add_nodejs_compat_eol_v22").implied_by(&["remove_nodejs_compat_eol"], 2027, 4, 30),
+    on("remove_nodejs_compat_eol_v23").off("add_nodejs_compat_eol_v23").implied_by(&["remove_nodejs_compat_eol_v24"], 2025, 9, 1),
+    on("remove_nodejs_compat_eol_v24").off("add_nodejs_compat_eol_v24").implied_by(&["remove_nodejs_compat_eol"], 2028, 4, 30),
+    on("replica_routing").experimental(),
+    on("request_signal_passthrough").off("no_request_signal_passthrough"),
+    on("rpc_dispose_cancels_call").experimental(),
+    on("rtti_api").experimental(),
+    on("service_binding_extra_handlers").experimental(),
+    on("spec_compliant_property_attributes").off("no_spec_compliant_property_attributes").experimental(),
+    on("streaming_tail_worker").experimental(),
+    on("streams_no_default_auto_allocate_chunk_size").off("streams_auto_allocate_chunk_size_default").experimental(),
+    on("tail_worker_user_spans").experimental(),
+    on("tcp_sockets_support"),
+    on("typescript_implemented_streams").experimental(),
+    on("typescript_strip_types").experimental(),
+    on("unsafe_module").experimental(),
+    on("unsupported_process_actual_platform").experimental(),
+    on("wasm_esm_integration_builtins"),
+    on("wasm_memory_discard").experimental(),
+    on("webcrypto_modern_algorithms"),
+    on("webgpu").experimental(),
+    on("workflows_bindings_rpc").experimental(),
+    on("workflows_step_rollback").experimental(),
+];
