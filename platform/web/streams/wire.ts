@@ -71,7 +71,7 @@ const inbound = new Map<StreamId, Inbound>();
 const outbound = new Map<StreamId, Outbound>();
 
 /** Streams whose first frames came before the message that names them was looked at. */
-const unclaimed = new Set<StreamId>();
+const early = new Map<StreamId, WireReader>();
 /** Streams of the host's that we cancelled while frames of theirs may still be on the way. */
 const canceled = new Set<StreamId>();
 
@@ -83,14 +83,12 @@ export function onEnd(id: StreamId): void {
   inboundFor(id)?.end();
   inbound.delete(id);
   canceled.delete(id);
-  keepUnclaimed(id);
 }
 
 export function onAbort(id: StreamId, failure: Failure): void {
   inboundFor(id)?.abort(failure);
   inbound.delete(id);
   canceled.delete(id);
-  keepUnclaimed(id);
 }
 
 export function onCredit(id: StreamId, bytes: number): void {
@@ -103,8 +101,6 @@ export function onCancel(id: StreamId, reason: string): void {
   stream?.canceled(reason);
 }
 
-const early = new Map<StreamId, WireReader>();
-
 /** The stream a frame is for; one not heard of yet is begun, to be claimed by its message. */
 function inboundFor(id: StreamId): Inbound | undefined {
   const known = inbound.get(id);
@@ -112,13 +108,7 @@ function inboundFor(id: StreamId): Inbound | undefined {
   const reader = new WireReader(id);
   inbound.set(id, reader);
   early.set(id, reader);
-  unclaimed.add(id);
   return reader;
-}
-
-/** An ended stream leaves the table, but one nobody has claimed yet can still be. */
-function keepUnclaimed(id: StreamId): void {
-  if (!unclaimed.has(id)) early.delete(id);
 }
 
 function reasonText(reason: unknown): string {
@@ -233,10 +223,14 @@ class WireReader implements Inbound, ReadableSource {
     }
   }
 
-  /** Sends what is here and what will come to `forward`; the stream itself counts as read. */
-  redirect(forward: Forward): void {
+  /** Nobody else reads the stream from now on. */
+  lock(): void {
     this.stream.disturbed = true;
     new DefaultReaderCore(this.stream);
+  }
+
+  /** Sends what is here and what will come to `forward`. */
+  redirect(forward: Forward): void {
     this.#forward = forward;
     while (this.#chunks.length > 0) forward.push(this.#chunks.shift());
     if (this.#failure !== undefined) forward.abort(this.#failure);
@@ -248,7 +242,6 @@ class WireReader implements Inbound, ReadableSource {
 export function receiveReadable(id: StreamId, length: number | undefined = undefined): ReadableStream {
   let reader = early.get(id);
   early.delete(id);
-  unclaimed.delete(id);
   canceled.delete(id);
   if (reader === undefined) {
     reader = new WireReader(id);
@@ -484,7 +477,9 @@ export function sendReadable(stream: ReadableStream): SentStream {
   if (source instanceof WireReader && !core.disturbed && !core.locked && core.state === "readable") {
     const forward = new Forward(id, source);
     outbound.set(id, forward);
-    source.redirect(forward);
+    source.lock();
+    // The message that names the stream goes first.
+    upon(RESOLVED, () => source.redirect(forward), undefined);
     return { id, finished: forward.finished.promise };
   }
   const sender = new WireSender(id, core);
