@@ -5,7 +5,7 @@
 
 use crate::{SysError, check, check_io};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Where a zygote finds its control socket and a guest its own socket.
 pub const SOCKET: RawFd = 3;
@@ -40,5 +40,26 @@ pub fn close_from(first: RawFd) -> Result<(), SysError> {
     // SAFETY: the call takes three integers.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     check("close descriptors", result as libc::c_int)?;
+    Ok(())
+}
+
+/// Makes standard input and output copies of `null`. Standard error stays: it is where a zygote
+/// that cannot speak on its socket still says why.
+pub fn use_as_input_and_output(null: BorrowedFd<'_>) -> Result<(), SysError> {
+    for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
+        // SAFETY: the call takes numbers; nothing owns the standard descriptors.
+        check("replace standard input and output", unsafe {
+            libc::dup2(null.as_raw_fd(), standard)
+        })?;
+    }
+    Ok(())
+}
+
+/// Makes standard error a copy of standard input: nothing, after [`use_as_input_and_output`].
+pub fn silence_errors() -> Result<(), SysError> {
+    // SAFETY: the call takes numbers; nothing owns the standard descriptors.
+    check("replace standard error", unsafe {
+        libc::dup2(libc::STDIN_FILENO, libc::STDERR_FILENO)
+    })?;
     Ok(())
 }

@@ -1,0 +1,292 @@
+//! Tuples that begin with their word: events, outcomes, bodies, attachments.
+
+use mayfly_engine::data::{Data, OpError};
+use mayfly_wire::bounds::{INLINE_BODY_BYTES_MAX, PATH_SEGMENTS_MAX};
+use mayfly_wire::{Attachment, Blob, Body, Event, Outcome};
+
+use super::{FromData, IntoData, Items, bounded, tuple, unexpected};
+
+fn unknown(what: &str, word: &str) -> OpError {
+    OpError::type_error(format!("\"{word}\" is not {what}"))
+}
+
+impl IntoData for Attachment {
+    fn into_data(self) -> Data {
+        match self {
+            Self::Cap { cap, kind } => tuple("cap", [cap.into_data(), kind.into_data()]),
+            Self::Export { export } => tuple("export", [export.into_data()]),
+            Self::Readable { stream } => tuple("readable", [stream.into_data()]),
+            Self::Writable { stream } => tuple("writable", [stream.into_data()]),
+        }
+    }
+}
+
+impl FromData for Attachment {
+    fn from_data(data: Data) -> Result<Self, OpError> {
+        let mut items = Items::of(data)?;
+        match items.word()?.as_str() {
+            "cap" => Ok(Self::Cap {
+                cap: items.take(1)?,
+                kind: items.take(2)?,
+            }),
+            "export" => Ok(Self::Export {
+                export: items.take(1)?,
+            }),
+            "readable" => Ok(Self::Readable {
+                stream: items.take(1)?,
+            }),
+            "writable" => Ok(Self::Writable {
+                stream: items.take(1)?,
+            }),
+            other => Err(unknown("an attachment", other)),
+        }
+    }
+}
+
+/// `undefined`, bytes, or a stream's number and length.
+impl IntoData for Body {
+    fn into_data(self) -> Data {
+        match self {
+            Self::Empty {} => Data::Undefined,
+            Self::Inline { bytes } => bytes.into_data(),
+            Self::Stream { stream, length } => {
+                Data::List(vec![stream.into_data(), length.into_data()])
+            }
+        }
+    }
+}
+
+impl FromData for Body {
+    fn from_data(data: Data) -> Result<Self, OpError> {
+        match data {
+            Data::Undefined => Ok(Self::Empty {}),
+            Data::Bytes(bytes) => {
+                bounded("an inline body", bytes.len(), INLINE_BODY_BYTES_MAX)?;
+                Ok(Self::Inline { bytes: Blob(bytes) })
+            }
+            data @ Data::List(_) => {
+                let mut items = Items::of(data)?;
+                Ok(Self::Stream {
+                    stream: items.take(0)?,
+                    length: items.take(1)?,
+                })
+            }
+            other => Err(unexpected("a body", &other)),
+        }
+    }
+}
+
+impl IntoData for Event {
+    fn into_data(self) -> Data {
+        match self {
+            Self::Fetch { request, body } => {
+                tuple("fetch", [request.into_data(), body.into_data()])
+            }
+            Self::Rpc { path, args } => tuple("rpc", [path.into_data(), args.into_data()]),
+            Self::Scheduled { time_ms, cron } => {
+                tuple("scheduled", [time_ms.into_data(), cron.into_data()])
+            }
+            Self::LoadCode {} => tuple("loadCode", []),
+            Self::Tail { items } => tuple("tail", [items.into_data()]),
+        }
+    }
+}
+
+impl FromData for Event {
+    fn from_data(data: Data) -> Result<Self, OpError> {
+        let mut items = Items::of(data)?;
+        match items.word()?.as_str() {
+            "fetch" => Ok(Self::Fetch {
+                request: items.take(1)?,
+                body: items.take(2)?,
+            }),
+            "rpc" => {
+                let path: Vec<String> = items.take(1)?;
+                bounded("a property path", path.len(), PATH_SEGMENTS_MAX)?;
+                Ok(Self::Rpc {
+                    path,
+                    args: items.take(2)?,
+                })
+            }
+            "scheduled" => Ok(Self::Scheduled {
+                time_ms: items.take(1)?,
+                cron: items.take(2)?,
+            }),
+            "loadCode" => Ok(Self::LoadCode {}),
+            "tail" => Ok(Self::Tail {
+                items: items.take(1)?,
+            }),
+            other => Err(unknown("an event", other)),
+        }
+    }
+}
+
+impl IntoData for Outcome {
+    fn into_data(self) -> Data {
+        match self {
+            Self::Response { head, body } => {
+                tuple("response", [head.into_data(), body.into_data()])
+            }
+            Self::Value { payload } => tuple("value", [payload.into_data()]),
+            Self::Nothing { no_retry } => tuple("nothing", [no_retry.into_data()]),
+            Self::Code { code } => tuple("code", [code.into_data()]),
+            Self::Failed { failure } => tuple("failed", [failure.into_data()]),
+        }
+    }
+}
+
+impl FromData for Outcome {
+    fn from_data(data: Data) -> Result<Self, OpError> {
+        let mut items = Items::of(data)?;
+        match items.word()?.as_str() {
+            "response" => Ok(Self::Response {
+                head: items.take(1)?,
+                body: items.take(2)?,
+            }),
+            "value" => Ok(Self::Value {
+                payload: items.take(1)?,
+            }),
+            "nothing" => Ok(Self::Nothing {
+                no_retry: items.take(1)?,
+            }),
+            "code" => Ok(Self::Code {
+                code: items.take(1)?,
+            }),
+            "failed" => Ok(Self::Failed {
+                failure: items.take(1)?,
+            }),
+            other => Err(unknown("an outcome", other)),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use mayfly_wire::{
+        CapId, CapKind, ExportId, Failure, FailureKind, Payload, Redirect, RequestHead,
+        ResponseHead, StreamId,
+    };
+    use std::fmt::Debug;
+
+    /// A value becomes data and comes back as it was.
+    pub fn round_trip<T: IntoData + FromData + Clone + PartialEq + Debug>(value: T) {
+        let data = value.clone().into_data();
+        assert_eq!(T::from_data(data), Ok(value));
+    }
+
+    /// A payload with one attachment of each kind.
+    pub fn payload() -> Payload {
+        let cap = |number, kind| Attachment::Cap {
+            cap: CapId(number),
+            kind,
+        };
+        Payload {
+            bytes: Blob(vec![1, 2, 255]),
+            attachments: vec![
+                cap(2, CapKind::Service {}),
+                cap(4, CapKind::DynamicService {}),
+                cap(6, CapKind::Object {}),
+                cap(8, CapKind::Loader {}),
+                Attachment::Export {
+                    export: ExportId(u32::MAX),
+                },
+                Attachment::Readable {
+                    stream: StreamId(1),
+                },
+                Attachment::Writable {
+                    stream: StreamId(3),
+                },
+            ],
+        }
+    }
+
+    fn request() -> Box<RequestHead> {
+        Box::new(RequestHead {
+            method: "GET".to_owned(),
+            url: "http://x/".to_owned(),
+            headers: vec![],
+            redirect: Redirect::Follow {},
+            cf: String::new(),
+        })
+    }
+
+    #[test]
+    fn events_survive_the_round_trip() {
+        for body in [
+            Body::Empty {},
+            Body::Inline {
+                bytes: Blob(vec![0; 100]),
+            },
+            Body::Stream {
+                stream: StreamId(5),
+                length: Some(1 << 40),
+            },
+            Body::Stream {
+                stream: StreamId(5),
+                length: None,
+            },
+        ] {
+            round_trip(Event::Fetch {
+                request: request(),
+                body,
+            });
+        }
+        round_trip(Event::Rpc {
+            path: vec!["a".to_owned(), "b".to_owned()],
+            args: Some(payload()),
+        });
+        round_trip(Event::Rpc {
+            path: vec![],
+            args: None,
+        });
+        round_trip(Event::Scheduled {
+            time_ms: 1.5e12,
+            cron: "* * * * *".to_owned(),
+        });
+        round_trip(Event::LoadCode {});
+        round_trip(Event::Tail {
+            items: "[]".to_owned(),
+        });
+    }
+
+    #[test]
+    fn outcomes_survive_the_round_trip() {
+        let head = Box::new(ResponseHead {
+            status: 200,
+            status_text: String::new(),
+            headers: vec![],
+            url: String::new(),
+            redirected: false,
+            encoded: false,
+        });
+        round_trip(Outcome::Response {
+            head,
+            body: Body::Empty {},
+        });
+        round_trip(Outcome::Value { payload: payload() });
+        round_trip(Outcome::Nothing { no_retry: true });
+        round_trip(Outcome::Failed {
+            failure: Failure::new(FailureKind::Exception {}, "Error", "x"),
+        });
+    }
+
+    #[test]
+    fn a_body_too_large_to_be_inline_is_an_exception() {
+        let data = Data::Bytes(vec![0; INLINE_BODY_BYTES_MAX + 1]);
+        assert_eq!(Body::from_data(data).unwrap_err().class, "RangeError");
+    }
+
+    #[test]
+    fn a_path_too_long_is_an_exception() {
+        let path = Data::List(vec![Data::String("p".to_owned()); PATH_SEGMENTS_MAX + 1]);
+        let data = tuple("rpc", [path, Data::Undefined]);
+        assert_eq!(Event::from_data(data).unwrap_err().class, "RangeError");
+    }
+
+    #[test]
+    fn an_unknown_word_is_named() {
+        let error = Event::from_data(tuple("connect", [])).unwrap_err();
+        assert_eq!(error.message, "\"connect\" is not an event");
+    }
+}

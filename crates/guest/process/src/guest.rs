@@ -1,0 +1,347 @@
+//! A guest: a fork that seals itself, warms up, becomes one Worker and runs one loop.
+//!
+//! The loop looks at the socket, the waker (helper threads that finished something) and the clock;
+//! gives each frame to the platform's handler of the same name; and sends what that turn's ops
+//! appended, in one write. What frames mean is the platform's business.
+//!
+//! Invariants: the sandbox is sealed before the first byte from the host is read; one Worker per
+//! guest (a second `Start` ends it); the guest ends when its socket does.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mayfly_engine::data::Data;
+use mayfly_engine::{Called, Engine};
+use mayfly_sandbox::fork::exit_now;
+use mayfly_sandbox::poll::{self, Interest, Waker};
+use mayfly_sandbox::seccomp::{Filter, SeccompError};
+use mayfly_sandbox::{SysError, descriptors, rlimits, signals};
+use mayfly_wire::{Attachment, Failure, FailureKind, Start, ToGuest, ToHost};
+use thiserror::Error;
+
+use crate::convert::{self, IntoData};
+use crate::exit;
+use crate::input::{Arrival, Input};
+use crate::state::GuestState;
+
+/// Reads of one turn at most, so that answers leave while a stream keeps coming.
+const READS_PER_TURN_MAX: usize = 4;
+
+/// How long a guest that holds new capabilities is idle before it collects garbage once, so that
+/// the host hears of those it dropped: long enough that no caller waits for the collection, short
+/// enough that a chain of evictions does not stall.
+const IDLE_COLLECT: Duration = Duration::from_millis(500);
+
+/// Writable memory beside the JavaScript heap: buffers, Wasm memories, compiled code, stacks of
+/// helper threads, and what was inherited from the zygote.
+const DATA_BYTES_BESIDE_HEAP: u64 = 192 * 1024 * 1024;
+
+/// What a fork begins with.
+#[derive(Debug)]
+pub struct Seed {
+    /// Its end of its socket.
+    pub socket: UnixStream,
+    /// The seccomp filter, where the kernel has seccomp.
+    pub filter: Option<Filter>,
+}
+
+#[derive(Debug, Error)]
+enum SealError {
+    #[error(transparent)]
+    System(#[from] SysError),
+    #[error(transparent)]
+    Socket(#[from] std::io::Error),
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
+}
+
+/// Lives as a guest.
+pub fn run(mut engine: Engine<GuestState>, seed: Seed) -> ! {
+    let (socket, waker) = match seal(&mut engine, seed) {
+        Ok(parts) => parts,
+        Err(error) => {
+            eprintln!("mayfly-guest: cannot seal a guest: {error}");
+            exit_now(exit::UNSEALED)
+        }
+    };
+    warm(&mut engine);
+    engine.state().output.connect(Arc::clone(&socket));
+    let mut guest = Guest {
+        engine,
+        input: Input::new(Arc::clone(&socket)),
+        socket,
+        waker,
+        started: false,
+        last_frame: Instant::now(),
+    };
+    loop {
+        guest.turn();
+    }
+}
+
+/// Gives up everything but the socket and the waker.
+fn seal(engine: &mut Engine<GuestState>, seed: Seed) -> Result<(Arc<File>, Waker), SealError> {
+    signals::reset()?;
+    seed.socket.set_nonblocking(true)?;
+    let socket = descriptors::move_to_socket(OwnedFd::from(seed.socket))?;
+    descriptors::close_from(descriptors::SOCKET + 1)?;
+    let waker = Waker::new()?;
+    engine.after_fork();
+    engine.state().after_fork();
+    rlimits::apply()?;
+    // From here on errors have no way out but the exit code.
+    descriptors::silence_errors()?;
+    if let Some(filter) = seed.filter {
+        filter.seal()?;
+    }
+    Ok((Arc::new(File::from(socket)), waker))
+}
+
+/// Touches what every start touches, while nobody waits for it.
+fn warm(engine: &mut Engine<GuestState>) {
+    // How it went does not matter: a platform that fails here fails again when there is someone to
+    // tell.
+    engine.call("warm", vec![]);
+    engine.state().wake_at = None;
+}
+
+struct Guest {
+    engine: Engine<GuestState>,
+    input: Input,
+    socket: Arc<File>,
+    waker: Waker,
+    started: bool,
+    last_frame: Instant,
+}
+
+impl Guest {
+    /// Waits for something to happen and deals with all that has.
+    fn turn(&mut self) {
+        let interest = if self.engine.state().output.is_pending() {
+            Interest::ReadWrite
+        } else {
+            Interest::Read
+        };
+        let timeout = self.timeout();
+        let descriptors = [
+            (self.socket.as_fd(), interest),
+            (self.waker.as_fd(), Interest::Read),
+        ];
+        let Ok([socket, waker]) = poll::poll(descriptors, timeout) else {
+            exit_now(exit::SYSTEM)
+        };
+        if waker.read {
+            self.waker.clear();
+            self.call("wake", vec![]);
+        }
+        if socket.read {
+            self.receive();
+        }
+        self.wake_if_due();
+        self.collect_if_idle();
+        self.engine.state().output.flush();
+    }
+
+    fn timeout(&mut self) -> Option<Duration> {
+        let state = self.engine.state();
+        let collect_at = state
+            .holds_new_caps
+            .then_some(self.last_frame + IDLE_COLLECT);
+        let at = state.wake_at.into_iter().chain(collect_at).min()?;
+        Some(at.saturating_duration_since(Instant::now()))
+    }
+
+    fn receive(&mut self) {
+        for _ in 0..READS_PER_TURN_MAX {
+            match self.input.read() {
+                Ok(Arrival::Some) => self.handle_frames(),
+                Ok(Arrival::None) => return,
+                Ok(Arrival::End) => exit_now(exit::DONE),
+                Err(_) => exit_now(exit::SYSTEM),
+            }
+        }
+    }
+
+    fn handle_frames(&mut self) {
+        loop {
+            match self.input.frame() {
+                Ok(Some(frame)) => self.handle(frame),
+                Ok(None) => return,
+                Err(_) => exit_now(exit::PROTOCOL),
+            }
+        }
+    }
+
+    fn handle(&mut self, frame: ToGuest) {
+        self.last_frame = Instant::now();
+        match frame {
+            ToGuest::Start { start } if !self.started => {
+                self.started = true;
+                self.start(*start);
+            }
+            ToGuest::Start { .. } => exit_now(exit::PROTOCOL),
+            _ if !self.started => exit_now(exit::PROTOCOL),
+            ToGuest::Collect {} => self.collect(),
+            frame => {
+                self.engine.state().holds_new_caps |= brings_cap(&frame);
+                if let Some((handler, arguments)) = handler_call(frame) {
+                    self.call(handler, arguments);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, start: Start) {
+        let parts = convert::split_start(start);
+        let data_bytes_max = parts.heap_bytes_max.saturating_add(DATA_BYTES_BESIDE_HEAP);
+        if rlimits::limit_data(data_bytes_max).is_err() {
+            exit_now(exit::SYSTEM);
+        }
+        self.engine
+            .set_limits(parts.heap_bytes_max, parts.collect_always);
+        self.engine.set_modules(parts.modules);
+        self.engine.state().holds_new_caps = true;
+        self.call("start", vec![parts.info]);
+    }
+
+    fn wake_if_due(&mut self) {
+        let state = self.engine.state();
+        if state.wake_at.is_some_and(|at| at <= Instant::now()) {
+            state.wake_at = None;
+            self.call("wake", vec![]);
+        }
+    }
+
+    fn collect_if_idle(&mut self) {
+        if self.engine.state().holds_new_caps && self.last_frame.elapsed() >= IDLE_COLLECT {
+            self.engine.state().holds_new_caps = false;
+            self.collect();
+        }
+    }
+
+    fn collect(&mut self) {
+        self.engine.collect();
+        // Finalisers run at the end of a turn; this is one, with nothing due.
+        self.call("wake", vec![]);
+    }
+
+    fn call(&mut self, handler: &str, arguments: Vec<Data>) {
+        let called = self.engine.call(handler, arguments);
+        self.settle(called);
+    }
+
+    /// What a Worker throws is the platform's to report. What the platform throws is the end.
+    fn settle(&mut self, called: Called) {
+        let message = match called {
+            Called::Quiet => return,
+            Called::Terminated => "ended from outside".to_owned(),
+            Called::Failed(error) => error.to_string(),
+        };
+        let failure = Failure::new(FailureKind::Internal {}, "Error", message);
+        let output = &mut self.engine.state().output;
+        let frame = ToHost::Exception {
+            call: None,
+            failure,
+        };
+        if output.push(&frame).is_ok() {
+            output.flush_all();
+        }
+        exit_now(exit::PLATFORM)
+    }
+}
+
+/// The handler of `platform/ops.ts` that a frame is for, and its arguments. `None` for those that the
+/// loop handles itself.
+fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> {
+    let (handler, arguments) = match frame {
+        ToGuest::Start { .. } | ToGuest::Collect {} => return None,
+        ToGuest::Invoke {
+            call,
+            entrypoint,
+            props,
+            event,
+        } => (
+            "invoke",
+            vec![
+                call.into_data(),
+                entrypoint.into_data(),
+                props.into_data(),
+                event.into_data(),
+            ],
+        ),
+        ToGuest::CallExport {
+            call,
+            export,
+            event,
+        } => (
+            "callExport",
+            vec![call.into_data(), export.into_data(), event.into_data()],
+        ),
+        ToGuest::CallAnswer {
+            call,
+            answer,
+            event,
+        } => (
+            "callAnswer",
+            vec![call.into_data(), answer.into_data(), event.into_data()],
+        ),
+        ToGuest::Return { call, outcome } => {
+            ("returned", vec![call.into_data(), outcome.into_data()])
+        }
+        ToGuest::Cancel { call, reason } => ("cancel", vec![call.into_data(), reason.into_data()]),
+        ToGuest::StreamData { stream, bytes } => {
+            ("streamData", vec![stream.into_data(), bytes.into_data()])
+        }
+        ToGuest::StreamEnd { stream } => ("streamEnd", vec![stream.into_data()]),
+        ToGuest::StreamAbort { stream, failure } => {
+            ("streamAbort", vec![stream.into_data(), failure.into_data()])
+        }
+        ToGuest::StreamCredit { stream, bytes } => {
+            ("streamCredit", vec![stream.into_data(), bytes.into_data()])
+        }
+        ToGuest::StreamCancel { stream, reason } => {
+            ("streamCancel", vec![stream.into_data(), reason.into_data()])
+        }
+        ToGuest::ReleaseExport { export, count } => {
+            ("releaseExport", vec![export.into_data(), count.into_data()])
+        }
+        ToGuest::ReleaseAnswer { call } => ("releaseAnswer", vec![call.into_data()]),
+        ToGuest::CapBroken { cap, failure } => {
+            ("capBroken", vec![cap.into_data(), failure.into_data()])
+        }
+    };
+    Some((handler, arguments))
+}
+
+/// Whether a frame gives the guest a capability.
+fn brings_cap(frame: &ToGuest) -> bool {
+    use mayfly_wire::{Event, Outcome};
+    fn in_event(event: &Event) -> bool {
+        match event {
+            Event::Rpc {
+                args: Some(args), ..
+            } => in_attachments(&args.attachments),
+            _ => false,
+        }
+    }
+    fn in_attachments(attachments: &[Attachment]) -> bool {
+        attachments
+            .iter()
+            .any(|attachment| matches!(attachment, Attachment::Cap { .. }))
+    }
+    match frame {
+        ToGuest::Invoke { props, event, .. } => {
+            in_attachments(&props.attachments) || in_event(event)
+        }
+        ToGuest::CallExport { event, .. } | ToGuest::CallAnswer { event, .. } => in_event(event),
+        ToGuest::Return { outcome, .. } => match outcome {
+            Outcome::Value { payload } => in_attachments(&payload.attachments),
+            Outcome::Failed { failure } => in_attachments(&failure.value.attachments),
+            _ => false,
+        },
+        _ => false,
+    }
+}

@@ -1,0 +1,151 @@
+//! Frames that come from the host.
+//!
+//! Bytes are read in large pieces and cut into frames in place. The buffer holds what has arrived of
+//! one frame and what came behind it, and shrinks again after a large one (a Worker's code).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use mayfly_wire::{LENGTH_BYTES, ToGuest, WireError, frame_length, read_frame};
+
+/// Bytes asked for at once, and kept between turns: a socket buffer holds about three of them.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What one read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Bytes.
+    Some,
+    /// Nothing for now.
+    None,
+    /// The host has closed its end.
+    End,
+}
+
+/// The socket and what was read ahead of it.
+#[derive(Debug)]
+pub struct Input {
+    socket: Arc<File>,
+    /// `buffer[start..end]` has arrived and was not taken.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    /// Reads from a nonblocking `socket`.
+    pub fn new(socket: Arc<File>) -> Self {
+        Self {
+            socket,
+            buffer: vec![0; READ_BYTES],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Reads once. Take all frames first, so that there is room.
+    pub fn read(&mut self) -> io::Result<Arrival> {
+        self.make_room();
+        match (&*self.socket).read(&mut self.buffer[self.end..]) {
+            Ok(0) => Ok(Arrival::End),
+            Ok(count) => {
+                self.end += count;
+                Ok(Arrival::Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrival::None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Arrival::None),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Arrival::End),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next whole frame, if it is there.
+    pub fn frame(&mut self) -> Result<Option<ToGuest>, WireError> {
+        let Some(length) = self.next_length()? else {
+            return Ok(None);
+        };
+        let body = self.start + LENGTH_BYTES;
+        if self.end < body + length {
+            return Ok(None);
+        }
+        let frame = read_frame(&self.buffer[body..body + length])?;
+        self.start = body + length;
+        Ok(Some(frame))
+    }
+
+    fn next_length(&self) -> Result<Option<usize>, WireError> {
+        match self.buffer[self.start..self.end].first_chunk::<LENGTH_BYTES>() {
+            Some(prefix) => frame_length(*prefix).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn make_room(&mut self) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        // A length that breaks its bound was reported by `frame` already.
+        let wanted = match self.next_length() {
+            Ok(Some(length)) => (LENGTH_BYTES + length).max(READ_BYTES),
+            _ => READ_BYTES,
+        };
+        if wanted < self.buffer.len() {
+            self.buffer.truncate(wanted.max(self.end));
+            self.buffer.shrink_to_fit();
+        } else {
+            // Zeroes from the kernel, untouched until bytes arrive.
+            self.buffer.resize(wanted, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mayfly_wire::{Blob, StreamId, write_frame};
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn frames_come_out_whole_however_they_arrive() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut input = Input::new(Arc::new(File::from(OwnedFd::from(near))));
+        assert_eq!(input.read().unwrap(), Arrival::None);
+        let frames: Vec<ToGuest> = [0, 1, 200_000, 5]
+            .map(|length| ToGuest::StreamData {
+                stream: StreamId(2),
+                bytes: Blob(vec![9; length]),
+            })
+            .into();
+        let mut bytes = Vec::new();
+        frames
+            .iter()
+            .for_each(|frame| write_frame(frame, &mut bytes));
+        let mut found = Vec::new();
+        for piece in bytes.chunks(50_001) {
+            far.write_all(piece).unwrap();
+            while input.read().unwrap() == Arrival::Some {
+                while let Some(frame) = input.frame().unwrap() {
+                    found.push(frame);
+                }
+            }
+        }
+        assert_eq!(found, frames);
+        assert_eq!(input.buffer.len(), READ_BYTES);
+        drop(far);
+        assert_eq!(input.read().unwrap(), Arrival::End);
+    }
+
+    #[test]
+    fn a_length_above_its_bound_is_refused() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut input = Input::new(Arc::new(File::from(OwnedFd::from(near))));
+        far.write_all(&u32::MAX.to_le_bytes()).unwrap();
+        assert_eq!(input.read().unwrap(), Arrival::Some);
+        assert!(input.frame().is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! Frames on their way to the host.
+//!
+//! Ops append; the loop flushes once per turn, so that a turn costs one system call however many
+//! frames it makes. A turn that makes more than [`OUT_BYTES_MAX`] is held inside its op until the
+//! host has read: back-pressure for a script that logs or sends without end.
+//!
+//! Invariant: never more than [`OUT_BYTES_MAX`] and one frame are waiting.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use mayfly_engine::data::OpError;
+use mayfly_sandbox::fork::exit_now;
+use mayfly_sandbox::poll::{self, Interest};
+use mayfly_wire::bounds::FRAME_BYTES_MAX;
+use mayfly_wire::{LENGTH_BYTES, ToHost, write_frame};
+
+use crate::exit;
+
+/// Bytes that may wait before a turn is held up: several windows of stream data.
+pub const OUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Capacity that an empty buffer keeps; more is given back.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// The buffer and the socket it drains to.
+#[derive(Debug, Default)]
+pub struct Output {
+    socket: Option<Arc<File>>,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that are sent.
+    sent: usize,
+}
+
+impl Output {
+    /// Starts sending to a nonblocking `socket`.
+    pub fn connect(&mut self, socket: Arc<File>) {
+        self.socket = Some(socket);
+    }
+
+    /// Forgets what was not sent.
+    pub fn discard(&mut self) {
+        self.buffer.clear();
+        self.sent = 0;
+    }
+
+    /// Whether anything waits.
+    pub fn is_pending(&self) -> bool {
+        self.sent < self.buffer.len()
+    }
+
+    /// Appends a frame, and waits while there is too much.
+    pub fn push(&mut self, frame: &ToHost) -> Result<(), OpError> {
+        if self.socket.is_none() {
+            return Err(OpError {
+                class: "Error",
+                message: "nothing can be sent before a Worker has started".to_owned(),
+            });
+        }
+        let start = self.buffer.len();
+        write_frame(frame, &mut self.buffer);
+        let length = self.buffer.len() - start - LENGTH_BYTES;
+        if length > FRAME_BYTES_MAX {
+            self.buffer.truncate(start);
+            return Err(OpError {
+                class: "RangeError",
+                message: format!("this would send {length} bytes at once, limit {FRAME_BYTES_MAX}"),
+            });
+        }
+        if self.buffer.len() - self.sent > OUT_BYTES_MAX {
+            self.flush_all();
+        }
+        Ok(())
+    }
+
+    /// Writes what the socket takes now.
+    pub fn flush(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        while self.sent < self.buffer.len() {
+            match (&**socket).write(&self.buffer[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The host is gone, and with it all reason to be.
+                Err(_) => exit_now(exit::DONE),
+            }
+        }
+        self.discard();
+        self.buffer.shrink_to(KEPT_BYTES_MAX);
+    }
+
+    /// Writes everything, however long the host takes to read it.
+    pub fn flush_all(&mut self) {
+        loop {
+            self.flush();
+            let Some(socket) = self.socket.as_ref().filter(|_| self.is_pending()) else {
+                return;
+            };
+            if poll::poll([(socket.as_fd(), Interest::Write)], None).is_err() {
+                exit_now(exit::SYSTEM);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mayfly_wire::{Blob, StreamId};
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    fn chunk() -> ToHost {
+        ToHost::StreamData {
+            stream: StreamId(1),
+            bytes: Blob(vec![7; 60_000]),
+        }
+    }
+
+    fn connected() -> (Output, UnixStream) {
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut output = Output::default();
+        output.connect(Arc::new(File::from(OwnedFd::from(near))));
+        (output, far)
+    }
+
+    #[test]
+    fn a_turn_that_sends_too_much_waits_for_the_reader() {
+        let (mut output, mut far) = connected();
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            far.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        for _ in 0..200 {
+            output.push(&chunk()).unwrap();
+            assert!(output.buffer.len() - output.sent <= OUT_BYTES_MAX + 70_000);
+        }
+        output.flush_all();
+        assert!(!output.is_pending());
+        drop(output);
+        let mut one = Vec::new();
+        write_frame(&chunk(), &mut one);
+        assert_eq!(reader.join().unwrap(), one.len() * 200);
+    }
+
+    #[test]
+    fn a_full_socket_does_not_block_a_flush() {
+        let (mut output, _far) = connected();
+        for _ in 0..10 {
+            output.push(&chunk()).unwrap();
+        }
+        output.flush();
+        assert!(output.is_pending());
+    }
+
+    #[test]
+    fn a_zygote_sends_nothing() {
+        assert!(Output::default().push(&chunk()).is_err());
+    }
+}

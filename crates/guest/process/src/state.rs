@@ -1,0 +1,83 @@
+//! What ops get to see: the state behind the engine of one guest.
+
+use std::time::{Duration, Instant};
+
+use mayfly_engine::data::OpError;
+use mayfly_ops::{HasOps, OpsState};
+use mayfly_wire::ToHost;
+
+use crate::output::Output;
+
+/// Farthest a wake may lie ahead. JavaScript's timers end at 2^31 ms, below it.
+const WAKE_AHEAD_MAX: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+
+/// State of a zygote's or guest's ops.
+#[derive(Debug, Default)]
+pub struct GuestState {
+    ops: OpsState,
+    /// Frames on their way to the host. In a zygote it has no socket and takes nothing.
+    pub output: Output,
+    /// When the platform asked to be woken.
+    pub wake_at: Option<Instant>,
+    /// Capabilities came to this guest since garbage was last collected for their sake.
+    pub holds_new_caps: bool,
+}
+
+impl GuestState {
+    /// Renews what a fork must not share.
+    pub fn after_fork(&mut self) {
+        self.ops.after_fork();
+    }
+
+    /// Queues one frame.
+    pub fn send(&mut self, frame: &ToHost) -> Result<(), OpError> {
+        self.holds_new_caps |= introduces_cap(frame);
+        self.output.push(frame)
+    }
+
+    /// Sets the next wake; negative or not a number forgets it.
+    pub fn wake_in(&mut self, ms: f64) {
+        self.wake_at = (ms >= 0.0).then(|| {
+            let ahead = Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(WAKE_AHEAD_MAX);
+            Instant::now() + ahead.min(WAKE_AHEAD_MAX)
+        });
+    }
+}
+
+impl HasOps for GuestState {
+    fn ops(&mut self) -> &mut OpsState {
+        &mut self.ops
+    }
+}
+
+/// Whether the guest made itself a slot with this frame.
+fn introduces_cap(frame: &ToHost) -> bool {
+    match frame {
+        ToHost::Call { result, .. } => result.is_some(),
+        ToHost::Load { .. }
+        | ToHost::Get { .. }
+        | ToHost::GetEntrypoint { .. }
+        | ToHost::GetSelf { .. }
+        | ToHost::DupCap { .. } => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_is_bounded_and_can_be_forgotten() {
+        let mut state = GuestState::default();
+        for far in [1e300, f64::INFINITY] {
+            state.wake_in(far);
+            let at = state.wake_at.unwrap();
+            assert!(at <= Instant::now() + WAKE_AHEAD_MAX, "{far}");
+        }
+        for none in [-1.0, f64::NAN] {
+            state.wake_in(none);
+            assert_eq!(state.wake_at, None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The ops that send frames (`interface Wire` of `platform/ops.ts`), and the one that sets the clock.
+//!
+//! One row each; the conversions are in `convert`. An op only appends to the output: the loop sends
+//! when the turn is over.
+
+use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
+use mayfly_wire::bounds::{CHUNK_BYTES_MAX, LOG_BYTES_MAX};
+use mayfly_wire::{Blob, Outcome, StreamId, ToHost};
+
+use crate::convert::{FromData, check_code};
+use crate::state::GuestState;
+
+/// What a cut log line ends with.
+const CUT: &str = " [cut]";
+
+/// Every op of this crate.
+pub fn declarations() -> Vec<OpDecl<GuestState>> {
+    vec![
+        OpDecl {
+            object: "ops",
+            name: "timeWake",
+            function: |state, args| {
+                state.wake_in(args.number(0)?);
+                Ok(Data::Undefined)
+            },
+        },
+        wire("started", |state, args| {
+            state.frame(ToHost::Started {
+                entrypoints: args.at(0)?,
+            })
+        }),
+        wire("startFailed", |state, args| {
+            state.frame(ToHost::StartFailed {
+                failure: args.at(0)?,
+            })
+        }),
+        wire("call", |state, args| {
+            state.frame(ToHost::Call {
+                call: args.at(0)?,
+                cap: args.at(1)?,
+                event: args.at(2)?,
+                result: args.at(3)?,
+            })
+        }),
+        wire("cancel", |state, args| {
+            state.frame(ToHost::Cancel {
+                call: args.at(0)?,
+                reason: args.at(1)?,
+            })
+        }),
+        wire("return", |state, args| {
+            let outcome: Outcome = args.at(1)?;
+            if let Outcome::Code { code } = &outcome {
+                check_code(code)?;
+            }
+            state.frame(ToHost::Return {
+                call: args.at(0)?,
+                outcome,
+            })
+        }),
+        wire("done", |state, args| {
+            state.frame(ToHost::Done { call: args.at(0)? })
+        }),
+        wire("load", |state, args| {
+            let code = args.at(2)?;
+            check_code(&code)?;
+            state.frame(ToHost::Load {
+                worker: args.at(0)?,
+                loader: args.at(1)?,
+                code: Box::new(code),
+            })
+        }),
+        wire("get", |state, args| {
+            state.frame(ToHost::Get {
+                worker: args.at(0)?,
+                loader: args.at(1)?,
+                id: args.at(2)?,
+                callback: args.at(3)?,
+            })
+        }),
+        wire("getEntrypoint", |state, args| {
+            state.frame(ToHost::GetEntrypoint {
+                service: args.at(0)?,
+                worker: args.at(1)?,
+                name: args.at(2)?,
+                props: args.at(3)?,
+                limits: args.at(4)?,
+            })
+        }),
+        wire("getSelf", |state, args| {
+            state.frame(ToHost::GetSelf {
+                service: args.at(0)?,
+                name: args.at(1)?,
+                props: args.at(2)?,
+            })
+        }),
+        wire("releaseCap", |state, args| {
+            state.frame(ToHost::ReleaseCap { cap: args.at(0)? })
+        }),
+        wire("dupCap", |state, args| {
+            state.frame(ToHost::DupCap {
+                cap: args.at(0)?,
+                copy: args.at(1)?,
+            })
+        }),
+        wire("streamData", stream_data),
+        wire("streamEnd", |state, args| {
+            state.frame(ToHost::StreamEnd {
+                stream: args.at(0)?,
+            })
+        }),
+        wire("streamAbort", |state, args| {
+            state.frame(ToHost::StreamAbort {
+                stream: args.at(0)?,
+                failure: args.at(1)?,
+            })
+        }),
+        wire("streamCredit", |state, args| {
+            state.frame(ToHost::StreamCredit {
+                stream: args.at(0)?,
+                bytes: args.at(1)?,
+            })
+        }),
+        wire("streamCancel", |state, args| {
+            state.frame(ToHost::StreamCancel {
+                stream: args.at(0)?,
+                reason: args.at(1)?,
+            })
+        }),
+        wire("log", |state, args| {
+            state.frame(ToHost::Log {
+                call: args.at(0)?,
+                level: args.at(1)?,
+                text: cut(args.at(2)?),
+                message: whole_or_nothing(args.at(3)?),
+            })
+        }),
+        wire("exception", |state, args| {
+            state.frame(ToHost::Exception {
+                call: args.at(0)?,
+                failure: args.at(1)?,
+            })
+        }),
+    ]
+}
+
+fn wire(
+    name: &'static str,
+    function: fn(&mut GuestState, &mut Args) -> OpResult,
+) -> OpDecl<GuestState> {
+    OpDecl {
+        object: "wire",
+        name,
+        function,
+    }
+}
+
+/// A chunk may be longer than a frame may carry; the reader sees bytes, not chunks.
+fn stream_data(state: &mut GuestState, args: &mut Args) -> OpResult {
+    let stream: StreamId = args.at(0)?;
+    let bytes = args.bytes(1)?;
+    if bytes.len() <= CHUNK_BYTES_MAX {
+        return state.frame(ToHost::StreamData {
+            stream,
+            bytes: Blob(bytes),
+        });
+    }
+    for chunk in bytes.chunks(CHUNK_BYTES_MAX) {
+        let bytes = Blob(chunk.to_vec());
+        state.frame(ToHost::StreamData { stream, bytes })?;
+    }
+    Ok(Data::Undefined)
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > LOG_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(LOG_BYTES_MAX - CUT.len()));
+        text.push_str(CUT);
+    }
+    text
+}
+
+/// JSON that was cut is none.
+fn whole_or_nothing(json: String) -> String {
+    if json.len() > LOG_BYTES_MAX {
+        String::new()
+    } else {
+        json
+    }
+}
+
+trait Typed {
+    /// The argument at `index`, converted; the error says which it was.
+    fn at<T: FromData>(&mut self, index: usize) -> Result<T, OpError>;
+}
+
+impl Typed for Args {
+    fn at<T: FromData>(&mut self, index: usize) -> Result<T, OpError> {
+        T::from_data(self.take(index)).map_err(|error| OpError {
+            class: error.class,
+            message: format!("argument {index}: {}", error.message),
+        })
+    }
+}
+
+impl GuestState {
+    fn frame(&mut self, frame: ToHost) -> OpResult {
+        self.send(&frame)?;
+        Ok(Data::Undefined)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contract is the TypeScript file: each member of `interface Wire` has one op.
+    #[test]
+    fn ops_are_those_of_the_contract() {
+        let contract = include_str!("../../../../platform/ops.ts");
+        let (_, members) = contract.split_once("export interface Wire {").unwrap();
+        let (members, _) = members.split_once("\n}").unwrap();
+        let wanted: Vec<&str> = members
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ")?.split_once('('))
+            .map(|(name, _)| name)
+            .collect();
+        let found: Vec<&str> = declarations()
+            .iter()
+            .filter(|op| op.object == "wire")
+            .map(|op| op.name)
+            .collect();
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_a_character_and_says_so() {
+        let line = cut("\u{e9}".repeat(LOG_BYTES_MAX));
+        assert!(line.len() <= LOG_BYTES_MAX && line.ends_with(CUT));
+        assert_eq!(cut("short".to_owned()), "short");
+    }
+}

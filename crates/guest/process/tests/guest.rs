@@ -1,0 +1,306 @@
+//! The guest binary from outside: a test that plays the host.
+//!
+//! Every test starts a zygote of its own through the sandbox crate, as the supervisor does, forks
+//! guests from it and talks frames with them. Nothing here reaches into the binary: what cannot be
+//! seen on a socket or in `/proc` is not tested here.
+
+mod host;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use host::{Guest, Host, text};
+use mayfly_sandbox::process_stat::CpuClock;
+use mayfly_wire::control::{End, ToZygote};
+use mayfly_wire::*;
+
+const ECHO: &str =
+    "export default { fetch(request) { return new Response('hello ' + request.url); } };";
+const RANDOM: &str =
+    "export default { fetch() { return new Response(String([Math.random(), Math.random()])); } };";
+const LOOP: &str = "export default { fetch() { for (;;); } };";
+
+#[test]
+fn a_zygote_is_ready_with_one_thread_and_says_its_layers() {
+    let host = Host::start();
+    assert_eq!(host.ready.threads, 1);
+    assert_eq!(host.ready.version, VERSION);
+    for layer in &host.ready.layers {
+        println!("{layer:?}");
+        assert!(layer.active || !layer.reason.is_empty(), "{layer:?}");
+    }
+    let seccomp = host
+        .ready
+        .layers
+        .iter()
+        .find(|layer| layer.name == "seccomp");
+    assert!(seccomp.is_some_and(|layer| layer.active));
+}
+
+#[test]
+fn a_worker_answers_a_request_sent_right_behind_its_start() {
+    let mut host = Host::start();
+    let mut guest = host.fork();
+    guest.send(&host::start(ECHO));
+    guest.send(&host::fetch(1, "http://x/a"));
+    let mut seen = Vec::new();
+    let body = loop {
+        match guest.receive() {
+            Some(ToHost::Return {
+                call: CallId(1),
+                outcome: Outcome::Response { head, body },
+            }) => {
+                assert_eq!(head.status, 200);
+                break text(&body);
+            }
+            Some(other) => seen.push(other),
+            None => panic!("the guest ended: {seen:?}"),
+        }
+    };
+    assert_eq!(body, "hello http://x/a");
+    assert!(
+        matches!(seen.as_slice(), [ToHost::Started { .. }]),
+        "{seen:?}"
+    );
+    assert_eq!(guest.receive(), Some(ToHost::Done { call: CallId(1) }));
+}
+
+#[test]
+fn a_guest_ends_when_its_socket_does() {
+    let mut host = Host::start();
+    for started in [false, true] {
+        let mut guest = host.fork();
+        if started {
+            guest.send(&host::start(ECHO));
+            assert!(matches!(guest.receive(), Some(ToHost::Started { .. })));
+        }
+        let pid = guest.pid;
+        drop(guest.socket);
+        assert_eq!(host.exited(pid), End::Exit { code: 0 });
+    }
+}
+
+#[test]
+fn a_killed_guest_is_reported_and_its_siblings_live() {
+    let mut host = Host::start();
+    let mut sibling = host.started(ECHO);
+    let mut guest = host.started(LOOP);
+    guest.send(&host::fetch(1, "http://x/"));
+    let clock = CpuClock::of(guest.pidfd.pid().unwrap().unwrap()).unwrap();
+    while clock.read().unwrap() < Duration::from_millis(50) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    guest.pidfd.kill().unwrap();
+    assert_eq!(host.exited(guest.pid), End::Signal { signal: 9 });
+    assert_eq!(guest.receive(), None);
+    assert_eq!(sibling.fetch("http://x/b"), "hello http://x/b");
+}
+
+#[test]
+fn two_guests_draw_different_random_numbers() {
+    let mut host = Host::start();
+    let drawn: BTreeSet<String> = (0..8)
+        .map(|_| host.started(RANDOM).fetch("http://x/"))
+        .collect();
+    assert_eq!(drawn.len(), 8);
+}
+
+#[test]
+fn a_guest_holds_its_socket_its_waker_and_nothing_else() {
+    let mut host = Host::start();
+    let mut siblings = vec![host.fork(), host.fork()];
+    let mut guest = host.started(ECHO);
+    siblings.push(host.fork());
+    guest.fetch("http://x/");
+    let found: Vec<String> = fs::read_dir(guest.proc("fd"))
+        .unwrap()
+        .map(|entry| fs::read_link(entry.unwrap().path()).unwrap())
+        .map(|target| target.display().to_string())
+        .collect();
+    let count = |name: &str| {
+        found
+            .iter()
+            .filter(|target| target.starts_with(name))
+            .count()
+    };
+    assert_eq!(count("/dev/null"), 3, "{found:?}");
+    assert_eq!(count("socket:"), 1, "{found:?}");
+    assert_eq!(count("anon_inode:[eventfd]"), 1, "{found:?}");
+    assert_eq!(found.len(), 5, "{found:?}");
+}
+
+#[test]
+fn a_guest_is_sealed_alone_and_nobody() {
+    let mut host = Host::start();
+    let mut guest = host.started(ECHO);
+    guest.fetch("http://x/");
+    let status = fs::read_to_string(guest.proc("status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_default()
+            .trim_start_matches(':')
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(field("Threads"), "1");
+    assert_eq!(field("Seccomp"), "2");
+    assert_eq!(field("NoNewPrivs"), "1");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        // The bounding set can only be emptied where the right to do so was there.
+        assert!(set == "CapBnd" || field(set) == "0000000000000000", "{set}");
+    }
+    let active = |name: &str| {
+        host.ready
+            .layers
+            .iter()
+            .any(|layer| layer.name == name && layer.active)
+    };
+    if active("empty root") {
+        assert_eq!(fs::read_dir(guest.proc("root")).unwrap().count(), 0);
+    }
+    for (layer, file) in [
+        ("user namespace", "user"),
+        ("pid namespace", "pid"),
+        ("network namespace", "net"),
+        ("mount namespace", "mnt"),
+        ("ipc namespace", "ipc"),
+        ("uts namespace", "uts"),
+        ("cgroup namespace", "cgroup"),
+    ] {
+        if active(layer) {
+            let theirs = fs::read_link(guest.proc(&format!("ns/{file}"))).unwrap();
+            let ours = fs::read_link(format!("/proc/self/ns/{file}")).unwrap();
+            assert_ne!(theirs, ours, "{layer}");
+        }
+    }
+}
+
+#[test]
+fn guests_outlive_their_zygote_and_the_rest_ends_with_them() {
+    let mut host = Host::start();
+    let mut guest = host.started(ECHO);
+    let zygote = host.zygote_pid();
+    mayfly_sandbox::pidfd::Pidfd::open(zygote)
+        .unwrap()
+        .kill()
+        .unwrap();
+    host.wait_for_end_of_control();
+    assert_eq!(guest.fetch("http://x/"), "hello http://x/");
+    assert!(host.launcher.try_wait().unwrap().is_none());
+    drop(guest);
+    host.launcher_ends();
+}
+
+#[test]
+fn the_end_of_the_control_socket_ends_everything() {
+    let mut host = Host::start();
+    let mut guest = host.started(LOOP);
+    guest.send(&host::fetch(1, "http://x/"));
+    host.close_control();
+    assert_eq!(guest.receive(), None);
+    host.launcher_ends();
+}
+
+#[test]
+fn the_end_of_the_launcher_ends_everything() {
+    let mut host = Host::start();
+    let mut guest = host.started(LOOP);
+    guest.send(&host::fetch(1, "http://x/"));
+    host.launcher.kill().unwrap();
+    assert_eq!(guest.receive(), None);
+    host.wait_for_end_of_control();
+}
+
+#[test]
+fn a_retired_zygote_forks_no_more_and_ends_with_its_last_guest() {
+    let mut host = Host::start();
+    let mut guest = host.started(ECHO);
+    host.ask(&ToZygote::Retire {});
+    host.ask(&ToZygote::Fork { count: 1 });
+    assert!(host.fork_failed().contains("retired"));
+    assert_eq!(guest.fetch("http://x/"), "hello http://x/");
+    let pid = guest.pid;
+    drop(guest);
+    assert_eq!(host.exited(pid), End::Exit { code: 0 });
+    host.launcher_ends();
+}
+
+#[test]
+fn many_guests_are_forked_at_once() {
+    let mut host = Host::start();
+    let mut guests = host.fork_many(40);
+    for guest in &mut guests {
+        guest.send(&host::start(ECHO));
+    }
+    for guest in &mut guests {
+        assert_eq!(guest.fetch("http://x/"), "hello http://x/");
+    }
+    let pids: BTreeSet<u32> = guests.iter().map(|guest| guest.pid).collect();
+    assert_eq!(pids.len(), 40);
+}
+
+#[test]
+fn a_frame_out_of_place_ends_the_guest() {
+    let mut host = Host::start();
+    // Before Start.
+    let mut guest = host.fork();
+    guest.send(&host::fetch(1, "http://x/"));
+    assert_eq!(host.exited(guest.pid), End::Exit { code: 66 });
+    // A second Start.
+    let mut guest = host.started(ECHO);
+    guest.send(&host::start(ECHO));
+    assert_eq!(host.exited(guest.pid), End::Exit { code: 66 });
+    // Not a frame.
+    let mut guest = host.fork();
+    guest.send_bytes(&[1, 0, 0, 0, 255]);
+    assert_eq!(host.exited(guest.pid), End::Exit { code: 66 });
+}
+
+#[test]
+fn a_worker_that_does_not_start_says_why() {
+    let mut host = Host::start();
+    let mut guest = host.fork();
+    guest.send(&host::start("export default {"));
+    let Some(ToHost::StartFailed { failure }) = guest.receive() else {
+        panic!("no StartFailed");
+    };
+    assert_eq!(failure.name, "SyntaxError");
+}
+
+#[test]
+fn a_worker_out_of_memory_ends_with_its_code() {
+    let mut host = Host::start();
+    for eater in [
+        "let all = []; for (;;) all.push({ a: [1, 2, 3] });",
+        "let all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1));",
+    ] {
+        let code = format!("export default {{ fetch() {{ {eater} }} }};");
+        let mut guest = host.started(&code);
+        guest.send(&host::fetch(1, "http://x/"));
+        assert_eq!(host.exited(guest.pid), End::Exit { code: 70 }, "{eater}");
+    }
+}
+
+#[test]
+fn by_hand_it_says_one_line_and_its_version() {
+    let binary = env!("CARGO_BIN_EXE_mayfly-guest");
+    let run = |words: &[&str]| {
+        std::process::Command::new(binary)
+            .args(words)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(
+        run(&["--version"]).stdout,
+        format!("{VERSION}\n").into_bytes()
+    );
+    for words in [&[][..], &["zygote"], &["serve"], &["zygote", "now"]] {
+        let output = run(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
+    }
+}
+
+/// A compile-time reminder that the helper's guest is what these tests talk to.
+const _: fn(&mut Guest, &str) -> String = Guest::fetch;
