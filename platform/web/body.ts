@@ -9,8 +9,8 @@
 // holds a view on them, so they may be handed out once without a copy.
 
 import { ops } from "../ops.ts";
-import { Blob, blobBytes, isBlob } from "./blob.ts";
-import { FormData, isFormData, parseFormData, serializeFormData } from "./form-data.ts";
+import { type Blob, blobBytes, blobFromBytes, isBlob } from "./blob.ts";
+import { type FormData, isFormData, parseFormData, serializeFormData } from "./form-data.ts";
 import { type Headers, headerOf } from "./headers.ts";
 import { extractMimeType, mimeEssence, serializeMimeType } from "./mime.ts";
 import {
@@ -123,7 +123,7 @@ export class Body {
     const headers = this.#headers as Headers;
     const { bytes } = await consumeBytes(state);
     const mime = extractMimeType(headerOf(headers, "content-type"));
-    return new Blob([bytes], { type: mime === undefined ? "" : serializeMimeType(mime) });
+    return blobFromBytes(bytes, mime === undefined ? "" : serializeMimeType(mime));
   }
 
   async formData(): Promise<FormData> {
@@ -252,6 +252,16 @@ export function bytesAtHand(state: BodyState): Uint8Array | undefined {
     return ops.textEncode(state.text);
   }
   return state.bytes ?? (state.stream === undefined ? undefined : bytesBehind.get(state.stream));
+}
+
+/** The bytes of a body at hand, which stays as it is: for sending it a second time. */
+export function keepBytes(state: BodyState): Uint8Array | undefined {
+  if (state.text !== undefined) {
+    state.bytes = ops.textEncode(state.text);
+    state.text = undefined;
+  }
+  state.shared = true;
+  return bytesAtHand(state);
 }
 
 /** Marks the body as read, after `bytesAtHand` gave its content. */

@@ -100,7 +100,7 @@ function bodyFromWire(body: WireBody): BodyState | undefined {
     return bodyFromBytes(body);
   }
   const [stream, length] = body;
-  return bodyFromStream(receiveReadable(stream), length);
+  return bodyFromStream(receiveReadable(stream, length), length);
 }
 
 function bodyToWire(message: Body): { body: WireBody; finished: Promise<void> } {

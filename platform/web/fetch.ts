@@ -4,7 +4,8 @@
 // Request is made here, `data:` URLs are answered here, and other schemes are refused with a message
 // that names them. Where the request goes is the Worker's outbound capability, known to `calls.ts`.
 //
-// Deliberately absent: redirects, name resolution and address policy, which are the host's.
+// Deliberately absent: name resolution, address policy, and redirects of what the host itself fetched,
+// which are all the host's.
 //
 // Invariant: fetch() never throws; whatever is wrong with its arguments rejects its promise.
 
@@ -13,6 +14,7 @@ import { bodyFromBytes } from "./body.ts";
 import { parseDataUrl } from "./data-url.ts";
 import { Headers, defaultHeader } from "./headers.ts";
 import { serializeMimeType } from "./mime.ts";
+import { fetchFollowing } from "./redirect.ts";
 import { Request, requestSignal } from "./request.ts";
 import { type Response, responseFromParts } from "./response.ts";
 import { requireArguments } from "./webidl.ts";
@@ -27,7 +29,7 @@ export async function fetch(input: unknown, init: unknown = undefined): Promise<
   const { url } = request;
   const scheme = url.slice(0, url.indexOf(":") + 1);
   if (scheme === "http:" || scheme === "https:") {
-    return fetchThrough(undefined, request);
+    return fetchFollowing(request, (next) => fetchThrough(undefined, next));
   }
   if (scheme === "data:") {
     return fetchDataUrl(request);

@@ -48,6 +48,7 @@ let internals: {
   is(value: unknown): value is Response;
   fromParts(parts: ResponseParts): Response;
   encoding(response: Response): EncodeBody;
+  setUrl(response: Response, url: string): void;
 };
 
 export class Response extends Body {
@@ -87,6 +88,10 @@ export class Response extends Body {
         return response;
       },
       encoding: (response) => response.#encoding,
+      setUrl(response, url) {
+        response.#url = url;
+        response.#redirected = true;
+      },
     };
   }
 
@@ -284,7 +289,7 @@ export function isNullBodyStatus(status: number): boolean {
   return status === 101 || status === 204 || status === 205 || status === 304;
 }
 
-function isRedirectStatus(status: number): boolean {
+export function isRedirectStatus(status: number): boolean {
   return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
 }
 
@@ -301,4 +306,11 @@ export function responseFromParts(parts: ResponseParts): Response {
 /** `manual` means the body is already in the content encoding that its headers name. */
 export function responseEncoding(response: Response): EncodeBody {
   return internals.encoding(response);
+}
+
+/** Notes that `response` came from `url` after redirects. */
+export function withUrl(response: Response, url: string): Response {
+  const hash = url.indexOf("#");
+  internals.setUrl(response, hash === -1 ? url : url.slice(0, hash));
+  return response;
 }
