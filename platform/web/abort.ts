@@ -11,6 +11,7 @@
 
 import { DOMException } from "./dom-exception.ts";
 import { Event, EventTarget, defineEventHandler, fireEvent, hasListeners, listenerAdded, setSignalHook } from "./events.ts";
+import { startTimer } from "./timers.ts";
 import {
   defineInterface,
   interfaceType,
@@ -24,17 +25,6 @@ import {
 import type { Converter } from "./webidl.ts";
 
 type Algorithm = (reason: unknown) => void;
-
-/** Runs `callback` in `ms` milliseconds; boot sets it once the timers exist. */
-export type StartTimer = (callback: () => void, ms: number) => void;
-
-let startTimer: StartTimer = () => {
-  throw new DOMException("AbortSignal.timeout needs timers, which have not been set up", "NotSupportedError");
-};
-
-export function setAbortTimer(start: StartTimer): void {
-  startTimer = start;
-}
 
 interface SignalInternals {
   is(value: unknown): value is AbortSignal;

@@ -11,7 +11,7 @@ import { ops } from "../ops.ts";
 import { blobBytes, fileFromBytes, isBlob, isFile } from "./blob.ts";
 import type { Blob, File } from "./blob.ts";
 import { parseMimeType, serializeMimeType } from "./mime.ts";
-import { URLSearchParams } from "./url.ts";
+import { parseUrlEncoded } from "./url.ts";
 import { USVString, defineInterface, definePairIterable, isObject, requireArguments } from "./webidl.ts";
 
 /** Parts of one multipart body: what Workers' own parser allows within its size limits is far fewer. */
@@ -171,19 +171,17 @@ export function parseFormData(bytes: Uint8Array, essence: string, boundary: stri
     }
     return parseMultipart(bytes, boundary);
   }
-  if (essence === "application/x-www-form-urlencoded") return parseUrlEncoded(bytes);
+  if (essence === "application/x-www-form-urlencoded") return fromUrlEncoded(bytes);
   throw new TypeError(
     `Unrecognized Content-Type "${essence}" for a form: only multipart/form-data and ` +
       "application/x-www-form-urlencoded can be parsed",
   );
 }
 
-function parseUrlEncoded(bytes: Uint8Array): FormData {
+function fromUrlEncoded(bytes: Uint8Array): FormData {
   const data = new FormData();
-  const text = ops.textDecodeUtf8(bytes, false, true);
-  // A leading "?" belongs to the first name here, but the constructor would take it away.
-  const pairs = new URLSearchParams(text.startsWith("?") ? `?${text}` : text);
-  for (const [name, value] of pairs as Iterable<[string, string]>) entriesOf(data).push([name, value]);
+  const flat = parseUrlEncoded(ops.textDecodeUtf8(bytes, false, true));
+  for (let i = 0; i + 1 < flat.length; i += 2) entriesOf(data).push([flat[i] as string, flat[i + 1] as string]);
   return data;
 }
 

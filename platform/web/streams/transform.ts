@@ -102,6 +102,12 @@ export class TransformCore {
     if (backpressure !== this.#backpressure) this.#setBackpressure(true);
   }
 
+  /** When the reader wants more, or the stream has ended; undefined when it does already. */
+  room(): Promise<undefined> | undefined {
+    if (!this.#backpressure || this.readable.state !== "readable") return undefined;
+    return this.#change?.promise;
+  }
+
   fail(reason: unknown): void {
     this.#readableController.error(reason);
     this.#failWritable(reason);
