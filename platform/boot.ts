@@ -1,100 +1,100 @@
 // Boot: makes the engine a Workers runtime. Evaluated once, in the zygote, before any fork.
 //
-// First shape: a fetch of a plain object's or class's default export, with bodies in one piece.
-// It does no I/O at the top level.
+// It puts the globals in place and joins the modules to what Rust calls (`Handlers`). All the
+// wiring between parts that must not know each other is here; nothing else is.
 //
-// Invariant: evaluates without an error, whatever the host later sends.
+// Deliberately absent at the top level: I/O, timers, randomness, the clock. Every fork would
+// inherit them.
+//
+// Invariant: an exception never leaves a handler unless user code is to be blamed for it.
 
-import { engine, ops, wire } from "./ops.ts";
-import type { CallEvent, CallId, Failure, Handlers, RequestHead, StartInfo } from "./ops.ts";
+import "./cloudflare/symbols.ts";
+import { engine, wire } from "./ops.ts";
+import type { Handlers, StartInfo } from "./ops.ts";
+import { currentInvocation } from "./cloudflare/async-context.ts";
+import { returned, setOutbound } from "./cloudflare/calls.ts";
+import { capBroken } from "./cloudflare/caps.ts";
+import { enable } from "./cloudflare/compat.ts";
+import { cancelInvocation } from "./cloudflare/context.ts";
+import { invoke, startMain } from "./cloudflare/entrypoint.ts";
+import { buildEnv } from "./cloudflare/env.ts";
+import { failureOf } from "./cloudflare/failures.ts";
+import { setWasmModules } from "./cloudflare/loader-wasm.ts";
+import { installProxyWatch } from "./cloudflare/proxies.ts";
+import { releaseAnswer, serveAnswer, serveExport } from "./cloudflare/rpc/serve.ts";
+import { releaseExport } from "./cloudflare/rpc/target.ts";
+import { builtin } from "./modules/builtins.ts";
+import { commonJs, setModules } from "./modules/commonjs.ts";
+import { setConsoleSink } from "./web/console.ts";
+import { setErrorReporter } from "./web/events.ts";
+import { globals as fetchGlobals } from "./web/globals-fetch.ts";
+import { globals as streamGlobals } from "./web/globals-streams.ts";
+import * as streams from "./web/streams/wire.ts";
+import { runDue } from "./web/timers.ts";
 
-class EarlyResponse {
-  body: Uint8Array;
-  status: number;
-  constructor(body: unknown = "", init: { status?: number } = {}) {
-    this.body = body instanceof Uint8Array ? body : ops.textEncode(String(body ?? ""));
-    this.status = init.status ?? 200;
+function defineGlobals(globals: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(globals)) {
+    Object.defineProperty(globalThis, name, { value, writable: true, enumerable: false, configurable: true });
   }
 }
 
-class EarlyRequest {
-  url: string;
-  method: string;
-  constructor(head: RequestHead) {
-    this.url = head.url;
-    this.method = head.method;
-  }
-}
+installProxyWatch();
+defineGlobals(streamGlobals);
+defineGlobals(fetchGlobals);
+defineGlobals({ self: globalThis });
 
-const scope = globalThis as unknown as Record<string, unknown>;
-if (scope["Response"] === undefined) scope["Response"] = EarlyResponse;
+setErrorReporter((error) => wire.exception(currentInvocation()?.call, failureOf(error)));
+setConsoleSink((level, text, args) => wire.log(currentInvocation()?.call, level, text, asJson(args)));
 
-let info: StartInfo | undefined;
-let main: Promise<Record<string, unknown>> | undefined;
-
-function failureOf(error: unknown): Failure {
-  const value = error instanceof Error ? error : new Error(String(error));
-  return {
-    kind: "exception",
-    name: value.name,
-    message: value.message,
-    stack: value.stack ?? "",
-    value: { bytes: new Uint8Array(0), attachments: [] },
-  };
-}
-
-async function answer(call: CallId, entrypoint: string, event: CallEvent): Promise<void> {
+/** Console arguments for a tail; nothing when they have no JSON. */
+function asJson(args: readonly unknown[]): string {
   try {
-    if (event[0] !== "fetch") throw new Error(`${event[0]} events are not supported yet`);
-    const namespace = (await main) as Record<string, unknown>;
-    const handler = namespace[entrypoint || "default"] as { fetch?: (...args: unknown[]) => unknown };
-    if (typeof handler?.fetch !== "function") throw new Error("Handler does not export a fetch() function.");
-    const response = (await handler.fetch(new EarlyRequest(event[1]), {}, {})) as EarlyResponse;
-    const head = { status: response.status, statusText: "", headers: [], url: "", redirected: false, encoded: false };
-    wire.return(call, ["response", head, response.body]);
-  } catch (error) {
-    wire.return(call, ["failed", failureOf(error)]);
+    return JSON.stringify(args) ?? "";
+  } catch {
+    return "";
   }
-  wire.done(call);
 }
 
-const nothing = (): void => {};
+function start(info: StartInfo): void {
+  try {
+    enable(info.compatibilityFlags);
+    setModules(info.modules);
+    setWasmModules(info.modules.filter(([, kind]) => kind === "wasm").map(([name]) => name));
+    setOutbound(info.outbound);
+    buildEnv(info.env);
+    startMain(info);
+  } catch (error) {
+    wire.startFailed(failureOf(error));
+  }
+}
+
 const handlers: Handlers = {
-  warm: nothing,
-  start(start) {
-    info = start;
-    main = engine.importModule(info.mainModule);
-    main.then(
-      () => wire.started([{ name: "default", kind: "object", handlers: ["fetch"] }]),
-      (error) => wire.startFailed(failureOf(error)),
-    );
+  warm() {
+    // Nothing yet: what a start touches first is measured before it is chosen.
   },
-  invoke(call, entrypoint, _props, event) {
-    void answer(call, entrypoint, event);
-  },
-  callExport: nothing,
-  callAnswer: nothing,
-  returned: nothing,
-  cancel: nothing,
-  streamData: nothing,
-  streamEnd: nothing,
-  streamAbort: nothing,
-  streamCredit: nothing,
-  streamCancel: nothing,
-  releaseExport: nothing,
-  releaseAnswer: nothing,
-  capBroken: nothing,
-  wake: nothing,
+  start,
+  invoke,
+  callExport: serveExport,
+  callAnswer: serveAnswer,
+  returned,
+  cancel: cancelInvocation,
+  streamData: streams.onData,
+  streamEnd: streams.onEnd,
+  streamAbort: streams.onAbort,
+  streamCredit: streams.onCredit,
+  streamCancel: streams.onCancel,
+  releaseExport,
+  releaseAnswer,
+  capBroken,
+  wake: runDue,
   rejection(_promise, reason, handled) {
-    if (!handled) wire.exception(undefined, failureOf(reason));
+    if (!handled) wire.exception(currentInvocation()?.call, failureOf(reason));
   },
   uncaught(error) {
-    wire.exception(undefined, failureOf(error));
+    wire.exception(currentInvocation()?.call, failureOf(error));
   },
-  builtin: () => undefined,
-  commonJs(name) {
-    throw new Error(`CommonJS module "${name}" cannot be loaded yet`);
-  },
+  builtin,
+  commonJs,
 };
 
 engine.setHandlers(handlers);

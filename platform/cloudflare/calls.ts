@@ -1,0 +1,113 @@
+// Outgoing calls: numbers, the table of those under way, and how they end.
+//
+// A call is a frame out and an outcome back. This module knows neither values nor stubs: it gives
+// the outcome to whoever asked. `fetchThrough` is the one kind of call made here, because all of
+// `fetch()` ends in it; the RPC path is in `rpc/stub.ts`.
+//
+// Invariant: every call in the table ends exactly once, by `returned` or by `forgetCall`.
+
+import { wire } from "../ops.ts";
+import type { CallId, CapId, Outcome } from "../ops.ts";
+import { addAbortAlgorithm, removeAbortAlgorithm } from "../web/abort.ts";
+import { requestToWire, responseFromWire } from "../web/fetch-wire.ts";
+import { requestSignal } from "../web/request.ts";
+import type { Request } from "../web/request.ts";
+import type { Response } from "../web/response.ts";
+import type { Cap } from "./caps.ts";
+import { followCurrent } from "./context.ts";
+import { errorOf } from "./failures.ts";
+import { flushCalls } from "./queue.ts";
+
+/** Calls under way at once. In step with `wire/src/bounds.rs`. */
+export const CALLS_MAX = 4096;
+
+export type OnOutcome = (outcome: Outcome) => void;
+
+const pending = new Map<CallId, OnOutcome>();
+let nextCall: CallId = 1;
+
+/** A number for a call that `sendCall` will send, so that a queued call can be cancelled. */
+export function newCall(onOutcome: OnOutcome): CallId {
+  if (pending.size >= CALLS_MAX) {
+    throw new Error(`Too many calls are under way at once: the limit is ${CALLS_MAX} (CALLS_MAX).`);
+  }
+  const call = nextCall;
+  nextCall = nextCall >= 0xffff_ffff ? 1 : nextCall + 1;
+  pending.set(call, onOutcome);
+  return call;
+}
+
+/** Forgets a call that was never sent. */
+export function forgetCall(call: CallId): void {
+  pending.delete(call);
+}
+
+/** Says that nobody wants the outcome any more. It is thrown away when it comes. */
+export function cancelCall(call: CallId, reason: string, onLateOutcome: OnOutcome): void {
+  if (!pending.has(call)) return;
+  pending.set(call, onLateOutcome);
+  wire.cancel(call, reason);
+}
+
+export function returned(call: CallId, outcome: Outcome): void {
+  const onOutcome = pending.get(call);
+  if (onOutcome === undefined) return;
+  pending.delete(call);
+  onOutcome(outcome);
+}
+
+// ---- fetch
+
+const NO_OUTBOUND =
+  "This worker is not permitted to access the internet via global functions like fetch(). " +
+  "It must use capabilities (such as bindings in 'env') to talk to the outside world.";
+
+let outbound: CapId | undefined;
+
+/** Where the global `fetch()` goes; undefined blocks it. */
+export function setOutbound(cap: CapId | undefined): void {
+  outbound = cap;
+}
+
+/** Sends `request` to a service; to the Worker's outbound when `cap` is undefined. */
+export function fetchThrough(cap: Cap | undefined, request: Request): Promise<Response> {
+  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  try {
+    const target = cap?.id ?? outbound;
+    if (target === undefined) throw new Error(NO_OUTBOUND);
+    const signal = requestSignal(request);
+    signal?.throwIfAborted();
+    const aborted = (reason: unknown): void => {
+      cancelCall(call, "aborted", discardOutcome);
+      reject(reason);
+    };
+    const call = newCall((outcome) => {
+      if (signal !== undefined) removeAbortAlgorithm(signal, aborted);
+      if (outcome[0] === "response") resolve(responseFromWire(outcome[1], outcome[2]));
+      else if (outcome[0] === "failed") reject(errorOf(outcome[1]));
+      else reject(new TypeError(`A fetch was answered with a ${outcome[0]}.`));
+    });
+    send(call, target, request);
+    if (signal !== undefined) addAbortAlgorithm(signal, aborted);
+  } catch (error) {
+    reject(error);
+  }
+  return promise;
+}
+
+function send(call: CallId, target: CapId, request: Request): void {
+  try {
+    flushCalls();
+    const { head, body, finished } = requestToWire(request);
+    wire.call(call, target, ["fetch", head, body], undefined);
+    if (Array.isArray(body)) followCurrent(finished);
+  } catch (error) {
+    forgetCall(call);
+    throw error;
+  }
+}
+
+/** A response that nobody waits for any more: its body is not read. */
+function discardOutcome(outcome: Outcome): void {
+  if (outcome[0] === "response") void responseFromWire(outcome[1], outcome[2]).body?.cancel();
+}

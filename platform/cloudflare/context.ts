@@ -1,0 +1,228 @@
+// Invocations: one event delivered to this Worker, and the `ctx` that its handler sees.
+//
+// An invocation counts the work that its event started (`waitUntil`, bodies still streaming) and
+// says `Done` when there is none left. It also keeps what its handler received: stubs that nobody
+// disposed are given back when the context closes, which is when it is done and nothing it
+// exported is held by anyone. A call to an object that an invocation exported is a child: it has
+// a number and work of its own but shares the context.
+//
+// Invariant: `Return` precedes `Done`, and each is sent once.
+
+import { engine, wire } from "../ops.ts";
+import type { CallId, Outcome } from "../ops.ts";
+import { currentInvocation } from "./async-context.ts";
+import { exportsOf } from "./exports.ts";
+import { failureOf } from "./failures.ts";
+import { flushCalls } from "./queue.ts";
+
+/** Something a context gives back when it ends. */
+export interface Held {
+  contextEnded(how: "closed" | "aborted"): void;
+}
+
+/** What all calls into one context share. */
+class Shared {
+  readonly props: unknown;
+  readonly held = new Set<Held>();
+  /** Objects of this context that others hold. */
+  exportsLive = 0;
+  callsLive = 0;
+  aborted: { reason: unknown } | undefined;
+  readonly running = new Set<Invocation>();
+  warnedOfLeak = false;
+
+  constructor(props: unknown) {
+    this.props = props;
+  }
+}
+
+export class Invocation {
+  readonly call: CallId;
+  readonly ctx: ExecutionContext;
+  readonly #shared: Shared;
+  #work = 1;
+  #returned = false;
+  #whenCanceled: ((reason: string) => void)[] = [];
+
+  constructor(call: CallId, props: unknown, parent?: Invocation) {
+    this.call = call;
+    this.#shared = parent === undefined ? new Shared(props) : parent.#shared;
+    this.ctx = parent === undefined ? new ExecutionContext(this, props) : parent.ctx;
+    this.#shared.callsLive++;
+    this.#shared.running.add(this);
+    live.set(call, this);
+  }
+
+  get aborted(): { reason: unknown } | undefined {
+    return this.#shared.aborted;
+  }
+
+  /** Sends the outcome. What the event started goes on. */
+  return(outcome: Outcome): void {
+    if (this.#returned) return;
+    this.#returned = true;
+    flushCalls();
+    wire.return(this.call, outcome);
+    this.workDone();
+  }
+
+  fail(thrown: unknown): void {
+    this.return(["failed", failureOf(thrown)]);
+  }
+
+  workBegun(): void {
+    this.#work++;
+  }
+
+  workDone(): void {
+    if (--this.#work !== 0) return;
+    flushCalls();
+    wire.done(this.call);
+    live.delete(this.call);
+    this.#shared.running.delete(this);
+    this.#shared.callsLive--;
+    this.#closeIfIdle();
+  }
+
+  /** Keeps the invocation going until `promise` settles. */
+  waitUntil(promise: unknown): void {
+    this.workBegun();
+    Promise.resolve(promise).then(
+      () => this.workDone(),
+      (error: unknown) => {
+        wire.exception(this.call, failureOf(error));
+        this.workDone();
+      },
+    );
+  }
+
+  /** The same for work of the platform's, whose errors have been told already. */
+  follow(promise: Promise<unknown>): void {
+    this.workBegun();
+    const done = (): void => this.workDone();
+    promise.then(done, done);
+  }
+
+  hold(held: Held): void {
+    this.#shared.held.add(held);
+  }
+
+  letGo(held: Held): void {
+    this.#shared.held.delete(held);
+  }
+
+  exported(): void {
+    this.#shared.exportsLive++;
+  }
+
+  exportGone(): void {
+    this.#shared.exportsLive--;
+    this.#closeIfIdle();
+  }
+
+  get isOpen(): boolean {
+    return this.#shared.aborted === undefined && (this.#shared.callsLive > 0 || this.#shared.exportsLive > 0);
+  }
+
+  #closeIfIdle(): void {
+    if (!this.isOpen) this.#endHeld("closed");
+  }
+
+  #endHeld(how: "closed" | "aborted"): void {
+    const { held } = this.#shared;
+    const items = [...held];
+    held.clear();
+    for (const item of items) item.contextEnded(how);
+  }
+
+  /** `ctx.abort(reason)`: everything of this context fails with `reason`. */
+  abort(reason: unknown): void {
+    const shared = this.#shared;
+    if (shared.aborted !== undefined) return;
+    shared.aborted = { reason };
+    for (const invocation of [...shared.running]) invocation.fail(reason);
+    this.#endHeld("aborted");
+  }
+
+  /** Says once a context that a stub was left to the collector. */
+  leaked(): void {
+    if (this.#shared.warnedOfLeak) return;
+    this.#shared.warnedOfLeak = true;
+    wire.log(
+      this.call,
+      "warn",
+      "An RPC stub was not disposed: it was left to the garbage collector, which may take long to find it. " +
+        "Dispose a stub (or the result it came in) with [Symbol.dispose]() or a `using` declaration.",
+      "",
+    );
+  }
+
+  whenCanceled(callback: (reason: string) => void): void {
+    this.#whenCanceled.push(callback);
+  }
+
+  canceled(reason: string): void {
+    for (const callback of this.#whenCanceled.splice(0)) callback(reason);
+  }
+}
+
+const live = new Map<CallId, Invocation>();
+
+export function cancelInvocation(call: CallId, reason: string): void {
+  live.get(call)?.canceled(reason);
+}
+
+/** Binds a waitUntil of the platform's to the invocation under way, if there is one. */
+export function followCurrent(promise: Promise<unknown>): void {
+  const invocation = currentInvocation();
+  if (invocation !== undefined) invocation.follow(promise);
+  else engine.markHandled(promise);
+}
+
+/** The `waitUntil` that `cloudflare:workers` exports. */
+export function waitUntil(promise: unknown): void {
+  const invocation = currentInvocation();
+  if (invocation === undefined) {
+    throw new Error(
+      "Disallowed operation called within global scope. waitUntil() needs an invocation: call it while a " +
+        "handler runs.",
+    );
+  }
+  invocation.waitUntil(promise);
+}
+
+export class ExecutionContext {
+  #invocation: Invocation;
+  #props: unknown;
+
+  constructor(invocation: Invocation, props: unknown) {
+    if (!(invocation instanceof Invocation)) throw new TypeError("Illegal constructor");
+    this.#invocation = invocation;
+    this.#props = props;
+  }
+
+  waitUntil(promise: unknown): void {
+    this.#invocation.waitUntil(promise);
+  }
+
+  passThroughOnException(): void {
+    void this.#invocation;
+  }
+
+  abort(reason: unknown): void {
+    this.#invocation.abort(reason ?? new Error("The execution context was aborted."));
+  }
+
+  get props(): unknown {
+    return this.#props;
+  }
+
+  get exports(): unknown {
+    void this.#invocation;
+    return exportsOf();
+  }
+}
+Object.defineProperty(ExecutionContext.prototype, Symbol.toStringTag, { value: "ExecutionContext", configurable: true });
+for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports"]) {
+  Object.defineProperty(ExecutionContext.prototype, name, { enumerable: true });
+}

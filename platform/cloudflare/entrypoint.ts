@@ -1,0 +1,229 @@
+// Dispatch: which export an event is for, and how it is called.
+//
+// An export is a plain object of handlers (`fetch(request, env, ctx)`), a class that extends
+// `WorkerEntrypoint` and is constructed for every invocation with `(ctx, env)`, or a plain class
+// used the same way. The list of them goes to the host once the main module has run.
+//
+// Invariant: an event reaches user code only after the main module has been evaluated.
+
+import { engine, wire } from "../ops.ts";
+import type { CallEvent, CallId, EntrypointInfo, Payload, StartInfo } from "../ops.ts";
+import { frameOf, runIn } from "./async-context.ts";
+import { Invocation } from "./context.ts";
+import { DurableObject, WorkflowEntrypoint } from "./entrypoint-classes.ts";
+import { ownEnv } from "./env.ts";
+import { defineExports } from "./exports.ts";
+import { failureOf } from "./failures.ts";
+import { returnResponse, serveRpc } from "./rpc/serve.ts";
+import { unpack } from "./rpc/message.ts";
+import { callMember, member, pathName } from "./rpc/target.ts";
+import type { Member } from "./rpc/target.ts";
+import { abortSignal, createSignal } from "../web/abort.ts";
+import { domException } from "./errors.ts";
+import { requestFromWire } from "../web/fetch-wire.ts";
+
+type Handler = (this: unknown, ...args: unknown[]) => unknown;
+type EntrypointClass = new (ctx: unknown, env: unknown) => object;
+
+let main: Record<string, unknown> | undefined;
+let starting: Promise<unknown> | undefined;
+
+/** Evaluates the main module and tells the host what it exports. */
+export function startMain(info: StartInfo): void {
+  starting = engine.importModule(info.mainModule).then(
+    (namespace) => {
+      main = namespace;
+      const entrypoints = entrypointsOf(namespace);
+      defineExports(entrypoints);
+      wire.started(entrypoints);
+    },
+    (error: unknown) => wire.startFailed(failureOf(error)),
+  );
+}
+
+const HANDLERS = ["fetch", "scheduled", "tail", "tailStream", "queue", "connect", "email", "test", "trace", "alarm"];
+
+function entrypointsOf(namespace: Record<string, unknown>): EntrypointInfo[] {
+  const found: EntrypointInfo[] = [];
+  for (const name of Object.keys(namespace)) {
+    const value = namespace[name];
+    const kind = kindOf(value);
+    if (kind === undefined) continue;
+    const holder = (typeof value === "function" ? value.prototype : value) as Record<string, unknown>;
+    found.push({ name, kind, handlers: HANDLERS.filter((handler) => typeof holder[handler] === "function") });
+  }
+  return found;
+}
+
+function kindOf(value: unknown): EntrypointInfo["kind"] | undefined {
+  if (typeof value === "function") {
+    const proto: unknown = value.prototype;
+    if (typeof proto !== "object" || proto === null) return undefined;
+    if (proto instanceof DurableObject) return "durableObject";
+    return proto instanceof WorkflowEntrypoint ? undefined : "class";
+  }
+  return typeof value === "object" && value !== null ? "object" : undefined;
+}
+
+export function invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent): void {
+  const arrived = unpackProps(props);
+  const invocation = new Invocation(call, arrived);
+  if (event[0] === "rpc") {
+    const [, path, args] = event;
+    let target: Target | undefined;
+    const find = (): Member => {
+      target = targetOf(entrypoint || "default", invocation);
+      return member(target.object, target.isClass ? "class" : "own", path, ENTRYPOINT_RESERVED);
+    };
+    return serveRpc(invocation, path, args, main !== undefined ? find : () => afterStart(find), (found, at, values) =>
+      callEntrypoint(target as Target, invocation, found, at, values),
+    );
+  }
+  const run = (): unknown => runIn(frameOf(invocation), () => deliver(invocation, entrypoint || "default", event));
+  const work = main !== undefined ? Promise.try(run) : afterStart(run);
+  work.catch((error: unknown) => invocation.fail(error));
+}
+
+function unpackProps(props: Payload): unknown {
+  return props.bytes.length === 0 ? {} : unpack(props).value;
+}
+
+async function afterStart<T>(work: () => T): Promise<Awaited<T>> {
+  await starting;
+  // If the start failed the host ends this guest; there is nobody left to answer to.
+  if (main === undefined) throw new Error("The Worker did not start.");
+  return await work();
+}
+
+// ---- what an event is delivered to
+
+interface Target {
+  object: object;
+  isClass: boolean;
+}
+
+function targetOf(name: string, invocation: Invocation): Target {
+  const value = main !== undefined && Object.hasOwn(main, name) ? main[name] : undefined;
+  const kind = kindOf(value);
+  if (kind === undefined) throw new Error(`Worker does not export an entrypoint named "${name}"`);
+  if (kind === "object") return { object: value as object, isClass: false };
+  if (kind === "durableObject") {
+    throw new Error(`"${name}" is a Durable Object class; it cannot be called as an entrypoint.`);
+  }
+  const instance = new (value as EntrypointClass)(invocation.ctx, ownEnv());
+  return { object: instance, isClass: true };
+}
+
+/** Names that an entrypoint keeps for events and for the stub itself. */
+const ENTRYPOINT_RESERVED: ReadonlySet<string> = new Set([
+  "fetch",
+  "connect",
+  "alarm",
+  "webSocketMessage",
+  "webSocketClose",
+  "webSocketError",
+  "dup",
+  "constructor",
+]);
+
+function deliver(invocation: Invocation, name: string, event: CallEvent): Promise<void> {
+  switch (event[0]) {
+    case "fetch":
+      return deliverFetch(invocation, targetOf(name, invocation), event);
+    case "scheduled":
+      return deliverScheduled(invocation, targetOf(name, invocation), event);
+    case "tail":
+      return deliverTail(invocation, targetOf(name, invocation), event[1]);
+    default:
+      throw new TypeError(`A ${event[0]} event is not for an entrypoint.`);
+  }
+}
+
+async function deliverFetch(
+  invocation: Invocation,
+  target: Target,
+  [, head, body]: Extract<CallEvent, ["fetch", ...unknown[]]>,
+): Promise<void> {
+  const handler = handlerOf(target, "fetch", "Handler does not export a fetch() function.");
+  const signal = createSignal();
+  invocation.whenCanceled(() => abortSignal(signal, domException("The client has disconnected.", "AbortError")));
+  const request = requestFromWire(head, body, signal);
+  returnResponse(invocation, await callHandler(target, handler, request, invocation));
+}
+
+async function deliverScheduled(
+  invocation: Invocation,
+  target: Target,
+  [, time, cron]: Extract<CallEvent, ["scheduled", ...unknown[]]>,
+): Promise<void> {
+  const handler = handlerOf(target, "scheduled", "Handler does not export a scheduled() function");
+  const controller = new ScheduledController(time, cron);
+  await callHandler(target, handler, controller, invocation);
+  invocation.return(["nothing", !controller.retry]);
+}
+
+async function deliverTail(invocation: Invocation, target: Target, items: string): Promise<void> {
+  const handler = handlerOf(target, "tail", "Handler does not export a tail() function.");
+  await callHandler(target, handler, JSON.parse(items) as unknown, invocation);
+  invocation.return(["nothing", false]);
+}
+
+function handlerOf(target: Target, name: string, missing: string): Handler {
+  const handler: unknown = (target.object as Record<string, unknown>)[name];
+  if (typeof handler !== "function") throw new Error(missing);
+  return handler as Handler;
+}
+
+function callHandler(target: Target, handler: Handler, subject: unknown, { ctx }: Invocation): unknown {
+  const args = target.isClass ? [subject] : [subject, ownEnv(), ctx];
+  return Reflect.apply(handler, target.object, args);
+}
+
+/** What `scheduled()` gets. */
+class ScheduledController {
+  readonly scheduledTime: number;
+  readonly cron: string;
+  #retry = true;
+
+  constructor(time: number, cron: string) {
+    this.scheduledTime = time;
+    this.cron = cron;
+  }
+  get retry(): boolean {
+    return this.#retry;
+  }
+  noRetry(): void {
+    this.#retry = false;
+  }
+}
+
+// ---- RPC on an entrypoint
+
+function callEntrypoint(
+  target: Target,
+  { ctx }: Invocation,
+  found: Member,
+  path: readonly string[],
+  args: unknown[] | undefined,
+): unknown {
+  if (args === undefined || target.isClass || typeof found.value !== "function") return callMember(found, path, args);
+  const name = pathName(path);
+  if (found.value.length > 3) {
+    throw new TypeError(
+      `Cannot call handler function "${name}" over RPC because it has the wrong number of arguments. A simple ` +
+        "function handler can only be called over RPC if it has exactly the arguments (arg, env, ctx), where only " +
+        "the first argument comes from the client. To support multi-argument RPC functions, use class-based syntax " +
+        "(extending WorkerEntrypoint) instead.",
+    );
+  }
+  if (args.length !== 1) {
+    throw new TypeError(
+      `Attempted to call RPC function "${name}" with the wrong number of arguments. When calling a top-level handler ` +
+        "function that is not declared as part of a class, you must always send exactly one argument. In order to " +
+        "support variable numbers of arguments, the server must use class-based syntax (extending WorkerEntrypoint) " +
+        "instead.",
+    );
+  }
+  return callMember(found, path, [args[0], ownEnv(), ctx]);
+}
+

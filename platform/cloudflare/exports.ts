@@ -1,0 +1,86 @@
+// `ctx.exports`: this Worker's own entrypoints as service stubs (loopback).
+//
+// `ctx.exports.Name` is a stub of the entrypoint without props and can be called:
+// `ctx.exports.Name({ props })` gives one with them. Only the latter can be handed on, because only
+// there has the Worker said what the receiver may act as. Durable Object classes have no loopback
+// until there are Durable Objects.
+//
+// Invariant: the object is made once, after the main module has been evaluated.
+
+import { wire } from "../ops.ts";
+import type { EntrypointInfo } from "../ops.ts";
+import { currentFrame } from "./async-context.ts";
+import { hold, newSlot } from "./caps.ts";
+import type { Cap } from "./caps.ts";
+import { dataCloneError, describe } from "./errors.ts";
+import { Fetcher, newService, serviceProxy } from "./fetcher.ts";
+import type { ServiceState } from "./fetcher-class.ts";
+import { NO_PROPS, packProps } from "./payloads.ts";
+import { callThrough } from "./rpc/stub.ts";
+import type { Origin, Result } from "./rpc/stub.ts";
+
+export class LoopbackServiceStub extends Fetcher {}
+Object.defineProperty(LoopbackServiceStub.prototype, Symbol.toStringTag, {
+  value: "LoopbackServiceStub",
+  configurable: true,
+});
+
+const own: Record<string, unknown> = {};
+
+export function defineExports(entrypoints: readonly EntrypointInfo[]): void {
+  for (const { name, kind } of entrypoints) {
+    if (kind === "durableObject") continue;
+    let stub: object | undefined;
+    Object.defineProperty(own, name, {
+      get: () => (stub ??= loopback(name)),
+      enumerable: true,
+      configurable: true,
+    });
+  }
+}
+
+/** The exports that `withExports()` put in place, or the Worker's own. */
+export function exportsOf(): unknown {
+  const override = currentFrame().exports;
+  return override !== undefined ? override.value : own;
+}
+
+class Loopback implements ServiceState, Origin {
+  readonly #name: string;
+  #cap: Cap | undefined;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  cap(): Cap {
+    return (this.#cap ??= getSelf(this.#name, undefined));
+  }
+
+  transferable(): Cap {
+    throw dataCloneError(
+      'Could not serialize object of type "LoopbackServiceStub". This type does not support serialization.',
+    );
+  }
+
+  startCall(path: string[], args: unknown[] | undefined): Result {
+    return callThrough(this.cap(), path, args);
+  }
+}
+
+function loopback(name: string): object {
+  const state = new Loopback(name);
+  return serviceProxy(() => {}, state, LoopbackServiceStub.prototype, ([options]) => {
+    if (options !== undefined && (typeof options !== "object" || options === null)) {
+      throw new TypeError(`ctx.exports.${name}(): options must be an object like { props }, not ${describe(options)}.`);
+    }
+    return newService(getSelf(name, (options as { props?: unknown } | undefined)?.props));
+  });
+}
+
+function getSelf(name: string, props: unknown): Cap {
+  const payload = props === undefined ? NO_PROPS : packProps(props);
+  const slot = newSlot();
+  wire.getSelf(slot, name, payload);
+  return hold(slot, "service");
+}

@@ -1,0 +1,151 @@
+// Service stubs (`Fetcher`): what stands for an entrypoint of this or another Worker.
+//
+// `fetch()` is an HTTP event; every other string property is an RPC member, read or called through
+// the machinery of `rpc/stub.ts`. `then` is none, or a stub could not be returned from an async
+// function. A stub of a dynamic Worker's entrypoint looks the same but cannot be handed on.
+//
+// Invariant: a service owns one reference to its slot and gives it back when it is disposed or collected.
+
+import { Fetcher, serviceStates } from "./fetcher-class.ts";
+import type { ServiceState } from "./fetcher-class.ts";
+import { fetchThrough } from "./calls.ts";
+import { Cap, disowned, ownedBy } from "./caps.ts";
+import type { Owned } from "./caps.ts";
+import { has } from "./compat.ts";
+import { dataCloneError } from "./errors.ts";
+import { platformProxy } from "./proxies.ts";
+import { callThrough, newProperty, registerOrigin } from "./rpc/stub.ts";
+import type { Origin, Result } from "./rpc/stub.ts";
+import { Request } from "../web/request.ts";
+import type { Response } from "../web/response.ts";
+import { DISPOSE } from "./symbols.ts";
+
+export { Fetcher };
+
+export const NOT_TRANSFERABLE =
+  "Entrypoints to dynamically-loaded workers cannot be transferred to other Workers, because the system does not " +
+  "know how to reload this Worker from scratch. Instead, have the parent Worker expose an entrypoint which " +
+  "constructs the dynamic worker and forwards to it.";
+
+/** A service that is a slot of the host's table. */
+export class HeldService implements ServiceState, Origin, Owned {
+  #cap: Cap | undefined;
+
+  constructor(cap: Cap) {
+    this.#cap = cap;
+  }
+
+  cap(): Cap {
+    if (this.#cap === undefined) throw new Error("Service stub used after being disposed.");
+    return this.#cap;
+  }
+
+  transferable(): Cap {
+    const cap = this.cap();
+    if (cap.kind === "dynamicService") throw dataCloneError(NOT_TRANSFERABLE);
+    return cap;
+  }
+
+  startCall(path: string[], args: unknown[] | undefined): Result {
+    return callThrough(this.cap(), path, args);
+  }
+
+  letGo(): void {
+    const cap = this.#cap;
+    if (cap === undefined) return;
+    this.#cap = undefined;
+    disowned(this);
+    cap.release();
+  }
+}
+
+/** A service stub that takes over one reference to `cap`. */
+export function newService(cap: Cap): object {
+  const state = new HeldService(cap);
+  const service = serviceProxy({}, state, Fetcher.prototype);
+  ownedBy(service, state);
+  return service;
+}
+
+/** The proxy of a service whose state may be anything that has a slot in the end. */
+export function serviceProxy(
+  target: object,
+  state: ServiceState & Origin,
+  proto: object,
+  apply?: (args: unknown[]) => unknown,
+): object {
+  Object.setPrototypeOf(target, proto);
+  const service = platformProxy(target, new ServiceHandler(state, apply));
+  serviceStates.set(service, state);
+  registerOrigin(service, state);
+  return service;
+}
+
+export function serviceOf(value: unknown): ServiceState | undefined {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return undefined;
+  return serviceStates.get(value);
+}
+
+class ServiceHandler implements ProxyHandler<object> {
+  readonly #state: ServiceState & Origin;
+  readonly #apply: ((args: unknown[]) => unknown) | undefined;
+
+  constructor(state: ServiceState & Origin, apply: ((args: unknown[]) => unknown) | undefined) {
+    this.#state = state;
+    this.#apply = apply;
+  }
+
+  get(target: object, key: string | symbol, proxy: object): unknown {
+    switch (key) {
+      case "fetch":
+        return (input: unknown, init?: unknown): Promise<Response> => this.#fetch(input, init);
+      case "then":
+        return undefined;
+      case "dup":
+        return () => newService(this.#state.cap().retain());
+      case "onRpcBroken":
+        return undefined;
+      case "getRpcMethodForTestOnly":
+        if (!has("experimental")) break;
+        return (name: string) => newProperty(proxy, [name]);
+      case DISPOSE:
+        return () => (this.#state as Partial<Owned>).letGo?.(false);
+    }
+    if (typeof key === "symbol" || key in Object.prototype) return Reflect.get(target, key, proxy);
+    return newProperty(proxy, [key]);
+  }
+
+  async #fetch(input: unknown, init: unknown): Promise<Response> {
+    const request = new Request(input, init);
+    return fetchThrough(this.#state.cap(), request);
+  }
+
+  apply(_target: object, _thisArg: unknown, args: unknown[]): unknown {
+    if (this.#apply === undefined) throw new TypeError("A service stub is not a function.");
+    return this.#apply(args);
+  }
+  has(target: object, key: string | symbol): boolean {
+    return typeof key === "string" ? key !== "then" : Reflect.has(target, key) || key === DISPOSE;
+  }
+  set(): boolean {
+    return false;
+  }
+  defineProperty(): boolean {
+    return false;
+  }
+  deleteProperty(): boolean {
+    return false;
+  }
+  ownKeys(): string[] {
+    return [];
+  }
+  getOwnPropertyDescriptor(): undefined {
+    return undefined;
+  }
+  setPrototypeOf(): boolean {
+    return false;
+  }
+  preventExtensions(): boolean {
+    return false;
+  }
+}

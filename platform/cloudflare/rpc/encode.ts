@@ -1,0 +1,469 @@
+// Values to bytes. The other direction is `decode.ts`, the alphabet `tags.ts`.
+//
+// Takes every structured-clonable type. What is not data (stubs, functions, streams, platform
+// objects) is the `EncodeHost`'s to recognise: it gives an `External` that travels beside the
+// bytes, or parts to write, or throws. Native promises are not awaited here: they are handed back
+// for the caller to await, who then encodes again.
+//
+// Deliberately absent: side effects. Externals are only listed; nothing is exported, duplicated
+// or piped until the whole value is known to be encodable.
+//
+// Invariant: the order in which objects are numbered is the order in which `decode.ts` makes them.
+
+import { dataCloneError } from "../errors.ts";
+import { isPlainProxy, proxiesExist } from "../proxies.ts";
+import { ByteWriter } from "./bytes.ts";
+import {
+  ERROR_KINDS, ErrorPart, EXTERNALS_MAX, INT_INLINE, INT_INLINE_MAX, STACK_CHARS_MAX, STRING_INLINE,
+  STRING_INLINE_MAX, Tag, VALUE_DEPTH_MAX, VIEW_KINDS,
+} from "./tags.ts";
+
+/** A platform object as the decoder's tag and the values that make it again. */
+export interface Parts {
+  tag: number;
+  values: unknown[];
+}
+
+export interface EncodeHost<External> {
+  /** For a function, a proxy, or an object that is no plain data. Throws if it cannot travel. */
+  recognise(value: object): { external: External } | { parts: Parts } | { promise: Promise<unknown> } | undefined;
+}
+
+export interface Encoded<External> {
+  bytes: Uint8Array;
+  externals: External[];
+}
+
+/** Encode again when these have settled, with the map filled. */
+export interface Awaiting {
+  promises: Promise<unknown>[];
+}
+
+export type Settled = Map<Promise<unknown>, unknown>;
+
+export interface EncodeOptions {
+  bytesMax: number;
+  settled?: Settled | undefined;
+}
+
+/** Encodes `value`; throws `DataCloneError`, or `TooLargeError` beyond `bytesMax`. */
+export function encode<External>(
+  value: unknown,
+  host: EncodeHost<External>,
+  options: EncodeOptions,
+  disposer?: External,
+): Encoded<External> | Awaiting {
+  const encoder = new Encoder(host, options);
+  try {
+    if (disposer !== undefined) encoder.disposer(disposer);
+    encoder.value(value);
+  } catch (error) {
+    encoder.abandon();
+    throw error;
+  }
+  return encoder.finish();
+}
+
+/** Fails for an object of a type that cannot travel, in workerd's words. */
+export function refuse(value: object): never {
+  const error = dataCloneError(
+    `Could not serialize object of type "${typeName(value)}". This type does not support serialization.`,
+  );
+  refused.set(error, value);
+  throw error;
+}
+
+/** What `refuse` was about, for those who want to say where it stood. */
+export const refused = new WeakMap<object, unknown>();
+
+export function typeName(value: object): string {
+  let proto: unknown = value;
+  // The name of the class, not of whatever an instance calls `constructor`.
+  for (let i = 0; i < 2 && proto !== null; i++) {
+    proto = Object.getPrototypeOf(proto);
+    if (proto === null) return "Object";
+    const maker: unknown = Object.getOwnPropertyDescriptor(proto, "constructor")?.value;
+    if (typeof maker === "function" && maker.name !== "") return maker.name;
+  }
+  return "Object";
+}
+
+const viewKinds = new Map<string, number>(VIEW_KINDS.map((name, index) => [name, index]));
+const typedArrayTag = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype) as object,
+  Symbol.toStringTag,
+)?.get as (this: unknown) => string | undefined;
+
+const errorKinds = new Map<object, number>();
+ERROR_KINDS.forEach((name, index) => {
+  const maker = (globalThis as unknown as Record<string, { prototype: object } | undefined>)[name];
+  if (maker !== undefined) errorKinds.set(maker.prototype, index);
+});
+const ERROR_OWN = new Set(["name", "message", "stack", "cause", "errors"]);
+
+/** Above this length an array's named properties are not looked for: listing the keys of a large
+ * array costs more than encoding it. */
+const NAMED_PROPERTIES_LENGTH_MAX = 65_536;
+
+class Encoder<External> {
+  #out: ByteWriter;
+  #host: EncodeHost<External>;
+  #options: EncodeOptions;
+  #seen: Map<object, number> | undefined;
+  #keys: Map<string, number> | undefined;
+  #externals: External[] = [];
+  #promises: Promise<unknown>[] = [];
+  #depth = 0;
+
+  constructor(host: EncodeHost<External>, options: EncodeOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#out = new ByteWriter(options.bytesMax);
+  }
+
+  finish(): Encoded<External> | Awaiting {
+    if (this.#promises.length > 0) {
+      this.#out.abandon();
+      return { promises: this.#promises };
+    }
+    return { bytes: this.#out.finish(), externals: this.#externals };
+  }
+
+  abandon(): void {
+    this.#out.abandon();
+  }
+
+  disposer(external: External): void {
+    this.#out.byte(Tag.Disposable);
+    this.#out.varint(this.#external(external));
+  }
+
+  value(value: unknown): void {
+    switch (typeof value) {
+      case "number":
+        return this.#number(value);
+      case "string":
+        return this.#string(value);
+      case "undefined":
+        return this.#out.byte(Tag.Undefined);
+      case "boolean":
+        return this.#out.byte(value ? Tag.True : Tag.False);
+      case "bigint":
+        return this.#bigint(value);
+      case "symbol":
+        throw dataCloneError(`${String(value)} could not be cloned.`);
+      case "function":
+        return this.#special(value);
+      default:
+        if (value === null) return this.#out.byte(Tag.Null);
+        return this.#object(value as object);
+    }
+  }
+
+  #number(value: number): void {
+    const out = this.#out;
+    if ((value | 0) !== value || (value === 0 && 1 / value < 0)) {
+      out.byte(Tag.Double);
+      out.float64(value);
+    } else if (value >= 0 && value <= INT_INLINE_MAX) {
+      out.byte(INT_INLINE + value);
+    } else {
+      out.byte(Tag.Int);
+      out.varint(value >= 0 ? value * 2 : -value * 2 - 1);
+    }
+  }
+
+  #string(value: string): void {
+    const out = this.#out;
+    const start = out.position;
+    if (value.length <= STRING_INLINE_MAX) {
+      out.byte(STRING_INLINE + value.length);
+    } else {
+      out.byte(Tag.Latin1);
+      out.varint(value.length);
+    }
+    if (out.latin1(value)) return;
+    out.position = start;
+    out.byte(Tag.Utf16);
+    out.varint(value.length);
+    out.utf16(value);
+  }
+
+  #bigint(value: bigint): void {
+    const out = this.#out;
+    const hex = (value < 0n ? -value : value).toString(16);
+    const count = (hex.length + 1) >> 1;
+    out.byte(Tag.BigInt);
+    out.byte(value < 0n ? 1 : 0);
+    out.varint(count);
+    const bytes = out.reserve(count);
+    for (let i = 0; i < count; i++) {
+      const end = hex.length - i * 2;
+      bytes[out.position + i] = Number.parseInt(hex.slice(Math.max(end - 2, 0), end), 16);
+    }
+    out.position += count;
+  }
+
+  #object(value: object): void {
+    const seen = (this.#seen ??= new Map());
+    const id = seen.get(value);
+    if (id !== undefined) {
+      this.#out.byte(Tag.Ref);
+      this.#out.varint(id);
+      return;
+    }
+    if (proxiesExist() && isPlainProxy(value)) return this.#special(value);
+    if (++this.#depth > VALUE_DEPTH_MAX) {
+      throw dataCloneError(`The value is nested deeper than ${VALUE_DEPTH_MAX} levels (VALUE_DEPTH_MAX).`);
+    }
+    const proto: unknown = Object.getPrototypeOf(value);
+    if (proto === Object.prototype) {
+      seen.set(value, seen.size);
+      this.#out.byte(Tag.Object);
+      this.#properties(value as Record<string, unknown>, Object.keys(value));
+    } else if (Array.isArray(value)) {
+      seen.set(value, seen.size);
+      this.#array(value);
+    } else {
+      this.#builtin(value, seen);
+    }
+    this.#depth--;
+  }
+
+  #properties(value: Record<string, unknown>, keys: string[]): void {
+    this.#out.varint(keys.length);
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i] as string;
+      this.#key(key);
+      this.value(value[key]);
+    }
+  }
+
+  /** A varint whose low two bits say: 0 a key seen before, 1 Latin-1, 2 UTF-16. */
+  #key(key: string): void {
+    const keys = (this.#keys ??= new Map());
+    const out = this.#out;
+    const id = keys.get(key);
+    if (id !== undefined) return out.varint(id * 4);
+    keys.set(key, keys.size);
+    const start = out.position;
+    out.varint(key.length * 4 + 1);
+    if (out.latin1(key)) return;
+    out.position = start;
+    out.varint(key.length * 4 + 2);
+    out.utf16(key);
+  }
+
+  #array(value: unknown[]): void {
+    const length = value.length;
+    if (length <= NAMED_PROPERTIES_LENGTH_MAX) {
+      const keys = Object.keys(value);
+      if (keys.length !== length) return this.#sparseArray(value, keys);
+    }
+    const out = this.#out;
+    out.byte(Tag.Array);
+    out.varint(length);
+    for (let i = 0; i < length; i++) {
+      const item = value[i];
+      if (item === undefined && !Object.hasOwn(value, i)) out.byte(Tag.Hole);
+      else this.value(item);
+    }
+  }
+
+  #sparseArray(value: unknown[], keys: string[]): void {
+    this.#out.byte(Tag.SparseArray);
+    this.#out.varint(value.length);
+    this.#properties(value as unknown as Record<string, unknown>, keys);
+  }
+
+  /** What is neither a plain object nor an array; numbers itself. */
+  #builtin(value: object, seen: Map<object, number>): void {
+    const out = this.#out;
+    if (ArrayBuffer.isView(value)) {
+      seen.set(value, seen.size);
+      this.#view(value);
+    } else if (value instanceof ArrayBuffer) {
+      seen.set(value, seen.size);
+      this.#arrayBuffer(value);
+    } else if (value instanceof Map) {
+      seen.set(value, seen.size);
+      out.byte(Tag.Map);
+      for (const [key, item] of value) {
+        this.value(key);
+        this.value(item);
+      }
+      out.byte(Tag.Hole);
+    } else if (value instanceof Set) {
+      seen.set(value, seen.size);
+      out.byte(Tag.Set);
+      for (const item of value) this.value(item);
+      out.byte(Tag.Hole);
+    } else if (value instanceof Date) {
+      const time = value.getTime();
+      seen.set(value, seen.size);
+      out.byte(Tag.Date);
+      out.float64(time);
+    } else if (value instanceof RegExp) {
+      seen.set(value, seen.size);
+      out.byte(Tag.RegExp);
+      this.#string(value.source);
+      this.#string(value.flags);
+    } else if (value instanceof Promise) {
+      this.#promise(value);
+    } else if (isBoxed(value)) {
+      seen.set(value, seen.size);
+      out.byte(Tag.Boxed);
+      this.value(value.valueOf());
+    } else if (value instanceof Error && !isDomException(value)) {
+      seen.set(value, seen.size);
+      this.#error(value);
+    } else {
+      this.#special(value);
+    }
+  }
+
+  #view(value: ArrayBufferView): void {
+    const out = this.#out;
+    const buffer = value.buffer;
+    if (!(buffer instanceof ArrayBuffer)) {
+      throw dataCloneError("A view of a SharedArrayBuffer could not be cloned.");
+    }
+    if (buffer.detached) throw dataCloneError("An ArrayBuffer is detached and could not be cloned.");
+    out.byte(Tag.View);
+    out.byte(viewKinds.get(typedArrayTag.call(value) ?? "DataView") ?? 0);
+    this.#object(buffer);
+    const outOfBounds = value instanceof DataView ? false : value.byteLength === 0 && value.byteOffset > buffer.byteLength;
+    const offset = outOfBounds ? 0 : value.byteOffset;
+    out.varint(offset);
+    // A view that ends with its resizable buffer is taken to follow it: the language does not
+    // tell which of the two it is.
+    const follows = buffer.resizable && offset + value.byteLength === buffer.byteLength;
+    out.varint(follows ? 0 : value.byteLength + 1);
+  }
+
+  #arrayBuffer(value: ArrayBuffer): void {
+    if (value.detached) throw dataCloneError("An ArrayBuffer is detached and could not be cloned.");
+    const out = this.#out;
+    out.byte(value.resizable ? Tag.ResizableArrayBuffer : Tag.ArrayBuffer);
+    out.varint(value.byteLength);
+    if (value.resizable) out.varint(value.maxByteLength);
+    out.raw(new Uint8Array(value));
+  }
+
+  #promise(value: Promise<unknown>): void {
+    const settled = this.#options.settled;
+    if (settled?.has(value)) return this.value(settled.get(value));
+    this.#promises.push(value);
+  }
+
+  #error(error: Error): void {
+    const out = this.#out;
+    const kind = errorKind(error);
+    const message: unknown = error.message;
+    const stack: unknown = error.stack;
+    const name: unknown = error.name;
+    const own = Object.keys(error).filter((key) => !ERROR_OWN.has(key));
+    let parts = own.length > 0 ? ErrorPart.Properties : 0;
+    if (typeof message === "string" && message !== "") parts |= ErrorPart.Message;
+    if (typeof stack === "string" && stack !== "") parts |= ErrorPart.Stack;
+    if (typeof name === "string" && name !== ERROR_KINDS[kind]) parts |= ErrorPart.Name;
+    if (Object.hasOwn(error, "cause")) parts |= ErrorPart.Cause;
+    if (Object.hasOwn(error, "errors")) parts |= ErrorPart.Errors;
+    out.byte(Tag.Error);
+    out.byte(kind);
+    out.byte(parts);
+    if (parts & ErrorPart.Message) this.#string(message as string);
+    if (parts & ErrorPart.Stack) this.#string((stack as string).slice(0, STACK_CHARS_MAX));
+    if (parts & ErrorPart.Name) this.#string(name as string);
+    if (parts & ErrorPart.Cause) this.value(error.cause);
+    if (parts & ErrorPart.Errors) this.value((error as AggregateError).errors);
+    if (parts & ErrorPart.Properties) this.#properties(error as unknown as Record<string, unknown>, own);
+  }
+
+  /** A function, a proxy, an instance of a class, a platform object. */
+  #special(value: object): void {
+    const out = this.#out;
+    const seen = (this.#seen ??= new Map());
+    const id = seen.get(value);
+    if (id !== undefined) {
+      out.byte(Tag.Ref);
+      out.varint(id);
+      return;
+    }
+    const found = this.#host.recognise(value);
+    if (found === undefined) refuse(value);
+    if ("promise" in found) return this.#promise(found.promise);
+    seen.set(value, seen.size);
+    if ("external" in found) {
+      out.byte(Tag.External);
+      out.varint(this.#external(found.external));
+      return;
+    }
+    out.byte(found.parts.tag);
+    for (const part of found.parts.values) this.value(part);
+  }
+
+  #external(external: External): number {
+    if (this.#externals.length >= EXTERNALS_MAX) {
+      throw dataCloneError(`A message may carry at most ${EXTERNALS_MAX} stubs and streams (EXTERNALS_MAX).`);
+    }
+    this.#externals.push(external);
+    return this.#externals.length - 1;
+  }
+}
+
+function isBoxed(value: object): boolean {
+  return value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof BigInt;
+}
+
+function isDomException(value: object): boolean {
+  const maker = (globalThis as unknown as { DOMException?: new () => object }).DOMException;
+  return maker !== undefined && value instanceof maker;
+}
+
+function errorKind(error: Error): number {
+  let proto: object | null = Object.getPrototypeOf(error) as object | null;
+  while (proto !== null) {
+    const kind = errorKinds.get(proto);
+    if (kind !== undefined) return kind;
+    proto = Object.getPrototypeOf(proto) as object | null;
+  }
+  return 0;
+}
+
+/**
+ * Where `wanted` stands inside `root`, as code would reach it: `env.db.list[1]`. Undefined when it
+ * is not found among plain objects, arrays, Maps and Sets.
+ */
+export function pathTo(wanted: unknown, root: unknown, rootName: string): string | undefined {
+  const seen = new Set<object>();
+  const search = (value: unknown, path: string, depth: number): string | undefined => {
+    if (value === wanted) return path;
+    if (typeof value !== "object" || value === null || depth > VALUE_DEPTH_MAX || seen.has(value)) return undefined;
+    seen.add(value);
+    for (const [step, item] of members(value)) {
+      const found = search(item, path + step, depth + 1);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return search(root, rootName, 0);
+}
+
+function* members(value: object): Generator<[string, unknown]> {
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) yield [`[${i}]`, value[i]];
+  } else if (value instanceof Map) {
+    for (const [key, item] of value) {
+      yield [".keys()", key];
+      yield [`.get(${typeof key === "string" ? JSON.stringify(key) : String(key)})`, item];
+    }
+  } else if (value instanceof Set) {
+    for (const item of value) yield [".values()", item];
+  } else {
+    for (const key of Object.keys(value)) {
+      const step = /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+      yield [step, (value as Record<string, unknown>)[key]];
+    }
+  }
+}

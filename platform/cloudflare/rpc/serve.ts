@@ -1,0 +1,169 @@
+// Incoming RPC: calls to exported objects, to entrypoints and to results that are not there yet.
+//
+// A call unpacks its parameters, calls the member, awaits, packs the result, returns it and then
+// disposes the parameters. What it returned is kept as an *answer* for as long as the host says
+// that somebody may call it (`releaseAnswer`), and calls to it wait for it.
+//
+// Invariant: every call is answered once, whatever user code does.
+
+import type { CallEvent, CallId, ExportId, Payload } from "../../ops.ts";
+import { frameOf, runIn } from "../async-context.ts";
+import { Invocation } from "../context.ts";
+import { requestFromWire, responseToWire } from "../../web/fetch-wire.ts";
+import { isResponse } from "../../web/response.ts";
+import { isLoaderCallback } from "../loader.ts";
+import { codeOf } from "../loader-code.ts";
+import { pack, ship, unpack } from "./message.ts";
+import type { DisposalGroup } from "./message.ts";
+import { isStubLike } from "./stub.ts";
+import { TARGET_RESERVED, callMember, exportedTarget, member, reachOf } from "./target.ts";
+import type { Member, Reach } from "./target.ts";
+
+/** The result of a call, for those who call it before they have it. */
+interface Answer {
+  /** Rejects as the call did. */
+  value: Promise<unknown>;
+  /** Gives away what the result owns here, once nobody can call it any more. */
+  commits: (() => void)[];
+  released: boolean;
+}
+
+const answers = new Map<CallId, Answer>();
+
+/** How a call that found its member is made; an entrypoint adds `env` and `ctx`. */
+export type Invoke = (found: Member, path: readonly string[], args: unknown[] | undefined) => unknown;
+
+/** Runs one RPC event and sends what comes of it. `find` looks the member up. */
+export function serveRpc(
+  invocation: Invocation,
+  path: string[],
+  args: Payload | undefined,
+  find: () => Member | Promise<Member>,
+  invoke: Invoke = callMember,
+): void {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  promise.catch(() => {});
+  const answer: Answer = { value: promise, commits: [], released: false };
+  answers.set(invocation.call, answer);
+  runIn(frameOf(invocation), () => {
+    serve(invocation, path, args, find, invoke, answer).then(resolve, (error: unknown) => {
+      reject(error);
+      invocation.fail(error);
+    });
+  });
+}
+
+async function serve(
+  invocation: Invocation,
+  path: string[],
+  args: Payload | undefined,
+  find: () => Member | Promise<Member>,
+  invoke: Invoke,
+  answer: Answer,
+): Promise<unknown> {
+  let params: DisposalGroup | undefined;
+  try {
+    let values: unknown[] | undefined;
+    if (args !== undefined) {
+      const arrived = unpack(args);
+      params = arrived.group;
+      if (!Array.isArray(arrived.value)) throw new TypeError("The arguments of an RPC call are not an array.");
+      values = arrived.value;
+    }
+    const looked = find();
+    const found = looked instanceof Promise ? await looked : looked;
+    if (invocation.aborted !== undefined) throw invocation.aborted.reason;
+    const called = invoke(found, path, values);
+    const value = isThenable(called) ? await called : called;
+    const packing = pack(value, "result");
+    const packed = packing instanceof Promise ? await packing : packing;
+    const { commits } = packed;
+    packed.commits = [];
+    invocation.return(["value", ship(packed)]);
+    if (answer.released) for (const commit of commits) commit();
+    else answer.commits = commits;
+    return value;
+  } finally {
+    params?.dispose();
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  const isObject = (typeof value === "object" && value !== null) || typeof value === "function";
+  return isObject && typeof (value as { then?: unknown }).then === "function";
+}
+
+export function releaseAnswer(call: CallId): void {
+  const answer = answers.get(call);
+  if (answer === undefined) return;
+  answers.delete(call);
+  answer.released = true;
+  for (const commit of answer.commits.splice(0)) commit();
+}
+
+/** A call to an object that this Worker exported. */
+export function serveExport(call: CallId, id: ExportId, event: CallEvent): void {
+  const target = exportedTarget(id);
+  const invocation = new Invocation(call, undefined, target?.invocation);
+  if (target === undefined || target.invocation?.aborted !== undefined) {
+    return invocation.fail(new Error("The execution context which hosts this callback is no longer running."));
+  }
+  if (event[0] === "loadCode" && isLoaderCallback(target.object)) {
+    return serveCode(invocation, target.object);
+  }
+  if (event[0] !== "rpc") return invocation.fail(new TypeError(`A ${event[0]} event is not for an object.`));
+  const [, path, args] = event;
+  serveRpc(invocation, path, args, () => member(target.object, target.reach, path, TARGET_RESERVED));
+}
+
+function serveCode(invocation: Invocation, callback: () => unknown): void {
+  runIn(frameOf(invocation), () => {
+    Promise.resolve()
+      .then(callback)
+      .then((code) => invocation.return(["code", codeOf(code)]))
+      .catch((error: unknown) => invocation.fail(error));
+  });
+}
+
+/** A call to the result of an earlier call. */
+export function serveAnswer(call: CallId, answerTo: CallId, event: CallEvent): void {
+  const invocation = new Invocation(call, undefined);
+  const answer = answers.get(answerTo);
+  if (answer === undefined) {
+    return invocation.fail(new Error("The result that this call was made on is gone."));
+  }
+  if (event[0] === "fetch") {
+    const [, head, body] = event;
+    const find = answer.value.then((root) => root as { fetch(request: unknown): unknown });
+    find
+      .then((root) => {
+        if (!isStubLike(root)) throw new TypeError("The result is not a service: it has no fetch().");
+        return root.fetch(requestFromWire(head, body, undefined));
+      })
+      .then((response) => returnResponse(invocation, response))
+      .catch((error: unknown) => invocation.fail(error));
+    return;
+  }
+  if (event[0] !== "rpc") return invocation.fail(new TypeError(`A ${event[0]} event is not for a result.`));
+  const [, path, args] = event;
+  serveRpc(invocation, path, args, async () => {
+    const root = await answer.value;
+    return member(root, reachOfResult(root), path, TARGET_RESERVED);
+  });
+}
+
+function reachOfResult(root: unknown): Reach {
+  if ((typeof root !== "object" && typeof root !== "function") || root === null) return "own";
+  if (isStubLike(root)) return "class";
+  return reachOf(root) ?? "own";
+}
+
+/** Sends a handler's response; the invocation goes on until its body has. */
+export function returnResponse(invocation: Invocation, response: unknown): void {
+  if (!isResponse(response)) {
+    throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+  }
+  const { head, body, finished } = responseToWire(response);
+  if (Array.isArray(body)) invocation.follow(finished);
+  invocation.return(["response", head, body]);
+}

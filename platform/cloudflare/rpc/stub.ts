@@ -1,0 +1,613 @@
+// The caller's side: RpcStub, RpcPromise and RpcProperty.
+//
+// All three are proxies whose every string property is a member of something remote. A *stub* owns
+// a reference and gives it back. A *promise* is the result of a call: it can be awaited, and
+// called at once, before the result is here (pipelining). A *property* is a path from one of the
+// two; awaiting it reads, calling it calls.
+//
+// Who owns what: a result owns the stubs that came in it, so disposing the result (or the promise)
+// disposes them. A stub that nobody disposed is kept until its context closes, because the moment
+// at which the collector runs must not be observable.
+//
+// Invariant: user code never sees a proxy's target or handler; `states` and `kinds` are the only way from a
+// proxy to what is behind it.
+
+import { engine, wire } from "../../ops.ts";
+import type { CallEvent, CallId, Failure, Outcome } from "../../ops.ts";
+import { currentInvocation, frameOf, runIn } from "../async-context.ts";
+import { cancelCall, forgetCall, newCall } from "../calls.ts";
+import { disowned, hold, newSlot, ownedBy } from "../caps.ts";
+import type { Cap, Owned } from "../caps.ts";
+import type { Held, Invocation } from "../context.ts";
+import { errorOf } from "../failures.ts";
+import { platformProxy } from "../proxies.ts";
+import { flushCalls, queueCall } from "../queue.ts";
+import { DISPOSE } from "../symbols.ts";
+import { startTimer } from "../../web/timers.ts";
+import { pack, ship, unpack, unpackLocal } from "./message.ts";
+import type { DisposalGroup, Packed } from "./message.ts";
+import { LocalTarget, TARGET_RESERVED, callMember, member, reachOf } from "./target.ts";
+
+/** Property names between a stub and what is called. In step with `wire/src/bounds.rs`. */
+export const PATH_SEGMENTS_MAX = 64;
+
+const DISPOSED_STUB = "RPC stub used after being disposed.";
+const DISPOSED_PROMISE = "RPC promise used after being disposed.";
+
+/** Something that can be called: a slot of the host's table or an object of our own. */
+export type Callee = Cap | LocalTarget;
+
+// ---- what stands behind a proxy
+
+/** Whether a stub outlives its context: only what was `dup()`ed does, for as long as it is referenced. */
+export type Lifetime = "context" | "kept";
+
+/** What a stub owns: one reference to its callee. */
+export class StubState implements Owned, Held {
+  #callee: Callee | undefined;
+  #invocation: Invocation | undefined;
+  readonly #lifetime: Lifetime;
+  #collected = false;
+
+  constructor(callee: Callee, lifetime: Lifetime) {
+    this.#callee = callee;
+    this.#lifetime = lifetime;
+    this.#invocation = currentInvocation();
+    this.#invocation?.hold(this);
+  }
+
+  get callee(): Callee {
+    if (this.#callee === undefined) throw new Error(DISPOSED_STUB);
+    return this.#callee;
+  }
+
+  dispose(): void {
+    const callee = this.#callee;
+    if (callee === undefined) return;
+    this.#callee = undefined;
+    this.#invocation?.letGo(this);
+    disowned(this);
+    callee.release();
+  }
+
+  letGo(): void {
+    if (this.#callee === undefined) return;
+    this.#collected = true;
+    if (this.#invocation?.isOpen === true) this.#invocation.leaked();
+    else this.dispose();
+  }
+
+  contextEnded(how: "closed" | "aborted"): void {
+    if (how === "aborted" || this.#collected || this.#lifetime === "context") return this.dispose();
+    this.#invocation = undefined;
+    collectSoon();
+  }
+
+  onBroken(callback: (error: unknown) => void): void {
+    const callee = this.callee;
+    if (callee instanceof LocalTarget) return;
+    const frame = frameOf(this.#invocation);
+    callee.whenBroken((failure: Failure) => {
+      void Promise.resolve().then(() => runIn(frame, () => callback(errorOf(failure))));
+    });
+  }
+}
+
+/** Milliseconds from a context's end to the search for what it left behind. */
+const COLLECT_DELAY_MS = 100;
+let collecting = false;
+
+/** A context ended with duplicates that may or may not be referenced: only the collector knows. */
+function collectSoon(): void {
+  if (collecting) return;
+  collecting = true;
+  startTimer(() => {
+    collecting = false;
+    engine.collect();
+  }, COLLECT_DELAY_MS);
+}
+
+/** The outcome of a call under way or over. */
+export class Result {
+  readonly promise: Promise<unknown>;
+  readonly invocation: Invocation | undefined;
+  #resolve: (value: unknown) => void;
+  #reject: (error: unknown) => void;
+  /** `delayed` until promises among the arguments have settled. */
+  #state: "delayed" | "queued" | "sent" | "fulfilled" | "rejected" = "queued";
+  #slot: Cap | undefined;
+  #group: DisposalGroup | undefined;
+  #disposed = false;
+  #value: unknown;
+  call: CallId = 0;
+
+  constructor() {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.promise = promise;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.invocation = currentInvocation();
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  get settledValue(): { value: unknown } | undefined {
+    return this.#state === "fulfilled" ? { value: this.#value } : undefined;
+  }
+
+  delay(): void {
+    this.#state = "delayed";
+  }
+
+  enqueue(): void {
+    this.#state = "queued";
+  }
+
+  /** The slot to ask for, once the call goes out. */
+  sending(): Cap | undefined {
+    this.#state = "sent";
+    return this.#slot;
+  }
+
+  /** A slot that names the future result, if it is not too late to ask for one. */
+  slotForPipelining(): Cap | undefined {
+    engine.markHandled(this.promise);
+    if (this.#slot === undefined && this.#state === "queued") this.#slot = hold(newSlot(), "object");
+    return this.#state === "queued" || this.#state === "sent" ? this.#slot : undefined;
+  }
+
+  wantSlot(): void {
+    this.#slot ??= hold(newSlot(), "object");
+  }
+
+  fulfill(value: unknown, group: DisposalGroup): void {
+    this.#state = "fulfilled";
+    this.#value = value;
+    this.#group = group;
+    this.#dropSlot();
+    if (this.#disposed) group.dispose();
+    else attachDisposer(value, group);
+    this.#resolve(value);
+  }
+
+  reject(error: unknown): void {
+    this.#state = "rejected";
+    this.#dropSlot();
+    this.#reject(error);
+  }
+
+  #dropSlot(): void {
+    this.#slot?.release();
+    this.#slot = undefined;
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    engine.markHandled(this.promise);
+    this.#group?.dispose();
+  }
+}
+
+/** Gives a plain object its `[Symbol.dispose]`, which disposes every stub in it. */
+function attachDisposer(value: unknown, group: DisposalGroup): void {
+  if (typeof value !== "object" || value === null) return;
+  const proto: unknown = Object.getPrototypeOf(value);
+  if (proto !== Object.prototype && (group.isEmpty || isStubLike(value))) return;
+  Object.defineProperty(value, DISPOSE, {
+    value: () => group.dispose(),
+    writable: true,
+    enumerable: false,
+    configurable: true,
+  });
+}
+
+// ---- calls
+
+/** Calls (or reads, when `args` is undefined) what stands at `path` from `callee`. */
+export function callThrough(callee: Callee, path: string[], args: unknown[] | undefined): Result {
+  const result = new Result();
+  try {
+    start(result, callee, path, args);
+  } catch (error) {
+    result.reject(error);
+  }
+  return result;
+}
+
+function start(result: Result, callee: Callee, path: string[], args: unknown[] | undefined): void {
+  if (path.length > PATH_SEGMENTS_MAX) throw tooDeep();
+  if (callee instanceof LocalTarget) return startLocal(result, callee, path, args);
+  if (args === undefined) return send(result, callee, ["rpc", path, undefined], undefined);
+  const packed = pack(args, "params");
+  if (packed instanceof Promise) {
+    result.delay();
+    callee.retain();
+    packed.then(
+      (late) => {
+        try {
+          result.enqueue();
+          sendPacked(result, callee, path, late);
+        } catch (error) {
+          result.reject(error);
+        }
+        callee.release();
+      },
+      (error: unknown) => {
+        callee.release();
+        result.reject(error);
+      },
+    );
+  } else {
+    sendPacked(result, callee, path, packed);
+  }
+}
+
+function sendPacked(result: Result, callee: Cap, path: string[], packed: Packed): void {
+  if (packed.externals.length === 0) {
+    return send(result, callee, ["rpc", path, { bytes: packed.bytes, attachments: [] }], undefined);
+  }
+  send(result, callee, ["rpc", path, { bytes: packed.bytes, attachments: [] }], packed);
+}
+
+function send(result: Result, callee: Cap, event: CallEvent, packed: Packed | undefined): void {
+  result.call = newCall((outcome) => settle(result, outcome));
+  const go = (): void => {
+    try {
+      const slot = result.sending();
+      wire.call(result.call, callee.id, event, slot?.id);
+    } catch (error) {
+      forgetCall(result.call);
+      result.reject(error);
+    }
+    callee.release();
+  };
+  callee.retain();
+  if (packed === undefined) return queueCall(go);
+  // Streams must not start before the frame that introduces them, so such a call does not wait
+  // for the end of the microtask, and asks for a slot in case its result is called.
+  flushCalls();
+  result.wantSlot();
+  event[2] = ship(packed);
+  go();
+}
+
+function settle(result: Result, outcome: Outcome): void {
+  runIn(frameOf(result.invocation), () => {
+    if (outcome[0] === "value") {
+      try {
+        const { value, group } = unpack(outcome[1]);
+        result.fulfill(value, group);
+      } catch (error) {
+        result.reject(error);
+      }
+    } else if (outcome[0] === "failed") {
+      result.reject(errorOf(outcome[1]));
+    } else {
+      result.reject(new TypeError(`An RPC call was answered with a ${outcome[0]}.`));
+    }
+  });
+}
+
+/** A call to an object of this very Worker: the same copying, no frame. */
+function startLocal(result: Result, target: LocalTarget, path: string[], args: unknown[] | undefined): void {
+  result.delay();
+  target.retain();
+  const work = async (): Promise<void> => {
+    let params: DisposalGroup | undefined;
+    try {
+      let values: unknown[] | undefined;
+      if (args !== undefined) {
+        const arrived = unpackLocal(await pack(args, "params"));
+        values = arrived.value as unknown[];
+        params = arrived.group;
+      } else {
+        await undefined;
+      }
+      const value = await runIn(frameOf(target.invocation), () =>
+        callMember(member(target.object, target.reach, path, TARGET_RESERVED), path, values),
+      );
+      const back = unpackLocal(await pack(value, "result"));
+      result.fulfill(back.value, back.group);
+    } finally {
+      params?.dispose();
+      target.release();
+    }
+  };
+  work().catch((error: unknown) => result.reject(error));
+}
+
+/** Calls what stands at `path` from the result of another call. */
+function callResult(parent: Result, path: string[], args: unknown[] | undefined): Result {
+  if (parent.disposed) {
+    const result = new Result();
+    result.reject(new Error(DISPOSED_PROMISE));
+    return result;
+  }
+  const slot = parent.slotForPipelining();
+  if (slot !== undefined) return callThrough(slot, path, args);
+  const result = new Result();
+  result.delay();
+  const settled = parent.settledValue;
+  const value = settled !== undefined ? Promise.resolve().then(() => settled.value) : parent.promise;
+  value.then((root) => callValue(root, path, args)).then(
+    (found) => result.fulfill(found, NO_GROUP),
+    (error: unknown) => result.reject(error),
+  );
+  return result;
+}
+
+/** A result that has arrived is called here, by the rules its callee would have used. */
+function callValue(root: unknown, path: string[], args: unknown[] | undefined): unknown {
+  const reach = typeof root === "object" && root !== null ? (reachOf(root) ?? "class") : "own";
+  return callMember(member(root, isStubLike(root) ? "class" : reach, path, NONE_RESERVED), path, args);
+}
+
+const NONE_RESERVED: ReadonlySet<string> = new Set();
+const NO_GROUP: DisposalGroup = { isEmpty: true, dispose: () => {} };
+
+export function cancelResult(result: Result, reason: string): void {
+  if (result.call === 0) return;
+  cancelCall(result.call, reason, (outcome) => {
+    if (outcome[0] === "value") unpack(outcome[1]).group.dispose();
+  });
+}
+
+// ---- the proxies
+
+/** Names that every object has: a stub's own business, never a remote member. */
+const OBJECT_NAMES: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(Object.prototype));
+
+abstract class RemoteHandler implements ProxyHandler<() => void> {
+  /** The members a proxy of this kind has itself; undefined means that the name is remote. */
+  protected abstract own(key: string | symbol, proxy: object): unknown;
+  protected abstract step(name: string, proxy: object): unknown;
+  abstract apply(target: () => void, thisArg: unknown, args: unknown[]): unknown;
+
+  get(target: () => void, key: string | symbol, proxy: object): unknown {
+    const own = this.own(key, proxy);
+    if (own !== undefined) return own === ABSENT ? undefined : own;
+    if (typeof key === "symbol" || OBJECT_NAMES.has(key)) return Reflect.get(target, key, proxy);
+    return this.step(key, proxy);
+  }
+  has(_target: () => void, key: string | symbol): boolean {
+    return typeof key === "string" || key === DISPOSE;
+  }
+  set(): boolean {
+    return false;
+  }
+  defineProperty(): boolean {
+    return false;
+  }
+  deleteProperty(): boolean {
+    return false;
+  }
+  ownKeys(): string[] {
+    return [];
+  }
+  getOwnPropertyDescriptor(): undefined {
+    return undefined;
+  }
+  setPrototypeOf(): boolean {
+    return false;
+  }
+  preventExtensions(): boolean {
+    return false;
+  }
+}
+
+/** A name that reads as undefined rather than as a remote member. */
+const ABSENT = Symbol("absent");
+
+class StubHandler extends RemoteHandler {
+  readonly #state: StubState;
+
+  constructor(state: StubState) {
+    super();
+    this.#state = state;
+  }
+
+  protected override own(key: string | symbol): unknown {
+    switch (key) {
+      case "then":
+        return ABSENT;
+      case "dup":
+        return () => newStub(this.#state.callee.retain(), "kept");
+      case "onRpcBroken":
+        return (callback: (error: unknown) => void) => this.#state.onBroken(callback);
+      case DISPOSE:
+        return () => this.#state.dispose();
+      default:
+        return undefined;
+    }
+  }
+  protected override step(name: string, proxy: object): object {
+    return newProperty(proxy, [name]);
+  }
+  override apply(_target: () => void, _thisArg: unknown, args: unknown[]): object {
+    return promiseOf(callFrom(this.#state, [], args));
+  }
+}
+
+class PromiseHandler extends RemoteHandler {
+  readonly #result: Result;
+
+  constructor(result: Result) {
+    super();
+    this.#result = result;
+  }
+
+  protected override own(key: string | symbol): unknown {
+    const { promise } = this.#result;
+    switch (key) {
+      case "then":
+      case "catch":
+      case "finally":
+        return promise[key].bind(promise);
+      case DISPOSE:
+        return () => this.#result.dispose();
+      default:
+        return undefined;
+    }
+  }
+  protected override step(name: string, proxy: object): object {
+    return newProperty(proxy, [name]);
+  }
+  override apply(_target: () => void, _thisArg: unknown, args: unknown[]): object {
+    return promiseOf(callResult(this.#result, [], args));
+  }
+}
+
+class PropertyHandler extends RemoteHandler {
+  /** The stub or promise itself, so that it is not collected before its property is used. */
+  readonly #parent: object;
+  readonly #path: string[];
+
+  constructor(parent: object, path: string[]) {
+    super();
+    this.#parent = parent;
+    this.#path = path;
+  }
+
+  read(): Promise<unknown> {
+    return callFromProxy(this.#parent, this.#path, undefined).promise;
+  }
+
+  protected override own(key: string | symbol): unknown {
+    if (key !== "then" && key !== "catch" && key !== "finally") return undefined;
+    return (...args: [never, never]) => {
+      const promise = this.read();
+      return (promise[key] as (...args: unknown[]) => unknown).apply(promise, args);
+    };
+  }
+  protected override step(name: string): object {
+    if (this.#path.length > PATH_SEGMENTS_MAX) throw tooDeep();
+    return newProperty(this.#parent, [...this.#path, name]);
+  }
+  override apply(_target: () => void, _thisArg: unknown, args: unknown[]): object {
+    return promiseOf(callFromProxy(this.#parent, this.#path, args));
+  }
+}
+
+function tooDeep(): TypeError {
+  return new TypeError(`RPC pipelined property path is too deep (max ${PATH_SEGMENTS_MAX}).`);
+}
+
+/** A place that calls start from: a stub, a promise, a service. */
+export interface Origin {
+  startCall(path: string[], args: unknown[] | undefined): Result;
+}
+
+const states = new WeakMap<object, StubState>();
+const results = new WeakMap<object, Result>();
+const properties = new WeakMap<object, PropertyHandler>();
+const origins = new WeakMap<object, Origin>();
+
+/** Lets another kind of stub (a service) have properties that are called through `origin`. */
+export function registerOrigin(proxy: object, origin: Origin): void {
+  origins.set(proxy, origin);
+}
+
+function callFromProxy(proxy: object, path: string[], args: unknown[] | undefined): Result {
+  const state = states.get(proxy);
+  if (state !== undefined) return callFrom(state, path, args);
+  const parent = results.get(proxy);
+  if (parent !== undefined) return callResult(parent, path, args);
+  return (origins.get(proxy) as Origin).startCall(path, args);
+}
+
+function callFrom(state: StubState, path: string[], args: unknown[] | undefined): Result {
+  try {
+    return callThrough(state.callee, path, args);
+  } catch (error) {
+    const result = new Result();
+    result.reject(error);
+    return result;
+  }
+}
+
+// Shared targets: the prototype is what `instanceof` sees, being an arrow is what makes a proxy callable.
+const stubTarget = (): void => {};
+const promiseTarget = (): void => {};
+const propertyTarget = (): void => {};
+
+/** A stub that takes over one reference to `callee`. */
+export function newStub(callee: Callee, lifetime: Lifetime = "context"): object {
+  const state = new StubState(callee, lifetime);
+  const stub = platformProxy(stubTarget, new StubHandler(state));
+  states.set(stub, state);
+  ownedBy(stub, state);
+  return stub;
+}
+
+export function promiseOf(result: Result): object {
+  const promise = platformProxy(promiseTarget, new PromiseHandler(result));
+  results.set(promise, result);
+  return promise;
+}
+
+export function newProperty(parent: object, path: string[]): object {
+  const handler = new PropertyHandler(parent, path);
+  const property = platformProxy(propertyTarget, handler);
+  properties.set(property, handler);
+  return property;
+}
+
+export function stubState(value: object): StubState | undefined {
+  return states.get(value);
+}
+
+/** A promise of what an RpcPromise or RpcProperty stands for. */
+export function promiseBehind(value: object): Promise<unknown> | undefined {
+  return results.get(value)?.promise ?? properties.get(value)?.read();
+}
+
+export function remoteClassName(value: object): string | undefined {
+  if (results.has(value)) return "RpcPromise";
+  return properties.has(value) ? "RpcProperty" : undefined;
+}
+
+export function isPropertyOrPromise(value: unknown): boolean {
+  return typeof value === "function" && (results.has(value) || properties.has(value));
+}
+
+/** A stub of an object or of a service: something whose members are elsewhere. */
+export function isStubLike(value: unknown): boolean {
+  return (typeof value === "object" || typeof value === "function") && value !== null && (states.has(value) || origins.has(value));
+}
+
+// ---- the classes
+
+export class RpcStub {
+  constructor(object: unknown) {
+    const isObject = (typeof object === "object" && object !== null) || typeof object === "function";
+    const reach = isObject ? reachOf(object) : undefined;
+    if (reach === undefined) {
+      throw new TypeError("RpcStubs can only wrap plain objects, functions, and RpcTarget derivatives.");
+    }
+    return newStub(new LocalTarget(object as object, reach).retain()) as RpcStub;
+  }
+}
+
+export class RpcPromise {
+  constructor() {
+    throw new TypeError("Illegal constructor");
+  }
+}
+
+export class RpcProperty {
+  constructor() {
+    throw new TypeError("Illegal constructor");
+  }
+}
+
+for (const [target, maker] of [
+  [stubTarget, RpcStub],
+  [promiseTarget, RpcPromise],
+  [propertyTarget, RpcProperty],
+] as const) {
+  Object.setPrototypeOf(target, maker.prototype);
+  Object.defineProperty(maker.prototype, Symbol.toStringTag, { value: maker.name, configurable: true });
+}

@@ -1,0 +1,31 @@
+// The built-in modules by specifier.
+//
+// What is not listed does not exist: importing it fails like any missing module. A `node:` module
+// is there only for Workers that ask for it with a compatibility flag.
+//
+// Invariant: the record of a module is the same object every time, so that its exports are shared.
+
+import { has } from "../cloudflare/compat.ts";
+import { workers } from "../cloudflare/workers.ts";
+import { asyncHooks } from "../node/async_hooks.ts";
+import { assertModule, assertStrictModule } from "../node/assert.ts";
+
+type Exports = Record<string, unknown>;
+
+const modules = new Map<string, Exports>([
+  ["cloudflare:workers", workers],
+  ["node:assert", assertModule],
+  ["node:assert/strict", assertStrictModule],
+  ["node:async_hooks", asyncHooks],
+]);
+
+/** Flags that make a `node:` module available; any other needs `nodejs_compat`. */
+const OTHER_FLAGS: ReadonlyMap<string, string> = new Map([["node:async_hooks", "nodejs_als"]]);
+
+export function builtin(specifier: string): Exports | undefined {
+  const found = modules.get(specifier);
+  if (found === undefined || !specifier.startsWith("node:")) return found;
+  const other = OTHER_FLAGS.get(specifier);
+  const allowed = has("nodejs_compat") || has("nodejs_compat_v2") || (other !== undefined && has(other));
+  return allowed ? found : undefined;
+}
