@@ -23,6 +23,7 @@ import { setWasmModules } from "./cloudflare/loader-wasm.ts";
 import { installProxyWatch } from "./cloudflare/proxies.ts";
 import { releaseAnswer, serveAnswer, serveExport } from "./cloudflare/rpc/serve.ts";
 import { releaseExport } from "./cloudflare/rpc/target.ts";
+import { installUncaughtHandlers, reportRejection, reportUncaught } from "./cloudflare/uncaught.ts";
 import { builtin } from "./modules/builtins.ts";
 import { commonJs, setModules } from "./modules/commonjs.ts";
 import { setConsoleSink } from "./web/console.ts";
@@ -43,7 +44,8 @@ defineGlobals(streamGlobals);
 defineGlobals(fetchGlobals);
 defineGlobals({ self: globalThis });
 
-setErrorReporter((error) => wire.exception(currentInvocation()?.call, failureOf(error)));
+installUncaughtHandlers();
+setErrorReporter(reportUncaught);
 setConsoleSink((level, text, args) => wire.log(currentInvocation()?.call, level, text, asJson(args)));
 
 /** Console arguments for a tail; nothing when they have no JSON. */
@@ -87,12 +89,8 @@ const handlers: Handlers = {
   releaseAnswer,
   capBroken,
   wake: runDue,
-  rejection(_promise, reason, handled) {
-    if (!handled) wire.exception(currentInvocation()?.call, failureOf(reason));
-  },
-  uncaught(error) {
-    wire.exception(currentInvocation()?.call, failureOf(error));
-  },
+  rejection: reportRejection,
+  uncaught: reportUncaught,
   builtin,
   commonJs,
 };

@@ -11,6 +11,7 @@
 import { engine, wire } from "../ops.ts";
 import type { CallId, Outcome } from "../ops.ts";
 import { currentInvocation } from "./async-context.ts";
+import { has } from "./compat.ts";
 import { exportsOf } from "./exports.ts";
 import { failureOf } from "./failures.ts";
 import { flushCalls } from "./queue.ts";
@@ -219,7 +220,7 @@ export class ExecutionContext {
 
   get exports(): unknown {
     void this.#invocation;
-    return exportsOf();
+    return has("enable_ctx_exports") ? exportsOf() : undefined;
   }
 }
 Object.defineProperty(ExecutionContext.prototype, Symbol.toStringTag, { value: "ExecutionContext", configurable: true });

@@ -9,6 +9,7 @@
 import type { Binding, StartInfo } from "../ops.ts";
 import { currentFrame } from "./async-context.ts";
 import { hold } from "./caps.ts";
+import { has } from "./compat.ts";
 import { newService } from "./fetcher.ts";
 import { newLoader } from "./loader.ts";
 import { unpack } from "./rpc/message.ts";
@@ -53,5 +54,6 @@ export function ownEnv(): Record<string, unknown> {
 /** What `import { env }` sees. */
 export function currentEnv(): unknown {
   const override = currentFrame().env;
-  return override !== undefined ? override.value : own;
+  if (override !== undefined) return override.value;
+  return has("disallow_importable_env") ? undefined : own;
 }

@@ -111,7 +111,7 @@ class ServiceHandler implements ProxyHandler<object> {
       case DISPOSE:
         return () => (this.#state as Partial<Owned>).letGo?.(false);
     }
-    if (typeof key === "symbol" || key in Object.prototype) return Reflect.get(target, key, proxy);
+    if (typeof key === "symbol" || key in Object.prototype || !has("rpc")) return Reflect.get(target, key, proxy);
     return newProperty(proxy, [key]);
   }
 

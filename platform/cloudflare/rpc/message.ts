@@ -125,7 +125,7 @@ class Packer implements EncodeHost<External> {
   /** Whether sending a stub gives it away. Results do; parameters did before a flag's date. */
   get #moves(): boolean {
     if (this.#purpose === "result") return true;
-    return this.#purpose === "params" && has("rpc_params_transfer_stubs");
+    return this.#purpose === "params" && !has("rpc_params_dup_stubs");
   }
 
   disposerOf(value: unknown): External | undefined {
