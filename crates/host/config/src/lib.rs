@@ -1,13 +1,27 @@
 //! A Worker's configuration.
 //!
-//! [`Config::load`] reads a wrangler file; `syntax` makes one tree with positions of JSON and
-//! TOML, `keys` says what wrangler knows, `read` checks the tree, `modules` finds the files that
-//! belong to the Worker, [`compat`] says what its date and flags switch. Nothing here starts
-//! anything, and nothing but the files named is read.
+//! [`Config::load`] reads a wrangler file: `syntax` makes one tree with positions of JSON and
+//! TOML, `keys` says what wrangler knows, `read` checks the tree field by field (`fields`).
+//! [`compat`] says what date and flags turn on, [`modules`] finds the files that belong to a
+//! Worker whose code is taken as it is. Code that has to be built first is the bundle crate's.
 //!
-//! Invariant: every message names file, line and column, and what was allowed instead.
+//! Invariants: every message about a file names line, column, key, what is wrong and what is
+//! allowed; nothing is read but the files named.
 
 #![forbid(unsafe_code)]
 
+mod config;
+mod fields;
+mod keys;
+mod read;
+mod report;
+mod syntax;
+
 pub mod compat;
 pub mod nearest;
+
+pub use config::{
+    Binding, BindingValue, Config, Dev, FILE_BYTES_MAX, ModuleOptions, Outbound, Rule,
+    ServiceTarget, check_all,
+};
+pub use report::{ConfigError, Diagnostic, Position, Warning};

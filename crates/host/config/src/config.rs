@@ -1,0 +1,212 @@
+//! A checked configuration, as the rest of the host sees it.
+//!
+//! Plain data: everything here has been checked against its own file. What several Workers mean to
+//! each other is checked by [`check_all`] once all of them are known.
+
+use std::path::{Path, PathBuf};
+
+use mayfly_wire::{Limits, ModuleKind};
+
+use crate::nearest;
+use crate::report::{ConfigError, Diagnostic, Position, Warning};
+use crate::{read, syntax};
+
+/// Bytes of a configuration file; the largest real ones are some tens of kilobytes.
+pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// One Worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// The folder of that file: what relative paths begin at.
+    pub root: PathBuf,
+    /// The Worker's name; other Workers bind to it by this.
+    pub name: String,
+    /// Where the name stands, or the file's start.
+    pub name_at: Position,
+    /// The main module's file.
+    pub main: PathBuf,
+    /// Where `main` stands.
+    pub main_at: Position,
+    /// `YYYY-MM-DD`.
+    pub compatibility_date: String,
+    /// As they are written.
+    pub compatibility_flags: Vec<String>,
+    /// What date and flags turn on, by enable names.
+    pub enabled_flags: Vec<&'static str>,
+    /// `env`, in the order of the file.
+    pub bindings: Vec<Binding>,
+    /// How the Worker's files become modules.
+    pub modules: ModuleOptions,
+    /// Where `fetch()` and `connect()` go.
+    pub outbound: Outbound,
+    /// Limits of every invocation.
+    pub limits: Limits,
+    /// What only a development server uses.
+    pub dev: Dev,
+}
+
+/// One entry of `env`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binding {
+    /// Its property name.
+    pub name: String,
+    /// What it is.
+    pub value: BindingValue,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// What a binding gives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BindingValue {
+    /// A string of `vars`.
+    Text(String),
+    /// Any other value of `vars`, as JSON.
+    Json(String),
+    /// An entry of `services`.
+    Service(ServiceTarget),
+    /// An entry of `worker_loaders`.
+    Loader {
+        /// Loaders of the same id share their Workers.
+        id: Option<String>,
+    },
+}
+
+/// Another Worker, or this one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceTarget {
+    /// The Worker's name.
+    pub service: String,
+    /// The named entrypoint; `None` is the default export.
+    pub entrypoint: Option<String>,
+    /// `ctx.props`, as JSON.
+    pub props: Option<String>,
+    /// Where the name stands.
+    pub at: Position,
+}
+
+/// `global_outbound`, a key of Mayfly's own.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outbound {
+    /// The key is absent: the internet, as far as the host's policy goes.
+    Internet,
+    /// `null`: nowhere.
+    Blocked,
+    /// Everything goes to this Worker.
+    Service(ServiceTarget),
+}
+
+/// How the Worker's files become modules.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModuleOptions {
+    /// Take files as they are.
+    pub no_bundle: bool,
+    /// Take files that match a rule although nothing imports them.
+    pub find_additional_modules: bool,
+    /// Where names of such files begin; the folder of `main` unless given.
+    pub base_dir: PathBuf,
+    /// The file's rules, in order, without the default ones.
+    pub rules: Vec<Rule>,
+    /// Other names for specifiers.
+    pub alias: Vec<(String, String)>,
+    /// JSX's function; `None` is `React.createElement`.
+    pub jsx_factory: Option<String>,
+    /// JSX's fragment; `None` is `React.Fragment`.
+    pub jsx_fragment: Option<String>,
+}
+
+/// Files by name, and what they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// What matching files become.
+    pub kind: ModuleKind,
+    /// `*` matches within a folder, `**` across folders; everything else is literal.
+    pub globs: Vec<String>,
+    /// Whether later rules of the same kind count as well.
+    pub fallthrough: bool,
+}
+
+/// `dev`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Dev {
+    /// The address to listen on.
+    pub ip: Option<String>,
+    /// The port to listen on.
+    pub port: Option<u16>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigError> {
+        Self::load_environment(path, None)
+    }
+
+    /// Reads and checks a file for one of its environments (`env.NAME`).
+    pub fn load_environment(
+        path: &Path,
+        environment: Option<&str>,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let unreadable = |problem: String| Diagnostic {
+            position: None,
+            key: String::new(),
+            message: format!("cannot read {}: {problem}", path.display()),
+        };
+        let length = std::fs::metadata(path).map(|data| data.len());
+        if length.is_ok_and(|length| length > FILE_BYTES_MAX) {
+            let problem = format!("it is longer than {FILE_BYTES_MAX} bytes");
+            return Err(unreadable(problem).into());
+        }
+        let source = syntax::read(path).map_err(|error| unreadable(error.to_string()))?;
+        read::config(&source, environment)
+    }
+
+    /// The services that this Worker reaches, with the key each stands under.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &ServiceTarget)> {
+        let outbound = match &self.outbound {
+            Outbound::Service(target) => Some(("global_outbound", target)),
+            Outbound::Internet | Outbound::Blocked => None,
+        };
+        let bound = self
+            .bindings
+            .iter()
+            .filter_map(|binding| match &binding.value {
+                BindingValue::Service(target) => Some((binding.name.as_str(), target)),
+                _ => None,
+            });
+        bound.chain(outbound)
+    }
+}
+
+/// Checks Workers against each other: no two of a name, and every service is one of them.
+pub fn check_all(configs: &[Config]) -> Result<(), ConfigError> {
+    let mut errors = Vec::new();
+    for (index, config) in configs.iter().enumerate() {
+        let same = configs[..index].iter().find(|one| one.name == config.name);
+        if let Some(first) = same {
+            let (name, other) = (&config.name, &first.name_at);
+            let message = format!("a Worker named \"{name}\" is already defined at {other}");
+            errors.push(Diagnostic::at(config.name_at.clone(), "name", message));
+        }
+        for (key, target) in config.targets() {
+            if configs.iter().any(|one| one.name == target.service) {
+                continue;
+            }
+            let names = configs.iter().map(|one| one.name.as_str());
+            let near = nearest::among(&target.service, names.clone());
+            let known: Vec<&str> = names.collect();
+            let message = format!(
+                "no Worker is named \"{}\"{near}; configured here: {}",
+                target.service,
+                known.join(", ")
+            );
+            errors.push(Diagnostic::at(target.at.clone(), key, message));
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError { errors })
+    }
+}
