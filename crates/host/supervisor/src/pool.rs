@@ -111,7 +111,7 @@ impl Pool {
             };
             if state.ready.is_empty() && !full {
                 state.dry = true;
-                state.target = (state.target * 2).clamp(self.min.max(1), self.max.max(1));
+                state.target = (state.target * 2).max(1).clamp(self.min, self.max);
             }
             (taken, state.wanted(self.guests_max))
         };

@@ -315,13 +315,13 @@ fn returned(
     let Some(inbound) = state.calls_in.get_mut(&call.0) else {
         return Err(Violation::UnknownCall(call));
     };
-    if std::mem::replace(&mut inbound.returned, true) {
-        return Err(Violation::ReturnedTwice(call));
-    }
     let made = inbound.call.clone();
     let is_code = matches!(outcome, Outcome::Code { .. });
     if is_code != made.wants_code() && !matches!(outcome, Outcome::Failed { .. }) {
         return Err(Violation::WrongOutcome(call));
+    }
+    if std::mem::replace(&mut inbound.returned, true) {
+        return Err(Violation::ReturnedTwice(call));
     }
     if let Some(invocation) = &mut inbound.invocation
         && invocation.outcome == "ok"
@@ -336,7 +336,11 @@ fn returned(
     let held = match Lift::new(guest, &mut state).outcome(outcome) {
         Ok(held) => held,
         Err(LiftError::Refused(failure)) => HeldOutcome::Failed(failure),
-        Err(LiftError::Violation(violation)) => return Err(violation),
+        Err(LiftError::Violation(violation)) => {
+            drop(state);
+            made.fail(turn, EndReason::Violation(violation.clone()).failure());
+            return Err(violation);
+        }
     };
     drop(state);
     made.settle(turn, held);

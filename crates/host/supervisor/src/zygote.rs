@@ -29,7 +29,7 @@ use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -45,7 +45,7 @@ const LAUNCHER_WAIT: Duration = Duration::from_secs(2);
 
 /// A zygote that is ready to fork.
 pub(crate) struct ReadyZygote {
-    control: AsyncFd<OwnedFd>,
+    control: UnixStream,
     launcher: Launcher,
     /// What its sandbox consists of.
     pub layers: Vec<Layer>,
@@ -82,8 +82,7 @@ pub(crate) async fn start(options: &Options) -> Result<ReadyZygote, SupervisorEr
         source,
     })?;
     let mut launcher = Launcher(Some(zygote.launcher));
-    packets::set_nonblocking(zygote.control.as_fd()).map_err(SupervisorError::Control)?;
-    let control = AsyncFd::register(zygote.control).map_err(SupervisorError::Control)?;
+    let control = control_socket(zygote.control).map_err(SupervisorError::Control)?;
     let packet = tokio::time::timeout(ZYGOTE_READY_MAX, receive(&control))
         .await
         .map_err(|_| SupervisorError::Slow {
@@ -157,25 +156,28 @@ fn check(
     Ok(())
 }
 
-async fn receive(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Packet>> {
-    loop {
-        let mut guard = control.readable().await?;
-        if let Ok(result) = guard.try_io(|inner| packets::receive(inner.get_ref().as_fd())) {
-            return result;
-        }
-    }
+/// Tokio's readiness for a packet socket. `UnixStream` is used for that alone: every packet is sent
+/// and received by `packets`, never by the stream's own calls, which would lose borders and
+/// descriptors.
+fn control_socket(control: OwnedFd) -> io::Result<UnixStream> {
+    packets::set_nonblocking(control.as_fd())?;
+    UnixStream::from_std(std::os::unix::net::UnixStream::from(control))
 }
 
-async fn send(control: &AsyncFd<OwnedFd>, message: &ToZygote) -> io::Result<()> {
+async fn receive(control: &UnixStream) -> io::Result<Option<Packet>> {
+    control
+        .async_io(Interest::READABLE, || packets::receive(control.as_fd()))
+        .await
+}
+
+async fn send(control: &UnixStream, message: &ToZygote) -> io::Result<()> {
     let mut bytes = Vec::new();
     message.encode(&mut bytes);
-    loop {
-        let mut guard = control.writable().await?;
-        let sent = guard.try_io(|inner| packets::send(inner.get_ref().as_fd(), &bytes, &[]));
-        if let Ok(result) = sent {
-            return result;
-        }
-    }
+    control
+        .async_io(Interest::WRITABLE, || {
+            packets::send(control.as_fd(), &bytes, &[])
+        })
+        .await
 }
 
 /// The pool's door to the manager.
@@ -346,7 +348,7 @@ fn run(hub: &Arc<Hub>, zygote: ReadyZygote, closing: &watch::Receiver<bool>) -> 
 /// The conversation with one zygote.
 struct Talk {
     hub: Arc<Hub>,
-    control: AsyncFd<OwnedFd>,
+    control: UnixStream,
     /// By the pid in the zygote's namespace.
     guests: HashMap<u32, Arc<Guest>>,
     /// Forks asked for and not answered.

@@ -1,0 +1,588 @@
+//! Calls, capabilities and streams between made-up guests, each rule by name.
+
+mod fake;
+
+use fake::*;
+use mayfly_exchange::Body as HostBody;
+use mayfly_wire::bounds::STREAM_WINDOW_BYTES;
+use mayfly_wire::*;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_starts_its_worker_and_gets_the_answer() {
+    let mut world = World::new();
+    world.deploy(vec![worker("a", vec![])]);
+    let answer = world.fetch("a");
+    let (mut guest, start) = world.started().await;
+    assert_eq!(start.name, "a");
+    let (call, event) = guest.invoke().await;
+    assert!(matches!(event, Event::Fetch { .. }));
+    guest.answer(call, "hello").await;
+    assert_eq!(text(within(answer).await.unwrap()).await, "hello");
+    // The second request finds the Worker warm.
+    let answer = world.fetch("a");
+    let (call, _) = guest.invoke().await;
+    guest.answer(call, "again").await;
+    assert_eq!(text(within(answer).await.unwrap()).await, "again");
+    world.no_guest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_wait_for_a_start_are_delivered_in_order() {
+    let mut world = World::new();
+    world.deploy(vec![worker("a", vec![])]);
+    let answers: Vec<_> = (0..20).map(|_| world.fetch("a")).collect();
+    let (mut guest, _) = world.started().await;
+    for _ in 0..20 {
+        let (call, _) = guest.invoke().await;
+        guest.answer(call, "x").await;
+    }
+    for answer in answers {
+        assert_eq!(text(within(answer).await.unwrap()).await, "x");
+    }
+    world.no_guest().await;
+}
+
+/// Two Workers, `a` bound to `b`, both live, each with one invocation or call under way.
+async fn pair(world: &mut World) -> (FakeGuest, FakeGuest, CapId, CallId) {
+    world.deploy(vec![
+        worker("a", vec![("B", service("b"))]),
+        worker("b", vec![]),
+    ]);
+    drop(world.fetch("a"));
+    let (mut a, start) = world.started().await;
+    let (call, _) = a.invoke().await;
+    let b_slot = slot(&start, "B");
+    a.send(ToHost::Call {
+        call: CallId(1),
+        cap: b_slot,
+        event: rpc_event("hello"),
+        result: None,
+    })
+    .await;
+    let (mut b, _) = world.started().await;
+    let (b_call, event) = b.invoke().await;
+    assert_eq!(event, rpc_event("hello"));
+    assert_eq!(b.recv().await, ToGuest::ReleaseAnswer { call: b_call });
+    b.send_all(&[
+        ToHost::Return {
+            call: b_call,
+            outcome: value(vec![]),
+        },
+        ToHost::Done { call: b_call },
+    ])
+    .await;
+    assert_eq!(a.returned().await, (CallId(1), value(vec![])));
+    (a, b, b_slot, call)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_travel_are_called_and_released() {
+    let mut world = World::new();
+    let (mut a, mut b, b_slot, _) = pair(&mut world).await;
+    // A passes a callback of its own.
+    a.send(ToHost::Call {
+        call: CallId(2),
+        cap: b_slot,
+        event: Event::Rpc {
+            path: vec!["take".to_owned()],
+            args: Some(Payload {
+                bytes: Blob(vec![7]),
+                attachments: vec![Attachment::Export {
+                    export: ExportId(5),
+                }],
+            }),
+        },
+        result: None,
+    })
+    .await;
+    let (call, event) = b.invoke().await;
+    let Event::Rpc {
+        args: Some(args), ..
+    } = event
+    else {
+        panic!("not a call");
+    };
+    let [Attachment::Cap { cap, kind }] = args.attachments.as_slice() else {
+        panic!("no capability");
+    };
+    let cap = *cap;
+    assert_eq!(*kind, CapKind::Object {});
+    assert_eq!(cap.0 % 2, 0);
+    assert!(matches!(b.recv().await, ToGuest::ReleaseAnswer { .. }));
+    // B calls it back, twice through a copy, and hands it back to its owner.
+    b.send_all(&[
+        ToHost::DupCap {
+            cap,
+            copy: CapId(1),
+        },
+        ToHost::ReleaseCap { cap },
+        ToHost::Call {
+            call: CallId(1),
+            cap: CapId(1),
+            event: rpc_event("back"),
+            result: None,
+        },
+    ])
+    .await;
+    match a.recv().await {
+        ToGuest::CallExport { call, export, .. } => {
+            assert_eq!(export, ExportId(5));
+            assert_eq!(a.recv().await, ToGuest::ReleaseAnswer { call });
+            a.send_all(&[
+                ToHost::Return {
+                    call,
+                    outcome: value(vec![]),
+                },
+                ToHost::Done { call },
+            ])
+            .await;
+        }
+        other => panic!("expected CallExport, got {other:?}"),
+    }
+    assert_eq!(b.returned().await, (CallId(1), value(vec![])));
+    a.quiet().await;
+    b.send(ToHost::ReleaseCap { cap: CapId(1) }).await;
+    assert_eq!(
+        a.recv().await,
+        ToGuest::ReleaseExport {
+            export: ExportId(5),
+            count: 1
+        }
+    );
+    b.send(ToHost::Return {
+        call,
+        outcome: value(vec![]),
+    })
+    .await;
+    assert_eq!(a.returned().await.0, CallId(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipelined_call_reaches_the_callee_before_the_answer_exists() {
+    let mut world = World::new();
+    world.deploy(vec![
+        worker("a", vec![("B", service("b"))]),
+        worker("b", vec![]),
+    ]);
+    drop(world.fetch("a"));
+    let (mut a, start) = world.started().await;
+    let b_slot = slot(&start, "B");
+    let (a_call, _) = a.invoke().await;
+    // Both go out before B even has a process.
+    a.send_all(&[
+        ToHost::Call {
+            call: CallId(1),
+            cap: b_slot,
+            event: rpc_event("first"),
+            result: Some(CapId(1)),
+        },
+        ToHost::Call {
+            call: CallId(2),
+            cap: CapId(1),
+            event: rpc_event("second"),
+            result: None,
+        },
+    ])
+    .await;
+    let (mut b, _) = world.started().await;
+    let (first, event) = b.invoke().await;
+    assert_eq!(event, rpc_event("first"));
+    let second = match b.recv().await {
+        ToGuest::CallAnswer {
+            call,
+            answer,
+            event,
+        } => {
+            assert_eq!(answer, first);
+            assert_eq!(event, rpc_event("second"));
+            call
+        }
+        other => panic!("expected CallAnswer, got {other:?}"),
+    };
+    assert_eq!(b.recv().await, ToGuest::ReleaseAnswer { call: second });
+    a.send(ToHost::ReleaseCap { cap: CapId(1) }).await;
+    assert_eq!(b.recv().await, ToGuest::ReleaseAnswer { call: first });
+    for call in [first, second] {
+        b.send_all(&[
+            ToHost::Return {
+                call,
+                outcome: value(vec![]),
+            },
+            ToHost::Done { call },
+        ])
+        .await;
+    }
+    assert_eq!(a.returned().await.0, CallId(1));
+    assert_eq!(a.returned().await.0, CallId(2));
+    a.answer(a_call, "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guests_death_reaches_callers_and_holders_at_once() {
+    let mut world = World::new();
+    let (mut a, mut b, b_slot, _) = pair(&mut world).await;
+    for call in [2, 3] {
+        a.send(ToHost::Call {
+            call: CallId(call),
+            cap: b_slot,
+            event: rpc_event("object"),
+            result: None,
+        })
+        .await;
+    }
+    let (call, _) = b.invoke().await;
+    b.recv().await;
+    b.invoke().await;
+    b.recv().await;
+    b.send(ToHost::Return {
+        call,
+        outcome: value(vec![Attachment::Export {
+            export: ExportId(1),
+        }]),
+    })
+    .await;
+    let (_, outcome) = a.returned().await;
+    let Outcome::Value { payload } = outcome else {
+        panic!("no value");
+    };
+    let Attachment::Cap { cap, .. } = payload.attachments[0] else {
+        panic!("no capability");
+    };
+    let since = Instant::now();
+    drop(b);
+    let (call, outcome) = a.returned().await;
+    assert_eq!(call, CallId(3));
+    let Outcome::Failed { failure } = outcome else {
+        panic!("not failed");
+    };
+    assert_eq!(failure.kind, FailureKind::Lost {});
+    match a.recv().await {
+        ToGuest::CapBroken { cap: broken, .. } => assert_eq!(broken, cap),
+        other => panic!("expected CapBroken, got {other:?}"),
+    }
+    assert!(since.elapsed() < Duration::from_millis(50), "{since:?}");
+    // Calls on the broken object fail; the Worker itself starts afresh.
+    a.send(ToHost::Call {
+        call: CallId(4),
+        cap,
+        event: rpc_event("x"),
+        result: None,
+    })
+    .await;
+    assert!(matches!(
+        a.returned().await.1,
+        Outcome::Failed { failure } if failure.kind == FailureKind::Lost {}
+    ));
+    a.send(ToHost::Call {
+        call: CallId(5),
+        cap: b_slot,
+        event: rpc_event("x"),
+        result: None,
+    })
+    .await;
+    let (mut b, _) = world.started().await;
+    b.invoke().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamed_response_passes_with_credit() {
+    let mut world = World::new();
+    world.deploy(vec![worker("a", vec![])]);
+    let answer = world.fetch("a");
+    let (mut a, _) = world.started().await;
+    let (call, _) = a.invoke().await;
+    a.send(ToHost::Return {
+        call,
+        outcome: Outcome::Response {
+            head: response_head(),
+            body: Body::Stream {
+                stream: StreamId(1),
+                length: None,
+            },
+        },
+    })
+    .await;
+    let HostBody::Stream { mut reader, .. } = within(answer).await.unwrap().unwrap().body else {
+        panic!("no stream");
+    };
+    // Several windows' worth: the guest must wait for credit in between.
+    let total = 8 * STREAM_WINDOW_BYTES as usize;
+    let reading = tokio::spawn(async move {
+        let mut count = 0;
+        while let Some(piece) = reader.next().await {
+            count += piece.unwrap().len();
+        }
+        count
+    });
+    let (mut sent, mut window) = (0, STREAM_WINDOW_BYTES as usize);
+    while sent < total {
+        while window < 65536 {
+            match a.recv().await {
+                ToGuest::StreamCredit { bytes, .. } => window += bytes as usize,
+                other => panic!("expected credit, got {other:?}"),
+            }
+        }
+        a.send(ToHost::StreamData {
+            stream: StreamId(1),
+            bytes: Blob(vec![9; 65536]),
+        })
+        .await;
+        sent += 65536;
+        window -= 65536;
+    }
+    a.send_all(&[
+        ToHost::StreamEnd {
+            stream: StreamId(1),
+        },
+        ToHost::Done { call },
+    ])
+    .await;
+    assert_eq!(within(reading).await.unwrap(), total);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_between_guests_is_joined_one_to_one() {
+    let mut world = World::new();
+    let (mut a, mut b, b_slot, _) = pair(&mut world).await;
+    a.send_all(&[
+        ToHost::Call {
+            call: CallId(2),
+            cap: b_slot,
+            event: Event::Fetch {
+                request: Box::new(head("/")),
+                body: Body::Stream {
+                    stream: StreamId(1),
+                    length: Some(3),
+                },
+            },
+            result: None,
+        },
+        ToHost::StreamData {
+            stream: StreamId(1),
+            bytes: Blob(b"abc".to_vec()),
+        },
+        ToHost::StreamEnd {
+            stream: StreamId(1),
+        },
+    ])
+    .await;
+    let (_, event) = b.invoke().await;
+    let Event::Fetch {
+        body: Body::Stream { stream, length },
+        ..
+    } = event
+    else {
+        panic!("no stream");
+    };
+    assert_eq!(length, Some(3));
+    let data = ToGuest::StreamData {
+        stream,
+        bytes: Blob(b"abc".to_vec()),
+    };
+    assert_eq!(b.recv().await, data);
+    assert_eq!(b.recv().await, ToGuest::StreamEnd { stream });
+    // Late words about a stream that is over are no offence.
+    b.send(ToHost::StreamCredit { stream, bytes: 3 }).await;
+    b.send(ToHost::StreamCancel {
+        stream,
+        reason: "late".to_owned(),
+    })
+    .await;
+    b.quiet().await;
+    assert!(b.is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_cancels_the_invocation() {
+    let mut world = World::new();
+    world.deploy(vec![worker("a", vec![])]);
+    let answer = world.fetch("a");
+    let (mut a, _) = world.started().await;
+    let (call, _) = a.invoke().await;
+    answer.abort();
+    match a.recv().await {
+        ToGuest::Cancel { call: canceled, .. } => assert_eq!(canceled, call),
+        other => panic!("expected Cancel, got {other:?}"),
+    }
+    a.answer(call, "too late").await;
+    a.quiet().await;
+    assert!(a.is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn global_fetch_goes_out_through_the_network_service() {
+    let mut world = World::new();
+    let (mut a, _, _, _) = pair(&mut world).await;
+    // The outbound slot is the one that is not the binding; it was installed behind it.
+    a.send_all(&[
+        ToHost::Call {
+            call: CallId(2),
+            cap: CapId(4),
+            event: Event::Fetch {
+                request: Box::new(head("/out")),
+                body: Body::Stream {
+                    stream: StreamId(1),
+                    length: None,
+                },
+            },
+            result: None,
+        },
+        ToHost::StreamData {
+            stream: StreamId(1),
+            bytes: Blob(b"+body".to_vec()),
+        },
+        ToHost::StreamEnd {
+            stream: StreamId(1),
+        },
+    ])
+    .await;
+    loop {
+        match a.recv().await {
+            ToGuest::StreamCredit { .. } => {}
+            ToGuest::Return { outcome, .. } => {
+                assert_eq!(outcome, {
+                    let Outcome::Response { body, .. } = response("http://test/out+body") else {
+                        panic!();
+                    };
+                    Outcome::Response {
+                        head: response_head(),
+                        body,
+                    }
+                });
+                break;
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cpu_over_the_limit_ends_the_guest_and_its_callers_hear_why() {
+    let mut world = World::new();
+    let mut limited = worker("a", vec![]);
+    limited.limits.cpu_ms = Some(50);
+    world.deploy(vec![limited]);
+    let answer = world.fetch("a");
+    let (mut a, _) = world.started().await;
+    a.invoke().await;
+    a.process.cpu_us.store(51_000, Ordering::SeqCst);
+    let failure = within(answer).await.unwrap().unwrap_err();
+    assert_eq!(failure.kind, FailureKind::ExceededCpu {});
+    assert_eq!(failure.message, "Worker exceeded CPU time limit.");
+    a.is_killed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subrequests_above_the_limit_fail_and_the_guest_lives() {
+    let mut world = World::new();
+    let mut limited = worker("a", vec![]);
+    limited.limits.sub_requests = Some(1);
+    world.deploy(vec![limited]);
+    drop(world.fetch("a"));
+    let (mut a, start) = world.started().await;
+    a.invoke().await;
+    for call in [1, 2] {
+        a.send(ToHost::Call {
+            call: CallId(call),
+            cap: start.outbound.unwrap(),
+            event: fetch_event(),
+            result: None,
+        })
+        .await;
+    }
+    let (mut fine, mut failed) = (0, 0);
+    while fine + failed < 2 {
+        match a.recv().await {
+            ToGuest::Return {
+                outcome: Outcome::Failed { failure },
+                ..
+            } => {
+                assert!(failure.message.contains("subrequests"), "{failure:?}");
+                failed += 1;
+            }
+            ToGuest::Return { .. } => fine += 1,
+            ToGuest::Cancel { .. } => {}
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert_eq!((fine, failed), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_start_fails_those_who_wait_with_its_error() {
+    let mut world = World::new();
+    world.deploy(vec![worker("a", vec![])]);
+    let answer = world.fetch("a");
+    let mut a = world.guest().await;
+    a.send(ToHost::StartFailed {
+        failure: Failure::new(FailureKind::Exception {}, "SyntaxError", "no"),
+    })
+    .await;
+    let failure = within(answer).await.unwrap().unwrap_err();
+    assert_eq!(
+        (failure.name.as_str(), failure.message.as_str()),
+        ("SyntaxError", "no")
+    );
+    a.is_killed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tails_hear_what_happened_after_the_response() {
+    let mut world = World::new();
+    let mut tailed = worker("a", vec![]);
+    tailed.tails = vec![target("t")];
+    world.deploy(vec![tailed, worker("t", vec![])]);
+    let answer = world.fetch("a");
+    let (mut a, _) = world.started().await;
+    let (call, _) = a.invoke().await;
+    a.send_all(&[
+        ToHost::Log {
+            call: Some(call),
+            level: LogLevel::Warn {},
+            text: "careful".to_owned(),
+            message: "[\"careful\",1]".to_owned(),
+        },
+        ToHost::Return {
+            call,
+            outcome: response("ok"),
+        },
+        ToHost::Done { call },
+    ])
+    .await;
+    assert_eq!(text(within(answer).await.unwrap()).await, "ok");
+    let (mut t, _) = world.started().await;
+    let (_, event) = t.invoke().await;
+    let Event::Tail { items } = event else {
+        panic!("not a tail");
+    };
+    for part in [
+        "\"outcome\":\"ok\"",
+        "\"message\":[\"careful\",1]",
+        "\"level\":\"warn\"",
+        "\"scriptName\":\"a\"",
+        "\"status\":200",
+    ] {
+        assert!(items.contains(part), "{part} not in {items}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutdown_lets_what_is_under_way_finish() {
+    let mut world = World::new();
+    world.deploy(vec![worker("a", vec![])]);
+    let answer = world.fetch("a");
+    let (mut a, _) = world.started().await;
+    let (call, _) = a.invoke().await;
+    let service = world.supervisor.service("a", "").unwrap();
+    let answering = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        a.answer(call, "finished").await;
+        a.is_killed().await;
+    });
+    within(world.supervisor.shutdown(WAIT)).await;
+    assert_eq!(text(within(answer).await.unwrap()).await, "finished");
+    within(answering).await.unwrap();
+    assert!(service.fetch(request("/")).await.is_err());
+}
