@@ -169,6 +169,18 @@ class StreamIterator {
   #preventCancel: boolean;
   #ongoing: Promise<unknown> | undefined;
   #finished = false;
+  /** Made once: an iterator takes these steps for every chunk. */
+  #steps = (): Promise<IterationResult> => this.#next();
+  #onResult = (result: IterationResult): IterationResult => {
+    this.#ongoing = undefined;
+    if (result.done) this.#finished = true;
+    return result;
+  };
+  #onFailure = (reason: unknown): never => {
+    this.#ongoing = undefined;
+    this.#finished = true;
+    throw reason;
+  };
 
   constructor(reader: DefaultReaderCore, preventCancel: boolean) {
     this.#reader = reader;
@@ -177,8 +189,12 @@ class StreamIterator {
 
   next(): Promise<IterationResult> {
     if (!isObject(this) || !(#reader in this)) return rejectedWith(new TypeError("Illegal invocation"));
-    const steps = (): Promise<IterationResult> => this.#next();
-    const result = this.#ongoing === undefined ? steps() : react(this.#ongoing, steps, steps);
+    const ongoing = this.#ongoing;
+    if (ongoing === undefined && !this.#finished) {
+      const chunk = this.#reader.takeQueued();
+      if (chunk !== undefined) return toPromise({ value: chunk.value, done: false });
+    }
+    const result = ongoing === undefined ? this.#next() : react(ongoing, this.#steps, this.#steps);
     this.#ongoing = result;
     return result;
   }
@@ -195,19 +211,7 @@ class StreamIterator {
     if (this.#finished) return toPromise({ value: undefined, done: true });
     const request = new IteratorRequest(this.#reader);
     this.#reader.read(request);
-    return react(
-      request.result.promise,
-      (result) => {
-        this.#ongoing = undefined;
-        if (result.done) this.#finished = true;
-        return result;
-      },
-      (reason) => {
-        this.#ongoing = undefined;
-        this.#finished = true;
-        throw reason;
-      },
-    );
+    return react(request.result.promise, this.#onResult, this.#onFailure);
   }
 
   #return(value: unknown): Promise<unknown> {

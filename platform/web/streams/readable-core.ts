@@ -170,6 +170,16 @@ export class DefaultReaderCore extends ReaderCore<ReadRequest> {
     else request.error(stream.storedError);
   }
 
+  /** A chunk that is there already, of a default stream; the iterator's way past a promise. */
+  takeQueued(): { value: unknown } | undefined {
+    const { stream } = this;
+    if (stream === undefined || stream.state !== "readable") return undefined;
+    const { controller } = stream;
+    if (controller.kind !== "default" || controller.queue.length === 0) return undefined;
+    stream.disturbed = true;
+    return { value: controller.takeChunk() };
+  }
+
   /** `reader.read()`: as `read`, but a chunk that is there already costs one promise and no request. */
   readPromise(): Promise<ReadResult> {
     const { stream } = this;
