@@ -12,12 +12,14 @@
 
 mod config;
 mod fields;
+mod glob;
 mod keys;
 mod read;
 mod report;
 mod syntax;
 
 pub mod compat;
+pub mod modules;
 pub mod nearest;
 
 pub use config::{
