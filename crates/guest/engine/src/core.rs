@@ -13,27 +13,27 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use mozjs::glue::{CallObjectRootTracer, CallValueRootTracer};
-use mozjs::jsapi::{JSObject, JSTracer};
+use mozjs::gc::Traceable;
+use mozjs::jsapi::{Heap, JSObject, JSTracer};
 use mozjs::jsval::{JSVal, UndefinedValue};
 
 use crate::modules::Modules;
 
 /// A place outside the JavaScript heap that keeps an object alive and follows it when it moves.
 ///
-/// It needs no write barriers because `Core::trace` visits it as a root in every collection.
-#[derive(Debug)]
-pub(crate) struct ObjectRoot(Cell<*mut JSObject>);
+/// Minor collections do not visit the core, they look at what the write barriers recorded; so this
+/// is a `Heap`, which has barriers, in a box, because they record its address.
+pub(crate) struct ObjectRoot(Box<Heap<*mut JSObject>>);
 
 impl Default for ObjectRoot {
     fn default() -> Self {
-        Self(Cell::new(ptr::null_mut()))
+        Self::new(ptr::null_mut())
     }
 }
 
 impl ObjectRoot {
     pub(crate) fn new(object: *mut JSObject) -> Self {
-        Self(Cell::new(object))
+        Self(Heap::boxed(object))
     }
 
     pub(crate) fn get(&self) -> *mut JSObject {
@@ -45,28 +45,21 @@ impl ObjectRoot {
     }
 
     fn trace(&self, tracer: *mut JSTracer) {
-        if !self.0.get().is_null() {
-            // SAFETY: the cell holds a live object or null, and the collector gave us `tracer` for
-            // the length of this call; it may write the object's new address into the cell.
-            unsafe { CallObjectRootTracer(tracer, self.0.as_ptr(), c"mayfly".as_ptr()) }
-        }
+        // SAFETY: the collector gave us `tracer` for the length of this call.
+        unsafe { self.0.trace(tracer) }
     }
 }
 
 /// The same for any value.
-pub(crate) struct ValueRoot(Cell<JSVal>);
+pub(crate) struct ValueRoot(Box<Heap<JSVal>>);
 
 impl Default for ValueRoot {
     fn default() -> Self {
-        Self(Cell::new(UndefinedValue()))
+        Self(Heap::boxed(UndefinedValue()))
     }
 }
 
 impl ValueRoot {
-    pub(crate) fn new(value: JSVal) -> Self {
-        Self(Cell::new(value))
-    }
-
     pub(crate) fn get(&self) -> JSVal {
         self.0.get()
     }
@@ -76,8 +69,8 @@ impl ValueRoot {
     }
 
     fn trace(&self, tracer: *mut JSTracer) {
-        // SAFETY: as for `ObjectRoot::trace`; values that are no GC things are left alone.
-        unsafe { CallValueRootTracer(tracer, self.0.as_ptr(), c"mayfly".as_ptr()) }
+        // SAFETY: as for `ObjectRoot::trace`.
+        unsafe { self.0.trace(tracer) }
     }
 }
 
@@ -105,6 +98,8 @@ pub(crate) struct Core {
     /// Frames of jobs that were queued at once because their promise was settled: the engine stores
     /// no host data for these, so they are found by their place in the queue. See `turn`.
     pub(crate) frames: RefCell<VecDeque<(u64, ObjectRoot)>>,
+    /// Roots of `frames` to use again: one is needed per job, and each is an allocation.
+    pub(crate) spare_roots: RefCell<Vec<ObjectRoot>>,
     /// Jobs ever taken off the queue.
     pub(crate) jobs_taken: Cell<u64>,
 
@@ -145,7 +140,32 @@ pub(crate) fn install() -> &'static Core {
     core
 }
 
+/// Spare roots kept at most.
+const SPARE_ROOTS_MAX: usize = 256;
+
 impl Core {
+    /// A root from the spare ones.
+    pub(crate) fn root(&self, object: *mut JSObject) -> ObjectRoot {
+        match self.spare_roots.borrow_mut().pop() {
+            Some(root) => {
+                root.set(object);
+                root
+            }
+            None => ObjectRoot::new(object),
+        }
+    }
+
+    /// Takes a root's object and keeps the root for later.
+    pub(crate) fn unroot(&self, root: ObjectRoot) -> *mut JSObject {
+        let object = root.get();
+        let mut spare = self.spare_roots.borrow_mut();
+        if spare.len() < SPARE_ROOTS_MAX {
+            root.set(ptr::null_mut());
+            spare.push(root);
+        }
+        object
+    }
+
     pub(crate) fn trace(&self, tracer: *mut JSTracer) {
         for root in [
             &self.global,

@@ -3,8 +3,10 @@
 //! The signatures are those of `Engine` in `platform/ops.ts`. Each is a native over values; none of
 //! them reaches the embedder's state.
 
+use std::ffi::CStr;
 use std::ptr;
 
+use mozjs::JSCLASS_IS_PROXY;
 use mozjs::context::JSContext;
 use mozjs::glue::{GetProxyPrivate, GetProxyReservedSlot};
 use mozjs::jsapi::JS::PromiseState;
@@ -12,8 +14,8 @@ use mozjs::jsapi::{CallArgs, GCOptions, HandleValueArray, JSObject};
 use mozjs::jsval::{Int32Value, JSVal, NullValue, ObjectValue, UndefinedValue};
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
-    GetModuleForNamespace, GetPromiseState, IsPromiseObject, JS_CallFunctionValue,
-    JS_GetPromiseResult, NewArrayObject, SetAnyPromiseIsHandled,
+    GetPromiseState, IsPromiseObject, JS_CallFunctionValue, JS_GetPromiseResult, NewArrayObject,
+    SetAnyPromiseIsHandled,
 };
 use mozjs::rust::{HandleObject, get_object_class};
 
@@ -25,9 +27,6 @@ use crate::natives::{argument, define_native, native};
 use crate::resolve::Resolved;
 use crate::throw::{Thrown, throw, throw_type_error};
 use crate::turn;
-
-/// `JSCLASS_IS_PROXY` of `js/Class.h`, which the bindings leave out: a flag above the slot count.
-const CLASS_IS_PROXY: u32 = 1 << (16 + 8 + 4);
 
 /// Where a scripted proxy keeps its handler, as `vm`'s `ScriptedProxyHandler` says.
 const PROXY_HANDLER_SLOT: u32 = 0;
@@ -215,11 +214,11 @@ native!(proxy_details, |cx, arguments| {
     }
     rooted!(&in(cx) let candidate = value.to_object());
     rooted!(&in(cx) let mut pair: Vec<JSVal> = vec![NullValue(); 2]);
-    // SAFETY: the candidate is rooted; the class tells that it has a proxy's slots. In one realm
-    // without windows, a proxy that is no module namespace is one that a script made.
+    // SAFETY: the candidate is rooted; its class tells that it has a scripted proxy's slots. (Module
+    // namespaces are proxies too, of a class of their own; wrappers need a second compartment.)
     unsafe {
-        let is_proxy = (*get_object_class(candidate.get())).flags & CLASS_IS_PROXY != 0;
-        if !is_proxy || !GetModuleForNamespace(cx, candidate.handle()).is_null() {
+        let class = &*get_object_class(candidate.get());
+        if class.flags & JSCLASS_IS_PROXY == 0 || CStr::from_ptr(class.name) != c"Proxy" {
             return Ok(UndefinedValue());
         }
         GetProxyPrivate(candidate.get(), pair.handle_mut_at(0).as_mut());

@@ -17,13 +17,14 @@ use std::ptr::{self, NonNull};
 use mozjs::context::{JSContext, RawJSContext};
 use mozjs::jsapi::JS::PromiseState;
 use mozjs::jsapi::{
-    ColumnNumberOneOrigin, Handle as RawHandle, JSObject, JSScript, ModuleRequestIsSourcePhase,
-    SetModuleLoadHook, SetModuleMetadataHook, SetModulePrivate, SetScriptPrivate,
+    ColumnNumberOneOrigin, Handle as RawHandle, JS_GetObjectFunction, JSObject, JSScript,
+    ModuleRequestIsSourcePhase, SetModuleLoadHook, SetModuleMetadataHook, SetModulePrivate,
+    SetScriptPrivate,
 };
 use mozjs::jsval::{Int32Value, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
-    CompileJsonModule1, CompileModule1, CreateDefaultExportSyntheticModule,
+    CompileJsonModule1, CompileModule1, CreateDefaultExportSyntheticModule, Evaluate2,
     FinishLoadingImportedModule, GetModuleNamespace, GetModuleRequestSpecifier, GetPromiseState,
     IsPromiseObject, JS_GetFunctionScript, JS_GetPromiseResult, JS_GetScriptPrivate,
     LoadRequestedModules, ModuleEvaluate, ModuleLink, SetAnyPromiseIsHandled,
@@ -82,7 +83,6 @@ pub(crate) enum Origin {
     Builtin,
 }
 
-#[derive(Debug)]
 pub(crate) struct Info {
     pub(crate) origin: Origin,
     pub(crate) name: String,
@@ -224,31 +224,29 @@ pub(crate) fn compile_function(
     origin: Origin,
 ) -> Result<*mut JSObject, Thrown> {
     let number = core().modules.add_info(origin, name, ptr::null_mut());
-    let file = CString::new(name.replace('\0', "\u{FFFD}")).unwrap_or_default();
-    let options = CompileOptionsWrapper::new(cx, file, 1);
-    let parameters: Vec<CString> = parameters
-        .iter()
-        .map(|parameter| CString::new(*parameter).unwrap_or_default())
-        .collect();
-    let parameter_starts: Vec<_> = parameters.iter().map(|text| text.as_ptr()).collect();
-    let mut units = transform_str_to_source_text(source);
-    // SAFETY: the options, the parameters and the source outlive the call, which copies what it
-    // keeps; lengths are true. A JSFunction is a JSObject, and its script shares the private value
-    // with all functions inside.
+    let options = options_for(cx, name);
+    // Not `JS::CompileFunction`: that counts a line for the parameters, and stacks would be off by it.
+    let text = format!("(function ({}) {{{source}\n}})", parameters.join(","));
+    let mut units = transform_str_to_source_text(&text);
+    rooted!(&in(cx) let mut value = UndefinedValue());
+    // SAFETY: the options and the source outlive the call, which copies what it keeps. The value's
+    // class is asked before it is used as a function, and a function's script shares the private
+    // value with all functions inside it.
     unsafe {
-        let chain =
-            mozjs::rust::EnvironmentChain::new(cx, mozjs::jsapi::JS::SupportUnscopables::No);
-        let function = mozjs::rust::wrappers2::CompileFunction1(
-            cx,
-            chain.get(),
-            options.ptr,
-            c"".as_ptr(),
-            parameter_starts.len() as u32,
-            parameter_starts.as_ptr(),
-            &mut units,
-        );
-        let Some(function) = NonNull::new(function) else {
+        if !Evaluate2(cx, options.ptr, &mut units, value.handle_mut()) {
             return Err(Thrown);
+        }
+        let function = if value.is_object() {
+            JS_GetObjectFunction(value.to_object())
+        } else {
+            ptr::null_mut()
+        };
+        let Some(function) = NonNull::new(function) else {
+            return Err(throw::throw(
+                cx,
+                "SyntaxError",
+                "the source is no function body",
+            ));
         };
         rooted!(&in(cx) let function = function.as_ptr());
         let script = JS_GetFunctionScript(cx, function.handle());

@@ -87,7 +87,6 @@ unsafe extern "C" fn host_defined_global(
     cx: *mut RawJSContext,
     global: MutableHandleObject,
 ) -> bool {
-    global.set(ptr::null_mut());
     let core = core();
     // SAFETY: the engine calls us with its live context; counting changes nothing.
     let queued = unsafe { GetRegularMicroTaskCount(cx) } as u64;
@@ -98,8 +97,11 @@ unsafe extern "C" fn host_defined_global(
         frames.pop_back();
     }
     let frame = core.frame.get();
-    if !frame.is_null() {
-        frames.push_back((number, ObjectRoot::new(frame)));
+    if frame.is_null() {
+        global.set(ptr::null_mut());
+    } else {
+        frames.push_back((number, core.root(frame)));
+        global.set(core.global.get());
     }
     true
 }
@@ -225,22 +227,30 @@ fn drain_microtasks(cx: &mut JSContext, core: &Core) -> Option<Called> {
 }
 
 fn frame_of_job(cx: &mut JSContext, core: &Core, number: u64, job: HandleObject) -> *mut JSObject {
-    let mut frames = core.frames.borrow_mut();
-    if let Some((next, frame)) = frames.front()
-        && *next == number
-    {
-        let frame = frame.get();
-        frames.pop_front();
-        return frame;
-    }
-    drop(frames);
     rooted!(&in(cx) let mut global = ptr::null_mut::<JSObject>());
     rooted!(&in(cx) let mut data = ptr::null_mut::<JSObject>());
     // SAFETY: `job` came from the queue, so it is a microtask entry.
     unsafe {
         MaybeGetHostDefinedDataFromJSMicroTask(job.get(), global.handle_mut(), data.handle_mut());
     }
-    data.get()
+    let mut frames = core.frames.borrow_mut();
+    // An announcement may have led to no job; what was announced before is past.
+    while frames.front().is_some_and(|(next, _)| *next < number) {
+        if let Some((_, frame)) = frames.pop_front() {
+            core.unroot(frame);
+        }
+    }
+    let announced = match frames.front() {
+        Some((next, _)) if *next == number => {
+            frames.pop_front().map(|(_, frame)| core.unroot(frame))
+        }
+        _ => None,
+    };
+    // A global without data says that the frame was announced; without either there was none.
+    if global.is_null() || !data.is_null() {
+        return data.get();
+    }
+    announced.unwrap_or(ptr::null_mut())
 }
 
 /// Calls a function with no `this` and ignores what it returns.

@@ -144,6 +144,7 @@ const tests = {
     const [sum, stack] = f(1, 2);
     ops.say(sum); ops.say(/dir\/x\.js:3/.test(stack));
     try { engine.compileFunction("bad.js", "\n let 1;", []); } catch (e) { ops.say(`${e.name} ${e.fileName}:${e.lineNumber}`); }
+    try { engine.compileFunction("out.js", "}); (1", []); } catch (e) { ops.say(e.name); }
     try { eval("1"); ops.say("eval"); } catch (e) { ops.say(`${e.name}: ${e.message}`); }
     try { new Function("1"); ops.say("Function"); } catch (e) { ops.say(`${e.name}`); }
   },
@@ -327,6 +328,7 @@ fn everything_in_order() {
             "3",
             "true",
             "SyntaxError bad.js:2",
+            "SyntaxError",
             "EvalError: Code generation from strings disallowed for this context",
             "EvalError"
         ]
@@ -335,6 +337,7 @@ fn everything_in_order() {
     println!("{features:?}");
     assert!(!features[0].contains("undefined"), "{features:?}");
     assert_eq!(said(&mut engine, "cleanup", vec![]), []);
+    eprintln!("B");
     engine.collect();
     assert_eq!(texts(said(&mut engine, "collect", vec![])), ["gone it"]);
     assert_eq!(
