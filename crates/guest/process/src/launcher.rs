@@ -68,9 +68,8 @@ fn prepare() -> Result<Pidfd, SysError> {
     heap::use_one_arena();
     // Nothing depends on it; where it is refused the kernel chooses by size.
     let _ = rlimits::prefer_as_oom_victim();
-    if privileges::is_root() {
-        privileges::drop_groups()?;
-    }
+    // Only root can, and not in every container; groups reach no file once the root is empty.
+    let _ = privileges::drop_groups();
     // Should the host have ended by now, this names whoever inherited us, and the control socket,
     // closed at the other end, tells the zygote to end.
     let host = Pid(i32::try_from(parent_id()).unwrap_or(0));

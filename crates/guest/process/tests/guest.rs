@@ -4,6 +4,8 @@
 //! guests from it and talks frames with them. Nothing here reaches into the binary: what cannot be
 //! seen on a socket or in `/proc` is not tested here.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod host;
 
 use std::collections::BTreeSet;

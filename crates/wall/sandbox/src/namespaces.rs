@@ -138,23 +138,27 @@ pub fn descend() -> Result<Descent, SysError> {
     })
 }
 
-/// Says who `child`'s [`NOBODY`] is outside: the caller, or nobody if the caller is root.
+/// Says who `child`'s [`NOBODY`] is outside: nobody too if the caller is root and may say so, else
+/// the caller.
 pub fn map_user(child: Pid) -> Result<(), SysError> {
     // SAFETY: these calls take nothing, cannot fail and give an integer.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
-    let (user, group) = if user == 0 {
-        (NOBODY, NOBODY)
-    } else {
-        (user, group)
-    };
     let write = |file: &str, step, text: String| {
         std::fs::write(format!("/proc/{}/{file}", child.0), text)
             .map_err(|source| SysError { step, source })
     };
+    let map = |file, step, own: u32| {
+        let nobody = format!("{NOBODY} {NOBODY} 1");
+        // Root of a container may not have nobody to give; a map that failed may be tried again.
+        if user == 0 && write(file, step, nobody).is_ok() {
+            return Ok(());
+        }
+        write(file, step, format!("{NOBODY} {own} 1"))
+    };
     // An unprivileged caller may map its group only once nobody inside can drop groups.
     write("setgroups", "deny setgroups", "deny".to_owned())?;
-    write("uid_map", "map the user", format!("{NOBODY} {user} 1"))?;
-    write("gid_map", "map the group", format!("{NOBODY} {group} 1"))
+    map("uid_map", "map the user", user)?;
+    map("gid_map", "map the group", group)
 }
 
 /// Leaves the remaining namespaces of the host.
