@@ -1,2 +1,57 @@
-//! Placeholder head.
-fn main() {}
+//! The binary `mayfly`: reads the command line, builds the parts, wires them together, and turns
+//! what went wrong into one line and an exit code.
+//!
+//! `args` is what may be typed, `serve` and `run` are the commands, `host` builds what both need,
+//! `workers` makes definitions of configurations, `logs` prints, `exit` ends. No decision about a
+//! Worker's life is made here.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod exit;
+mod guest;
+mod host;
+mod logs;
+mod props;
+mod run;
+mod serve;
+mod workers;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            match arguments.command {
+                Command::Serve(arguments) => serve::serve(arguments).await,
+                Command::Run(arguments) => run::run(arguments).await,
+            }
+        }),
+        Err(error) => Err(Exit::Internal(format!("cannot start threads: {error}"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => exit.report(),
+    }
+}
+
+/// `--help` and `--version` arrive here too, and are no mistake.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed terminal is all that can go wrong.
+    let _ = error.print();
+    match error.use_stderr() {
+        true => ExitCode::from(exit::USAGE),
+        false => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line as it was typed.
+//!
+//! clap checks its form; what the words mean (does the file exist, is the port free) is checked by
+//! the commands. The help texts here are the manual that everybody reads first.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mayfly_bindings::AllowRule;
+
+const EXAMPLES: &str = "\
+Examples:
+  Serve one Worker:
+    mayfly serve --config wrangler.jsonc
+  Several Workers; the first one gets the requests, the others are its services:
+    mayfly serve -c front/wrangler.jsonc -c api/wrangler.jsonc --listen 0.0.0.0:8080
+  Run one module once:
+    mayfly run hello.js
+
+Exit codes:
+  0 done      1 the Worker threw      2 usage      3 invalid configuration
+  4 a file is missing or unreadable   5 cannot listen, such as a port in use
+  6 mayfly-guest is missing or of another version  7 no sandbox on this machine
+  70 a fault of Mayfly itself
+
+Environment:
+  MAYFLY_LOG  what mayfly logs about itself: error, warn (default), info, debug, or
+              filters such as mayfly::http=debug, which shows every request";
+
+/// Runs Workers on your own machine, each in a sandboxed process, and lets them start others.
+#[derive(Debug, Parser)]
+#[command(name = "mayfly", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve Workers over HTTP until told to stop
+    Serve(ServeArgs),
+    /// Run one module once: its fetch handler with GET /, or the script itself
+    Run(RunArgs),
+}
+
+/// `mayfly serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// A wrangler.jsonc, .json or .toml; may be given several times, the first Worker is in front
+    #[arg(short, long, required = true, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
+
+    /// Where to listen for HTTP/1.1 and HTTP/2 (h2c); port 0 takes a free one
+    #[arg(short, long, default_value = "127.0.0.1:8787", value_name = "ADDR", value_parser = listen_address)]
+    pub listen: SocketAddr,
+
+    /// How long requests under way may take to finish after SIGTERM or Ctrl-C; a second signal
+    /// ends them at once
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub grace: u64,
+
+    /// What a client sees of an error
+    #[arg(long, default_value = "auto", value_name = "WHAT")]
+    pub errors: Errors,
+
+    /// How Workers run.
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+}
+
+/// `mayfly run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// An ES module
+    #[arg(value_name = "FILE.js")]
+    pub file: PathBuf,
+
+    /// The URL of the request that its fetch handler gets
+    #[arg(long, default_value = "http://localhost/", value_name = "URL")]
+    pub url: String,
+
+    /// How Workers run.
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+}
+
+/// What `serve` and `run` share.
+#[derive(Debug, Args)]
+pub struct RuntimeArgs {
+    /// Let fetch() reach an address that is not of the public internet: a network
+    /// (10.0.0.0/8), an address or host with an optional port (127.0.0.1:5432, db.internal), or *
+    #[arg(long, value_name = "RULE")]
+    pub allow_egress: Vec<AllowRule>,
+
+    /// How logs look on standard error; pretty ones are coloured on a terminal
+    #[arg(long, default_value = "pretty", value_name = "FORM")]
+    pub log: LogForm,
+
+    /// Run Workers although this kernel gives no seccomp. Never for code you do not trust
+    #[arg(long)]
+    pub unsafe_no_sandbox: bool,
+
+    /// The binary mayfly-guest, where it does not lie beside mayfly
+    #[arg(long, value_name = "PATH")]
+    pub guest: Option<PathBuf>,
+
+    /// Collect garbage at every turn of every Worker: slow, for tests
+    #[arg(long, hide = true)]
+    pub collect_always: bool,
+}
+
+/// `--log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogForm {
+    /// For people.
+    Pretty,
+    /// One object per line.
+    Json,
+}
+
+/// `--errors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Errors {
+    /// full where only this machine can connect, brief otherwise
+    Auto,
+    /// Message and stack
+    Full,
+    /// What kind of error it was
+    Brief,
+}
+
+/// `127.0.0.1:8787`, `localhost:8787`, `:8787` or `8787`.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let text = match text.strip_prefix(':') {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None if text.parse::<u16>().is_ok() => format!("127.0.0.1:{text}"),
+        None => text.to_owned(),
+    };
+    text.to_socket_addrs()
+        .map_err(|error| format!("expected HOST:PORT, such as 127.0.0.1:8787 ({error})"))?
+        .next()
+        .ok_or_else(|| format!("{text} has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_may_be_short() {
+        for (text, expect) in [
+            ("8080", "127.0.0.1:8080"),
+            (":8080", "127.0.0.1:8080"),
+            ("0.0.0.0:1", "0.0.0.0:1"),
+            ("[::1]:1", "[::1]:1"),
+        ] {
+            assert_eq!(listen_address(text).unwrap().to_string(), expect);
+        }
+        assert!(listen_address("nonsense").is_err());
+        assert!(listen_address("127.0.0.1:99999").is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! What every command needs: guests, a network, and descriptors for both.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mayfly_bindings::{Egress, Network, NetworkOptions};
+use mayfly_config::compat::{Experimental, resolve};
+use mayfly_exchange::SharedService;
+use mayfly_supervisor::{Observer, Options, Sandbox, Supervisor, SupervisorError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::args::RuntimeArgs;
+use crate::exit::Exit;
+
+/// The internet, as far as the command line lets Workers reach it.
+pub fn network(arguments: &RuntimeArgs) -> Result<SharedService, Exit> {
+    let options = NetworkOptions {
+        egress: Egress::new(arguments.allow_egress.clone()),
+        ..NetworkOptions::default()
+    };
+    let network = Network::new(options).map_err(|error| Exit::Internal(error.to_string()))?;
+    Ok(Arc::new(network))
+}
+
+/// A supervisor with its first zygote.
+pub async fn supervisor(
+    guest: PathBuf,
+    arguments: &RuntimeArgs,
+    observer: Arc<dyn Observer>,
+) -> Result<Supervisor, Exit> {
+    raise_descriptor_limit();
+    let mut options = Options::new(guest);
+    options.sandbox = match arguments.unsafe_no_sandbox {
+        true => Sandbox::UnsafeOptional,
+        false => Sandbox::Required,
+    };
+    options.collect_always = arguments.collect_always;
+    options.compatibility = Arc::new(compatibility);
+    options.observer = observer;
+    Supervisor::new(options).await.map_err(explain)
+}
+
+/// What a dynamic Worker's date and flags come to.
+fn compatibility(date: &str, flags: &[String], experimental: bool) -> Result<Vec<String>, String> {
+    let experimental = match experimental {
+        true => Experimental::Allowed,
+        false => Experimental::Refused,
+    };
+    resolve(date, flags, experimental)
+        .map(|flags| flags.into_iter().map(str::to_owned).collect())
+        .map_err(|error| error.to_string())
+}
+
+/// A supervisor's error with the exit code it deserves.
+pub fn explain(error: SupervisorError) -> Exit {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    match error {
+        SupervisorError::Spawn { .. }
+        | SupervisorError::EndedEarly { .. }
+        | SupervisorError::Unexpected
+        | SupervisorError::Version { .. } => Exit::Guest(text),
+        SupervisorError::NoSandbox { .. } => Exit::Sandbox(format!(
+            "{text} (--unsafe-no-sandbox overrides this, for code you trust)"
+        )),
+        SupervisorError::Definition { .. } => Exit::Definition(text),
+        SupervisorError::Control(_)
+        | SupervisorError::Slow { .. }
+        | SupervisorError::Unready(_)
+        | SupervisorError::Threads(_) => Exit::Internal(text),
+    }
+}
+
+/// Each guest takes two descriptors and each connection one; a login shell's soft limit is 1024.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}

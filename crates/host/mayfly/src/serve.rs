@@ -1,0 +1,165 @@
+//! `mayfly serve`: configurations in, HTTP out, until a signal.
+//!
+//! What can be wrong with the command line is found before anything starts: files, then guest
+//! binary, then address, then sandbox. Stopping goes the other way round: the gateway first, then
+//! the guests, so that an accepted request still finds its Worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mayfly_gateway::{FailureDetail, Gateway, Options, Router, Stop};
+use mayfly_supervisor::Supervisor;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::args::{Errors, LogForm, ServeArgs};
+use crate::exit::Exit;
+use crate::logs::{self, Printer};
+use crate::workers::Loaded;
+use crate::{guest, host, workers};
+
+/// Serves until told to stop.
+pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
+    logs::start(arguments.runtime.log);
+    let loaded = workers::load(&arguments.config)?;
+    let guest = guest::find(arguments.runtime.guest.as_deref())?;
+    let options = Options {
+        failure_detail: failure_detail(&arguments),
+    };
+    let gateway = Gateway::bind(arguments.listen, options)?;
+    let network = host::network(&arguments.runtime)?;
+    let signals = Signals::new()?;
+    let printer = Arc::new(Printer::new(arguments.runtime.log));
+    let supervisor = host::supervisor(guest, &arguments.runtime, printer).await?;
+    let definitions = loaded.iter().map(|worker| worker.definition.clone());
+    supervisor
+        .deploy(definitions.collect(), network)
+        .map_err(host::explain)?;
+    let router = router(&supervisor, &loaded)?;
+    announce(&arguments, &supervisor, &loaded, &gateway);
+    let stop = watch::Sender::new(Stop::No);
+    let grace = Duration::from_secs(arguments.grace);
+    let stopping = tokio::spawn(follow(signals, stop.clone(), grace));
+    let cut = gateway.serve(router, stop.subscribe()).await;
+    if cut > 0 {
+        eprintln!("mayfly: {cut} connections were cut with a request under way");
+    }
+    wind_down(&supervisor, &stop, grace).await;
+    stopping.abort();
+    Ok(())
+}
+
+/// All requests go to the first Worker; the others are there for its service bindings.
+fn router(supervisor: &Supervisor, loaded: &[Loaded]) -> Result<Router, Exit> {
+    let front = loaded
+        .first()
+        .and_then(|worker| supervisor.service(&worker.definition.name, ""))
+        .ok_or_else(|| Exit::Internal("no worker was deployed".to_owned()))?;
+    Ok(Arc::new(move |_| Some(front.clone())))
+}
+
+fn failure_detail(arguments: &ServeArgs) -> FailureDetail {
+    match arguments.errors {
+        Errors::Full => FailureDetail::Full,
+        Errors::Brief => FailureDetail::Brief,
+        Errors::Auto if arguments.listen.ip().is_loopback() => FailureDetail::Full,
+        Errors::Auto => FailureDetail::Brief,
+    }
+}
+
+fn announce(arguments: &ServeArgs, supervisor: &Supervisor, loaded: &[Loaded], gateway: &Gateway) {
+    let url = format!("http://{}", gateway.local_addr());
+    match arguments.runtime.log {
+        LogForm::Pretty => announce_to_people(supervisor, loaded, &url),
+        LogForm::Json => announce_to_programs(supervisor, loaded, &url),
+    }
+}
+
+fn announce_to_people(supervisor: &Supervisor, loaded: &[Loaded], url: &str) {
+    eprintln!("mayfly {}", env!("CARGO_PKG_VERSION"));
+    for worker in loaded {
+        eprintln!(
+            "  worker   {} ({})",
+            worker.definition.name,
+            worker.file.display()
+        );
+    }
+    let layers = supervisor.layers();
+    let active = layers.iter().filter(|layer| layer.active);
+    let names: Vec<_> = active.map(|layer| layer.name.as_str()).collect();
+    eprintln!("  sandbox  {}", names.join(", "));
+    for layer in layers.iter().filter(|layer| !layer.active) {
+        eprintln!("  NOT active: {} ({})", layer.name, layer.reason);
+    }
+    eprintln!("listening on {url}");
+}
+
+fn announce_to_programs(supervisor: &Supervisor, loaded: &[Loaded], url: &str) {
+    let workers: Vec<_> = loaded
+        .iter()
+        .map(|worker| &worker.definition.name)
+        .collect();
+    let layers = supervisor.layers().iter().map(|layer| {
+        serde_json::json!({
+            "name": layer.name, "active": layer.active, "reason": layer.reason,
+        })
+    });
+    let line = serde_json::json!({
+        "time": logs::now_ms(),
+        "kind": "listening",
+        "version": env!("CARGO_PKG_VERSION"),
+        "url": url,
+        "workers": workers,
+        "sandbox": layers.collect::<Vec<_>>(),
+    });
+    eprintln!("{line}");
+}
+
+/// Asked to stop: by a service manager, or by Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Exit> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Exit::Internal(format!("cannot await signals: {error}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The first signal asks for a graceful end; the second, or the end of the grace time, for an
+/// immediate one.
+async fn follow(mut signals: Signals, stop: watch::Sender<Stop>, grace: Duration) {
+    signals.next().await;
+    stop.send_replace(Stop::Graceful);
+    tokio::select! {
+        () = signals.next() => {}
+        () = tokio::time::sleep(grace) => {}
+    }
+    stop.send_replace(Stop::Now);
+}
+
+/// Waits for work that outlives its answers, such as `waitUntil`, for what is left of the grace
+/// time: `follow` says when it is over.
+async fn wind_down(supervisor: &Supervisor, stop: &watch::Sender<Stop>, grace: Duration) {
+    let mut stopping = stop.subscribe();
+    tokio::select! {
+        () = supervisor.shutdown(grace) => {}
+        _ = stopping.wait_for(|step| *step == Stop::Now) => {
+            supervisor.shutdown(Duration::ZERO).await;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! From configuration files to Workers that can be deployed.
+//!
+//! Every file is read and checked before anything starts, the Workers against each other too.
+//! Warnings are printed; errors are the caller's to report.
+
+use std::path::PathBuf;
+
+use mayfly_config::modules::{Modules, collect};
+use mayfly_config::{
+    Binding, BindingValue, Config, ConfigError, Outbound, ServiceTarget as ConfiguredTarget,
+    check_all,
+};
+use mayfly_supervisor::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
+
+use crate::exit::Exit;
+use crate::props;
+
+/// A Worker and where it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is deployed.
+    pub definition: WorkerDefinition,
+    /// Its configuration.
+    pub file: PathBuf,
+}
+
+/// Reads and checks configurations, in their order.
+pub fn load(files: &[PathBuf]) -> Result<Vec<Loaded>, Exit> {
+    let mut configs = Vec::with_capacity(files.len());
+    let mut errors = Vec::new();
+    for file in files {
+        match Config::load(file) {
+            Ok((config, warnings)) => {
+                for warning in warnings {
+                    eprintln!("mayfly: warning: {warning}");
+                }
+                configs.push(config);
+            }
+            Err(error) => errors.extend(error.errors),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(ConfigError { errors }.into());
+    }
+    check_all(&configs)?;
+    configs.into_iter().map(define).collect()
+}
+
+fn define(config: Config) -> Result<Loaded, Exit> {
+    let Modules { main, list } = collect(&config)?;
+    let definition = WorkerDefinition {
+        name: config.name,
+        modules: list,
+        main_module: main,
+        compatibility_flags: config
+            .enabled_flags
+            .iter()
+            .map(|flag| (*flag).to_owned())
+            .collect(),
+        bindings: config
+            .bindings
+            .into_iter()
+            .map(bind)
+            .collect::<Result<_, _>>()?,
+        outbound: match config.outbound {
+            Outbound::Internet => OutboundDefinition::Network,
+            Outbound::Blocked => OutboundDefinition::Blocked,
+            Outbound::Service(target) => OutboundDefinition::Service(aim(target)?),
+        },
+        limits: config.limits,
+        tails: Vec::new(),
+    };
+    Ok(Loaded {
+        definition,
+        file: config.path,
+    })
+}
+
+fn bind(binding: Binding) -> Result<(String, BindingDefinition), Exit> {
+    let definition = match binding.value {
+        BindingValue::Text(text) => BindingDefinition::Text(text),
+        BindingValue::Json(json) => BindingDefinition::Json(json),
+        BindingValue::Service(target) => BindingDefinition::Service(aim(target)?),
+        BindingValue::Loader { id } => BindingDefinition::Loader { shared: id },
+    };
+    Ok((binding.name, definition))
+}
+
+fn aim(target: ConfiguredTarget) -> Result<ServiceTarget, Exit> {
+    let props = props::encode(target.props.as_deref())
+        .map_err(|error| Exit::Definition(format!("{}: props are no JSON: {error}", target.at)))?;
+    Ok(ServiceTarget {
+        worker: target.service,
+        entrypoint: target.entrypoint.unwrap_or_default(),
+        props,
+    })
+}
