@@ -14,7 +14,7 @@ import { wrapReadable } from "./streams/readable.ts";
 import type { ReadableStream } from "./streams/readable.ts";
 import { wrapWritable } from "./streams/writable.ts";
 import type { WritableStream } from "./streams/writable.ts";
-import { bufferSource, bytesCopy, defineInterface, enumeration, requireArguments } from "./webidl.ts";
+import { bufferSource, bytesCopy, bytesView, defineInterface, enumeration, requireArguments } from "./webidl.ts";
 
 /** Input bytes of one step. Deflate unpacks at most about a thousandfold, so a step gives 16 MiB at worst. */
 const SLICE_BYTES = 16 * 1024;
@@ -70,7 +70,10 @@ function startCoding(coder: Coder, context: string): TransformCore {
     {
       transform(chunk, controller) {
         try {
-          return step(bytesCopy(bufferSource(chunk, `${context}: chunk`)), 0, controller);
+          const source = bufferSource(chunk, `${context}: chunk`);
+          // Only what waits for a later step can change under us.
+          const bytes = source.byteLength > SLICE_BYTES ? bytesCopy(source) : bytesView(source);
+          return step(bytes, 0, controller);
         } catch (error) {
           return rejectedWith(error);
         }

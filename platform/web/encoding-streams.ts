@@ -11,7 +11,19 @@ import { wrapReadable } from "./streams/readable.ts";
 import type { ReadableStream } from "./streams/readable.ts";
 import { wrapWritable } from "./streams/writable.ts";
 import type { WritableStream } from "./streams/writable.ts";
-import { DOMString, boolean, bufferSourceAllowShared, bytesCopy, defineInterface, dictionary, withDefault } from "./webidl.ts";
+import {
+  DOMString,
+  boolean,
+  bufferSourceAllowShared,
+  bytesCopy,
+  bytesView,
+  defineInterface,
+  dictionary,
+  isArrayBuffer,
+  viewBuffer,
+  withDefault,
+} from "./webidl.ts";
+import type { BufferSource } from "./webidl.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -62,6 +74,12 @@ const decoderOptions = dictionary("TextDecoderOptions", {
   fatal: withDefault(boolean, () => false),
   ignoreBOM: withDefault(boolean, () => false),
 });
+
+/** Native code takes no shared memory, so that is copied. */
+function plainBytes(source: BufferSource): Uint8Array {
+  const bytes = bytesView(source);
+  return isArrayBuffer(viewBuffer(bytes)) ? bytes : bytesCopy(bytes);
+}
 
 /** Apart from its stream, so that the registry does not keep that alive. */
 class NativeDecoder {
@@ -117,7 +135,7 @@ export class TextDecoderStream {
     this.#core = createTransform(
       (chunk, controller) => {
         const source = bufferSourceAllowShared(chunk, "TextDecoderStream: chunk");
-        const text = decoder.decode(bytesCopy(source), false);
+        const text = decoder.decode(plainBytes(source), false);
         if (text !== "") controller.enqueue(text);
       },
       (controller) => {

@@ -176,8 +176,6 @@ export class ReadableStreamBYOBReader {
   }
 }
 defineInterface(ReadableStreamBYOBReader);
-// The second parameter is the platform's own; the interface has one.
-Object.defineProperty(ReadableStreamBYOBReader, "length", { value: 1, configurable: true });
 
 function notReader(): TypeError {
   return new TypeError("Illegal invocation: not a ReadableStreamBYOBReader");

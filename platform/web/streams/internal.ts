@@ -11,7 +11,7 @@ import { ops } from "../../ops.ts";
 import { bytesCopy, isBufferSource } from "../webidl.ts";
 import { ByteControllerCore } from "./byte-core.ts";
 import { readableFrom } from "./from.ts";
-import { RESOLVED, deferred, rejectedWith, upon } from "./promises.ts";
+import { RESOLVED, deferred, react, rejectedWith, upon } from "./promises.ts";
 import type { Deferred } from "./promises.ts";
 import { DefaultReaderCore, ReadableCore } from "./readable-core.ts";
 import type { ReadRequest, ReadableSource } from "./readable-core.ts";
@@ -107,7 +107,7 @@ export function readableFromPull(
     pull() {
       try {
         const next = pull();
-        if (next instanceof Promise) return next.then(take);
+        if (next instanceof Promise) return react(next, take, undefined);
         take(next);
         return undefined;
       } catch (error) {
@@ -254,5 +254,5 @@ export function readAllBytes(stream: ReadableStream, limit = Infinity): Promise<
 
 /** All the text of the stream, decoded as UTF-8. */
 export function readAllText(stream: ReadableStream): Promise<string> {
-  return readAllBytes(stream).then((bytes) => ops.textDecodeUtf8(bytes, false, false));
+  return react(readAllBytes(stream), (bytes) => ops.textDecodeUtf8(bytes, false, false), undefined);
 }

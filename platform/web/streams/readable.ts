@@ -239,8 +239,6 @@ export class ReadableStreamDefaultReader {
   }
 }
 defineInterface(ReadableStreamDefaultReader);
-// The second parameter is the platform's own; the interface has one.
-Object.defineProperty(ReadableStreamDefaultReader, "length", { value: 1, configurable: true });
 
 /** The core of either kind of reader, or undefined. */
 export function readerCore(value: unknown): DefaultReaderCore | ReturnType<typeof byobReaderOf> {

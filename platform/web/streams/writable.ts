@@ -179,8 +179,6 @@ export class WritableStreamDefaultWriter {
   }
 }
 defineInterface(WritableStreamDefaultWriter);
-// The second parameter is the platform's own; the interface has one.
-Object.defineProperty(WritableStreamDefaultWriter, "length", { value: 1, configurable: true });
 
 function notWriter(): TypeError {
   return new TypeError("Illegal invocation: not a WritableStreamDefaultWriter");
