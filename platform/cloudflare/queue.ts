@@ -8,13 +8,17 @@
 // Invariant: calls leave in the order in which they were made.
 
 const queue: (() => void)[] = [];
+/** How many of the queue a flush under way has sent. */
+let sent = 0;
 const SOON = Promise.resolve();
 
 export function queueCall(send: () => void): void {
   if (queue.push(send) === 1) void SOON.then(flushCalls);
 }
 
+/** Sends what waits. Sending one call may flush again, so each leaves the queue before it goes. */
 export function flushCalls(): void {
-  for (let i = 0; i < queue.length; i++) (queue[i] as () => void)();
+  while (queue.length > sent) (queue[sent++] as () => void)();
   queue.length = 0;
+  sent = 0;
 }

@@ -149,7 +149,8 @@ function thrownBy(work: unknown): unknown {
 
 async function rejectedBy(work: unknown): Promise<unknown> {
   let promise: unknown = work;
-  if (typeof work === "function") {
+  // An RpcPromise can be called as well as awaited; it is meant as a promise.
+  if (typeof work === "function" && !isThenable(work)) {
     promise = work();
     if (!isThenable(promise)) {
       throw coded(

@@ -26,6 +26,8 @@ interface Answer {
   /** Gives away what the result owns here, once nobody can call it any more. */
   commits: (() => void)[];
   released: boolean;
+  /** Its context stays open while the result may be called. */
+  readonly invocation: Invocation;
 }
 
 const answers = new Map<CallId, Answer>();
@@ -43,7 +45,8 @@ export function serveRpc(
 ): void {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   promise.catch(() => {});
-  const answer: Answer = { value: promise, commits: [], released: false };
+  const answer: Answer = { value: promise, commits: [], released: false, invocation };
+  invocation.exported();
   answers.set(invocation.call, answer);
   runIn(frameOf(invocation), () => {
     serve(invocation, path, args, find, invoke, answer).then(resolve, (error: unknown) => {
@@ -80,8 +83,15 @@ async function serve(
     const { commits } = packed;
     packed.commits = [];
     invocation.return(["value", ship(packed)]);
-    if (answer.released) for (const commit of commits) commit();
-    else answer.commits = commits;
+    if (!answer.released) {
+      // The result may be a parameter, or hold one; those who call it need both.
+      answer.commits = commits;
+      const late = params;
+      if (late !== undefined) commits.push(() => late.dispose());
+      params = undefined;
+    } else {
+      for (const commit of commits) commit();
+    }
     return value;
   } finally {
     params?.dispose();
@@ -99,6 +109,7 @@ export function releaseAnswer(call: CallId): void {
   answers.delete(call);
   answer.released = true;
   for (const commit of answer.commits.splice(0)) commit();
+  answer.invocation.exportGone();
 }
 
 /** A call to an object that this Worker exported. */
