@@ -70,7 +70,6 @@ impl Exit {
         match self {
             Self::Threw => THREW,
             Self::Config(error) if unreadable(error) => FILE,
-            Self::Definition(_) => CONFIG,
             Self::Config(_) | Self::Definition(_) => CONFIG,
             Self::File { .. } | Self::Modules(ModulesError::Read { .. }) => FILE,
             Self::Modules(_) => CONFIG,
