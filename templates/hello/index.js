@@ -27,7 +27,7 @@ export default {
     try {
       return await worker.getEntrypoint().fetch(new Request(request.url));
     } catch (error) {
-      return new Response(`${error.stack ?? error}\n`, { status: 500 });
+      return new Response(`${error}\n`, { status: 500 });
     }
   },
 };
