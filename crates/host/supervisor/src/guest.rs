@@ -585,7 +585,7 @@ impl State {
 
     /// Opens a stream under a number of the guest's choice; `false` if it may not have that one.
     pub fn open_guest_stream(&mut self, id: StreamId, role: Role, link: Arc<Link>) -> bool {
-        if id.0 % 2 == 0 || self.streams.contains_key(&id.0) {
+        if id.0.is_multiple_of(2) || self.streams.contains_key(&id.0) {
             return false;
         }
         self.stream_seen_max = self.stream_seen_max.max(id.0);

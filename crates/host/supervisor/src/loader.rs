@@ -68,7 +68,7 @@ impl Cache {
     }
 
     /// Entries, for metrics.
-    pub fn len(&self) -> usize {
+    pub fn entries(&self) -> usize {
         self.workers.lock().len()
     }
 }
@@ -92,7 +92,7 @@ pub fn load(
         Ok(code) => {
             let name = format!("{}/load", loader.binding);
             let code = Some(Arc::new(code));
-            let handle = Worker::new(&guest.hub, name, Origin::Loaded, depth, code);
+            let handle = Worker::create(&guest.hub, name, Origin::Loaded, depth, code);
             stub(handle, None)
         }
         Err(failure) => failed(failure),
@@ -115,7 +115,13 @@ pub fn get(
     let handle = match id {
         None => {
             let name = format!("{}/get", loader.binding);
-            Some(Worker::new(&guest.hub, name, Origin::Unnamed, depth, None))
+            Some(Worker::create(
+                &guest.hub,
+                name,
+                Origin::Unnamed,
+                depth,
+                None,
+            ))
         }
         Some(id) => named(&guest.hub, &loader, id, depth).handle(),
     };
@@ -134,7 +140,9 @@ fn named(hub: &Arc<Hub>, loader: &LoaderCap, id: String, depth: u32) -> Arc<Work
     };
     hub.cache.worker(&key, || {
         let origin = Origin::Named(key.clone());
-        Worker::new(hub, name, origin, depth, None).worker().clone()
+        Worker::create(hub, name, origin, depth, None)
+            .worker()
+            .clone()
     })
 }
 

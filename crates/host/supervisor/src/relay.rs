@@ -453,7 +453,7 @@ fn spend_sub_request(state: &mut State, capability: &Capability) -> Result<(), F
 
 /// Puts a capability into a slot of the guest's choice.
 pub fn introduce(state: &mut State, slot: CapId, capability: Capability) -> Result<(), Violation> {
-    if slot.0 % 2 == 0 || state.caps.contains_key(&slot.0) {
+    if slot.0.is_multiple_of(2) || state.caps.contains_key(&slot.0) {
         return Err(Violation::CapTaken(slot));
     }
     if state.caps.len() >= CAPS_MAX {

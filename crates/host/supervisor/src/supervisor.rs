@@ -124,7 +124,7 @@ impl Supervisor {
             check_modules(&definition.modules, &definition.main_module)
                 .map_err(|failure| problem(failure.message))?;
             let name = definition.name.clone();
-            let handle = Worker::new(&self.hub, name.clone(), Origin::Configured, 0, None);
+            let handle = Worker::create(&self.hub, name.clone(), Origin::Configured, 0, None);
             if handles.insert(name, handle).is_some() {
                 return Err(problem("is defined twice".to_owned()));
             }
@@ -212,7 +212,7 @@ impl Supervisor {
             violations: read(&counters.violations),
             invocations: read(&counters.invocations),
             zygotes: read(&counters.zygotes),
-            cached_workers: self.hub.cache.len() as u64,
+            cached_workers: self.hub.cache.entries() as u64,
             memory_bytes: read(&counters.memory_bytes),
             logs_dropped: read(&counters.logs_dropped),
             traces_dropped: read(&counters.traces_dropped),

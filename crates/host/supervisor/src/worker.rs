@@ -94,7 +94,7 @@ pub struct PendingInvoke {
 
 impl Worker {
     /// A cold Worker and the first handle to it.
-    pub(crate) fn new(
+    pub(crate) fn create(
         hub: &Arc<Hub>,
         name: String,
         origin: Origin,

@@ -1,5 +1,7 @@
 //! Dynamic Workers between made-up guests: loading, sharing, freeing, evicting.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
 mod fake;
 
 use fake::*;
