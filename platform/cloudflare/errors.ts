@@ -21,14 +21,33 @@ export function dataCloneError(message: string): Error {
   return domException(message, "DataCloneError");
 }
 
+/** Frames of the platform's own code say nothing to a Worker's author. */
+function withoutPlatform(stack: string): string {
+  if (!stack.includes("@mayfly:")) return stack.trimEnd();
+  return stack
+    .split("\n")
+    .filter((line) => !line.includes("@mayfly:"))
+    .join("\n")
+    .trimEnd();
+}
+
+/** An error's stack as another may see it. That of a syntax error begins with the place it names. */
+export function stackOf(error: object): string {
+  const { stack, fileName, lineNumber, columnNumber } = error as Record<string, unknown>;
+  const text = typeof stack === "string" ? withoutPlatform(stack) : "";
+  if (!(error instanceof SyntaxError) || typeof fileName !== "string" || fileName === "") return text.slice(0, STACK_CHARS_MAX);
+  const place = `@${fileName}:${String(lineNumber)}:${String(columnNumber)}`;
+  return (text.startsWith(place) ? text : `${place}\n${text}`).slice(0, STACK_CHARS_MAX);
+}
+
 /**
  * The stack of an error that came from another Worker: where it arrived here, then where it was
  * thrown there. Never equal to the original, so nobody takes the frames for their own.
  */
 export function remoteStack(error: Error, remote: string): string {
-  const local = String(error.stack ?? "").trimEnd();
+  const local = withoutPlatform(String(error.stack ?? ""));
   if (remote === "") return local;
-  return `${local}\n--- remote ---\n${remote}`.slice(0, STACK_CHARS_MAX);
+  return `${local === "" ? "" : `${local}\n`}--- remote ---\n${remote}`.slice(0, STACK_CHARS_MAX);
 }
 
 /** How a value is called in a message about it: `undefined`, `a string ("x")`, `an array`. */

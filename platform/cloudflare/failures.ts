@@ -7,13 +7,13 @@
 // Invariant: an error that arrives from another Worker has `remote: true`.
 
 import type { Failure, FailureKind, Payload } from "../ops.ts";
-import { domException, remoteStack } from "./errors.ts";
+import { domException, remoteStack, stackOf } from "./errors.ts";
 import { decode } from "./rpc/decode.ts";
 import type { DecodeHost } from "./rpc/decode.ts";
 import { encode } from "./rpc/encode.ts";
 import type { EncodeHost } from "./rpc/encode.ts";
 import { MalformedError } from "./rpc/bytes.ts";
-import { STACK_CHARS_MAX, Tag } from "./rpc/tags.ts";
+import { Tag } from "./rpc/tags.ts";
 
 /** Bytes of a thrown value that travel with its failure. */
 const VALUE_BYTES_MAX = 64 * 1024;
@@ -54,8 +54,8 @@ export function errorOf(failure: Failure): unknown {
 function words(thrown: unknown): [name: string, message: string, stack: string] {
   try {
     if (typeof thrown === "object" && thrown !== null && "message" in thrown) {
-      const { name, message, stack } = thrown as Partial<Error>;
-      return [String(name ?? "Error"), String(message ?? ""), String(stack ?? "").slice(0, STACK_CHARS_MAX)];
+      const { name, message } = thrown as Partial<Error>;
+      return [String(name ?? "Error"), String(message ?? ""), stackOf(thrown)];
     }
     return ["Error", String(thrown), ""];
   } catch {
@@ -111,7 +111,7 @@ const nothingSpecial: EncodeHost<never> = {
 };
 
 export function domExceptionParts(error: Error): unknown[] {
-  return [error.name, error.message, String(error.stack ?? "").slice(0, STACK_CHARS_MAX)];
+  return [error.name, error.message, stackOf(error)];
 }
 
 export function buildDomException(next: () => unknown): Error {

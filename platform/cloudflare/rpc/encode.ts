@@ -10,11 +10,11 @@
 //
 // Invariant: the order in which objects are numbered is the order in which `decode.ts` makes them.
 
-import { dataCloneError } from "../errors.ts";
+import { dataCloneError, stackOf } from "../errors.ts";
 import { isPlainProxy, proxiesExist } from "../proxies.ts";
 import { ByteWriter } from "./bytes.ts";
 import {
-  ERROR_KINDS, ErrorPart, EXTERNALS_MAX, INT_INLINE, INT_INLINE_MAX, STACK_CHARS_MAX, STRING_INLINE,
+  ERROR_KINDS, ErrorPart, EXTERNALS_MAX, INT_INLINE, INT_INLINE_MAX, STRING_INLINE,
   STRING_INLINE_MAX, Tag, VALUE_DEPTH_MAX, VIEW_KINDS,
 } from "./tags.ts";
 
@@ -360,12 +360,12 @@ class Encoder<External> {
     const out = this.#out;
     const kind = errorKind(error);
     const message: unknown = error.message;
-    const stack: unknown = error.stack;
+    const stack = stackOf(error);
     const name: unknown = error.name;
     const own = Object.keys(error).filter((key) => !ERROR_OWN.has(key));
     let parts = own.length > 0 ? ErrorPart.Properties : 0;
     if (typeof message === "string" && message !== "") parts |= ErrorPart.Message;
-    if (typeof stack === "string" && stack !== "") parts |= ErrorPart.Stack;
+    if (stack !== "") parts |= ErrorPart.Stack;
     if (typeof name === "string" && name !== ERROR_KINDS[kind]) parts |= ErrorPart.Name;
     if (Object.hasOwn(error, "cause")) parts |= ErrorPart.Cause;
     if (Object.hasOwn(error, "errors")) parts |= ErrorPart.Errors;
@@ -373,7 +373,7 @@ class Encoder<External> {
     out.byte(kind);
     out.byte(parts);
     if (parts & ErrorPart.Message) this.#string(message as string);
-    if (parts & ErrorPart.Stack) this.#string((stack as string).slice(0, STACK_CHARS_MAX));
+    if (parts & ErrorPart.Stack) this.#string(stack);
     if (parts & ErrorPart.Name) this.#string(name as string);
     if (parts & ErrorPart.Cause) this.value(error.cause);
     if (parts & ErrorPart.Errors) this.value((error as AggregateError).errors);
