@@ -218,6 +218,19 @@ impl<S: 'static> Engine<S> {
         turn::settle(cx)
     }
 
+    /// Sets what is called, on any thread, when [`Engine::run_dispatched`] has something to do. It must
+    /// neither block nor call back into the engine; writing to an eventfd is what it is for.
+    pub fn set_waker(&mut self, waker: Box<dyn Fn() + Send>) {
+        crate::dispatch::set_waker(waker);
+    }
+
+    /// Takes in what helper threads finished, and runs all that it queues.
+    pub fn run_dispatched(&mut self) -> Called {
+        let cx = self.runtime.cx();
+        crate::dispatch::run(cx);
+        turn::settle(cx)
+    }
+
     /// The embedder's state.
     pub fn state(&mut self) -> &mut S {
         // SAFETY: `state` was leaked in `new`. Ops, the only others to reach it, run only inside
@@ -259,6 +272,7 @@ fn configure(cx: &mut JSContext, core: &'static Core, options: &EngineOptions) {
         policy::configure(cx, options.jit);
     }
     turn::install(cx);
+    crate::dispatch::install(cx);
 }
 
 unsafe extern "C" fn trace(tracer: *mut JSTracer, data: *mut std::ffi::c_void) {

@@ -16,6 +16,7 @@ mod commonjs;
 mod convert;
 mod core;
 pub mod data;
+mod dispatch;
 mod engine;
 mod intrinsics;
 mod memory;
