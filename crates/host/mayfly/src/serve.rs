@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mayfly_exchange::{BoxFuture, Failure, Request, Response, Service, SharedService};
 use mayfly_gateway::{FailureDetail, Gateway, Options, Router, Stop};
-use mayfly_supervisor::Supervisor;
+use mayfly_supervisor::{Observer, Supervisor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -30,12 +31,12 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     let network = host::network(&arguments.runtime)?;
     let signals = Signals::new()?;
     let printer = Arc::new(Printer::new(arguments.runtime.log));
-    let supervisor = host::supervisor(guest, &arguments.runtime, printer).await?;
+    let supervisor = host::supervisor(guest, &arguments.runtime, printer.clone()).await?;
     let definitions = loaded.iter().map(|worker| worker.definition.clone());
     supervisor
         .deploy(definitions.collect(), network)
         .map_err(host::explain)?;
-    let router = router(&supervisor, &loaded)?;
+    let router = router(&supervisor, &loaded, &printer)?;
     announce(&arguments, &supervisor, &loaded, &gateway);
     let stop = watch::Sender::new(Stop::No);
     let grace = Duration::from_secs(arguments.grace);
@@ -50,12 +51,41 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
 }
 
 /// All requests go to the first Worker; the others are there for its service bindings.
-fn router(supervisor: &Supervisor, loaded: &[Loaded]) -> Result<Router, Exit> {
-    let front = loaded
-        .first()
-        .and_then(|worker| supervisor.service(&worker.definition.name, ""))
-        .ok_or_else(|| Exit::Internal("no worker was deployed".to_owned()))?;
+fn router(
+    supervisor: &Supervisor,
+    loaded: &[Loaded],
+    printer: &Arc<Printer>,
+) -> Result<Router, Exit> {
+    let missing = || Exit::Internal("no worker was deployed".to_owned());
+    let name = &loaded.first().ok_or_else(missing)?.definition.name;
+    let front: SharedService = Arc::new(Front {
+        worker: name.clone(),
+        service: supervisor.service(name, "").ok_or_else(missing)?,
+        printer: printer.clone(),
+    });
     Ok(Arc::new(move |_| Some(front.clone())))
+}
+
+/// The first Worker's default entrypoint. A request that fails is told to the operator too: the
+/// client may be shown less, and a nested caller would have heard it as an error of its own.
+struct Front {
+    worker: String,
+    service: SharedService,
+    printer: Arc<Printer>,
+}
+
+impl Service for Front {
+    fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>> {
+        let answer = self.service.fetch(request);
+        let (worker, printer) = (self.worker.clone(), self.printer.clone());
+        Box::pin(async move {
+            let answer = answer.await;
+            if let Err(failure) = &answer {
+                printer.exception(&worker, failure);
+            }
+            answer
+        })
+    }
 }
 
 fn failure_detail(arguments: &ServeArgs) -> FailureDetail {
