@@ -23,6 +23,10 @@ pub const TURN_BYTES_MAX: usize = 1024 * 1024;
 /// make the host or a reader hold.
 pub const STREAM_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Bytes of values and code that one guest makes the host hold: calls not delivered yet, props of its
+/// stubs, code it loaded. Room for a few Workers of the largest size.
+pub const HELD_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// Calls that wait for one Worker to be loaded and started.
 pub const WORKER_QUEUE_MAX: usize = 10_000;
 
@@ -40,6 +44,9 @@ pub const ID_BYTES_MAX: usize = 2048;
 
 /// Bytes of an entrypoint's name.
 pub const NAME_BYTES_MAX: usize = 1024;
+
+/// Bytes of serialised `ctx.props`: kept as long as the stub, like `env`.
+pub const PROPS_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of a reason given with a cancel; longer ones are cut.
 pub const REASON_BYTES_MAX: usize = 1024;
@@ -95,5 +102,6 @@ pub const ZYGOTE_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Collector heap of a guest, unless options say otherwise.
 pub const HEAP_BYTES_DEFAULT: u64 = 128 * 1024 * 1024;
 
+const _: () = assert!(HELD_BYTES_MAX > 2 * FRAME_BYTES_MAX as u64);
 const _: () = assert!(OUT_BYTES_BUSY < OUT_BYTES_MAX);
 const _: () = assert!(STREAM_BYTES_MAX > STREAM_WINDOW_BYTES as u64);

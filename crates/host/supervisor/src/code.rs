@@ -6,7 +6,7 @@
 
 use crate::bounds::{MODULES_MAX, TAILS_MAX};
 use crate::capability::Capability;
-use crate::held::{HeldCode, HeldPayload};
+use crate::held::{HeldCode, HeldPayload, Weight};
 use crate::options::Options;
 use mayfly_wire::bounds::{CODE_BYTES_MAX, ENV_BYTES_MAX};
 use mayfly_wire::{Blob, Failure, FailureKind, Limits, Module};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub struct Code {
     /// Its module table.
     pub modules: Vec<Module>,
+    /// Of the modules, counted on the parent that gave them.
+    pub weight: Weight,
     /// One of `modules`.
     pub main_module: String,
     /// Enabled flags.
@@ -88,6 +90,7 @@ pub fn check(options: &Options, code: HeldCode) -> Result<Code, Failure> {
     .map_err(|message| error("Error", message))?;
     Ok(Code {
         modules: code.modules,
+        weight: code.weight,
         main_module: code.main_module,
         compatibility_flags,
         env: CodeEnv::Value(code.env),

@@ -63,6 +63,8 @@ pub struct Guest {
     pub(crate) used_ms: AtomicU64,
     /// Bytes of its streams that nobody has read yet.
     pub(crate) unread: AtomicU64,
+    /// Bytes it makes the host hold; see [`crate::held::Weight`].
+    pub(crate) held_bytes: Arc<AtomicU64>,
     /// Resident memory at the last look.
     pub(crate) memory_bytes: AtomicU64,
     /// Counted as live by the pool, under whose lock this changes.
@@ -190,6 +192,7 @@ impl Guest {
             exports_held: AtomicU32::new(0),
             used_ms: AtomicU64::new(hub.now_ms()),
             unread: AtomicU64::new(0),
+            held_bytes: Arc::default(),
             memory_bytes: AtomicU64::new(0),
             taken: AtomicBool::new(false),
             heard: AtomicBool::new(false),

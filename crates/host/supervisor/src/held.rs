@@ -5,13 +5,41 @@
 //! held here it owns what it refers to; dropping it releases exports and ends streams. It never
 //! looks into the bytes.
 
+use crate::bounds::HELD_BYTES_MAX;
 use crate::capability::Capability;
 use crate::link::{ReaderEnd, WriterEnd};
 use mayfly_wire::{Blob, Failure, Limits, Module, RequestHead, ResponseHead};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes that one guest makes the host hold until they are delivered or dropped.
+#[derive(Debug, Default)]
+pub struct Weight(Option<(Arc<AtomicU64>, u64)>);
+
+impl Weight {
+    /// Counts `bytes` on `meter`; `None` where that would exceed [`HELD_BYTES_MAX`].
+    pub fn new(meter: &Arc<AtomicU64>, bytes: usize) -> Option<Self> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let before = meter.fetch_add(bytes, Ordering::Relaxed);
+        let weight = Self(Some((meter.clone(), bytes)));
+        // Dropped, and so taken off again, where it is too much.
+        (before.saturating_add(bytes) <= HELD_BYTES_MAX).then_some(weight)
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        if let Some((meter, bytes)) = &self.0 {
+            meter.fetch_sub(*bytes, Ordering::Relaxed);
+        }
+    }
+}
 
 /// A value and what it refers to.
 #[derive(Debug, Default)]
 pub struct HeldPayload {
+    /// Counted on whoever sent it.
+    pub weight: Weight,
     /// In the platform's codec; the host never reads them.
     pub bytes: Blob,
     /// In the order of the sender's.
@@ -55,6 +83,8 @@ pub enum HeldEvent {
         request: Box<RequestHead>,
         /// Its body.
         body: HeldBody,
+        /// Counted on whoever sent it.
+        weight: Weight,
     },
     /// An RPC call or property read.
     Rpc {
@@ -115,6 +145,8 @@ pub struct HeldCode {
     pub main_module: String,
     /// As given.
     pub modules: Vec<Module>,
+    /// Of the modules, counted on whoever sent them.
+    pub weight: Weight,
     /// In the platform's codec; empty bytes mean `{}`.
     pub env: HeldPayload,
     /// Already resolved: the parent's own, none, or a service.
@@ -155,6 +187,14 @@ impl HeldPayload {
 }
 
 impl HeldBody {
+    /// Those in memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Inline(bytes) => bytes.0.len(),
+            Self::Empty | Self::Stream { .. } => 0,
+        }
+    }
+
     fn room(&self) -> Room {
         match self {
             Self::Empty => Room::default(),

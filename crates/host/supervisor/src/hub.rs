@@ -51,6 +51,8 @@ pub struct Hub {
     pub(crate) crowded: Notify,
     pub(crate) counters: Counters,
     pub(crate) draining: AtomicBool,
+    /// Calls from outside that wait for their outcome.
+    pub(crate) host_calls: AtomicU64,
 }
 
 /// Things counted since the start.
@@ -146,6 +148,7 @@ impl Hub {
             crowded: Notify::new(),
             counters: Counters::default(),
             draining: AtomicBool::new(false),
+            host_calls: AtomicU64::new(0),
         });
         (hub, receiver)
     }

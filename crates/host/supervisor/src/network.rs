@@ -26,7 +26,7 @@ pub fn fetch(
     service: &SharedService,
     event: HeldEvent,
 ) {
-    let HeldEvent::Fetch { request, body } = event else {
+    let HeldEvent::Fetch { request, body, .. } = event else {
         let message = "this service answers HTTP requests only";
         let failure = Failure::new(FailureKind::Exception {}, "TypeError", message);
         call.fail(turn, failure);

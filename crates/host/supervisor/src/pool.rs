@@ -266,8 +266,14 @@ impl PoolState {
             return 0;
         }
         let room = guests_max.saturating_sub(self.live);
-        let wanted = self.target + self.waiting.len().min(room);
-        let forks = wanted.saturating_sub(self.ready.len() + self.forking);
+        let waiting = self.waiting.len().min(room);
+        let coming = self.ready.len() + self.forking;
+        // Half a pool at a time: a fork takes a core's time from the request that caused it, so
+        // most requests cause none.
+        if waiting <= self.forking && coming > self.target / 2 {
+            return 0;
+        }
+        let forks = (self.target + waiting).saturating_sub(coming);
         self.forking += forks;
         forks
     }

@@ -6,7 +6,7 @@ use crate::code::{Code, CodeEnv, HeldBinding, check_modules};
 use crate::definition::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
 use crate::ending::EndReason;
 use crate::error::SupervisorError;
-use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
+use crate::held::{HeldEvent, HeldOutcome, HeldPayload, Weight};
 use crate::hub::{self, Hub};
 use crate::lock::Mutex;
 use crate::network::{from_exchange, to_exchange};
@@ -219,12 +219,17 @@ impl Supervisor {
         }
     }
 
+    /// A call of the host's waits for its outcome, or a guest has not said `Done`.
+    fn is_busy(&self) -> bool {
+        self.hub.host_calls.load(Ordering::SeqCst) > 0 || self.hub.any_busy()
+    }
+
     /// Refuses new calls from outside, waits at most `grace` for those under way, then ends every
     /// guest and zygote. Nothing is left behind.
     pub async fn shutdown(&self, grace: Duration) {
         self.hub.draining.store(true, Ordering::SeqCst);
         let since = Instant::now();
-        while since.elapsed() < grace && self.hub.any_busy() {
+        while since.elapsed() < grace && self.is_busy() {
             tokio::time::sleep(DRAIN_TICK).await;
         }
         let failure = EndReason::Shutdown.failure();
@@ -274,7 +279,7 @@ fn code_of<'a>(
             entrypoint: target.entrypoint,
             props: Arc::new(HeldPayload {
                 bytes: Blob(target.props),
-                attachments: Vec::new(),
+                ..HeldPayload::default()
             }),
             limits: Limits::NONE,
             callback: None,
@@ -306,6 +311,7 @@ fn code_of<'a>(
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Code {
         modules: definition.modules,
+        weight: Weight::default(),
         main_module: definition.main_module,
         compatibility_flags: definition.compatibility_flags,
         env: CodeEnv::Bindings(bindings),
@@ -329,6 +335,7 @@ impl Service for WorkerService {
             let event = HeldEvent::Fetch {
                 request: Box::new(request.head),
                 body: from_exchange(&hub.runtime, &hub.chores, request.body),
+                weight: Weight::default(),
             };
             let (outcome, call) = host_call(&hub, &service, event).await;
             match outcome {
@@ -343,12 +350,16 @@ impl Service for WorkerService {
     }
 }
 
-/// Cancels a call whose future was dropped.
-struct Cancel(Option<Arc<Call>>);
+/// A call of the host's: counted while it waits, cancelled where its future is dropped.
+struct HostCall {
+    hub: Arc<Hub>,
+    call: Option<Arc<Call>>,
+}
 
-impl Drop for Cancel {
+impl Drop for HostCall {
     fn drop(&mut self) {
-        if let Some(call) = self.0.take() {
+        self.hub.host_calls.fetch_sub(1, Ordering::SeqCst);
+        if let Some(call) = self.call.take() {
             call.cancel(&mut Turn::new(), "the client went away");
         }
     }
@@ -360,15 +371,21 @@ async fn host_call(
     event: HeldEvent,
 ) -> (HeldOutcome, Arc<Call>) {
     let (call, outcome) = Call::by_host();
+    // Counted before the look, so that a shutdown either sees this call or is seen by it.
+    hub.host_calls.fetch_add(1, Ordering::SeqCst);
+    let mut waiting = HostCall {
+        hub: hub.clone(),
+        call: Some(call.clone()),
+    };
     if hub.draining.load(Ordering::SeqCst) {
+        waiting.call = None;
         return (HeldOutcome::Failed(EndReason::Shutdown.failure()), call);
     }
-    let mut cancel = Cancel(Some(call.clone()));
     invoke(&mut Turn::new(), &call, service, event);
     let outcome = outcome
         .await
         .unwrap_or_else(|_| HeldOutcome::Failed(EndReason::Closed.failure()));
-    cancel.0 = None;
+    waiting.call = None;
     (outcome, call)
 }
 

@@ -8,10 +8,13 @@
 //! violation. What a guest merely may not do (a value too large, a capability that cannot be handed
 //! on) is a failure for the caller, and the guest lives on.
 
-use crate::bounds::FAILURE_BYTES_MAX;
+use crate::bounds::{FAILURE_BYTES_MAX, PROPS_BYTES_MAX};
+use crate::call::overloaded;
 use crate::capability::{Capability, LoaderCap, ObjectCap, Scope, ServiceCap, not_transferable};
 use crate::guest::{Guest, Role, State};
-use crate::held::{HeldAttachment, HeldBody, HeldCode, HeldEvent, HeldOutcome, HeldPayload};
+use crate::held::{
+    HeldAttachment, HeldBody, HeldCode, HeldEvent, HeldOutcome, HeldPayload, Weight,
+};
 use crate::link::{Link, ReaderEnd, WriterEnd};
 use crate::relay::Violation;
 use crate::turn::Turn;
@@ -74,7 +77,12 @@ impl<'a> Lift<'a> {
                     + request.cf.len();
                 let body = self.body(body)?;
                 check_size("request head", head_bytes, HEAD_BYTES_MAX)?;
-                Ok(HeldEvent::Fetch { request, body })
+                let weight = self.weigh(head_bytes + body.bytes())?;
+                Ok(HeldEvent::Fetch {
+                    request,
+                    body,
+                    weight,
+                })
             }
             Event::Rpc { path, args } => {
                 let args = args
@@ -157,8 +165,14 @@ impl<'a> Lift<'a> {
         if let Some(failure) = refusal {
             return Err(LiftError::Refused(failure));
         }
-        check_size("message", payload.bytes.0.len(), MESSAGE_BYTES_MAX)?;
+        let limit = match purpose {
+            Purpose::Props => PROPS_BYTES_MAX,
+            // The message about `env` has its own words, see `code`.
+            Purpose::Message | Purpose::Env => MESSAGE_BYTES_MAX,
+        };
+        check_size("message", payload.bytes.0.len(), limit)?;
         Ok(HeldPayload {
+            weight: self.weigh(payload.bytes.0.len())?,
             bytes: payload.bytes,
             attachments,
         })
@@ -278,6 +292,11 @@ impl<'a> Lift<'a> {
         Ok(())
     }
 
+    fn weigh(&self, bytes: usize) -> Result<Weight, LiftError> {
+        Weight::new(&self.guest.held_bytes, bytes)
+            .ok_or_else(|| LiftError::Refused(overloaded("bytes of this Worker wait in the host")))
+    }
+
     /// A dynamic Worker's code; sizes and names are checked later, outside the lock (`code`).
     pub fn code(&mut self, code: WorkerCode) -> Result<HeldCode, LiftError> {
         let env = self.payload(code.env, Purpose::Env)?;
@@ -291,7 +310,13 @@ impl<'a> Lift<'a> {
             .into_iter()
             .map(|cap| self.service(cap))
             .collect::<Result<_, _>>()?;
+        let code_bytes = code
+            .modules
+            .iter()
+            .map(|module| module.content.0.len())
+            .sum();
         Ok(HeldCode {
+            weight: self.weigh(code_bytes)?,
             compatibility_date: code.compatibility_date,
             compatibility_flags: code.compatibility_flags,
             allow_experimental: code.allow_experimental,
@@ -506,7 +531,7 @@ impl<'a> Lower<'a> {
     /// An event.
     pub fn event(&mut self, event: HeldEvent) -> Event {
         match event {
-            HeldEvent::Fetch { request, body } => Event::Fetch {
+            HeldEvent::Fetch { request, body, .. } => Event::Fetch {
                 request,
                 body: self.body(body),
             },

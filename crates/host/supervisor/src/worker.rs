@@ -328,7 +328,12 @@ impl Worker {
             self.hub.pool.put_back(turn, guest.clone());
             return;
         };
-        self.send_start(turn, guest, &code);
+        if !self.send_start(turn, guest, &code) {
+            // It died in the pool: its own affair, so the next one is tried. The pool never gives
+            // a guest whose end is known.
+            self.fork(turn, state, waiting);
+            return;
+        }
         if matches!(self.origin, Origin::Named(_) | Origin::Unnamed) {
             state.code = None;
         }
@@ -352,11 +357,12 @@ impl Worker {
         self.hub.guest_started(guest, self);
     }
 
-    fn send_start(self: &Arc<Self>, turn: &mut Turn, guest: &Arc<Guest>, code: &Code) {
+    /// `false` if the guest has ended.
+    fn send_start(self: &Arc<Self>, turn: &mut Turn, guest: &Arc<Guest>, code: &Code) -> bool {
         let mut attach = Vec::new();
         let mut state = guest.lock();
         if !state.alive {
-            return;
+            return false;
         }
         state.worker = Some(self.clone());
         state.outbound = code.outbound.clone();
@@ -386,6 +392,7 @@ impl Worker {
         for attachment in attach {
             attachment.attach(turn, guest);
         }
+        true
     }
 
     fn deliver(
@@ -601,6 +608,7 @@ impl fmt::Debug for Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::held::Weight;
     use mayfly_wire::{Blob, CapId, Env, Module, ModuleKind, Start, ToGuest};
 
     #[test]
@@ -616,6 +624,7 @@ mod tests {
         };
         let code = Code {
             modules: modules.clone(),
+            weight: Weight::default(),
             main_module: "main.js".to_owned(),
             compatibility_flags: vec!["nodejs_compat".to_owned()],
             env: CodeEnv::Bindings(Vec::new()),
