@@ -10,7 +10,7 @@
 import { remoteStack } from "../errors.ts";
 import { ByteReader, MalformedError } from "./bytes.ts";
 import {
-  ERROR_KINDS, ErrorPart, INT_INLINE, RESIZABLE_BYTES_MAX, STRING_INLINE, Tag, VALUE_DEPTH_MAX,
+  ERROR_KINDS, ErrorPart, INT_INLINE, Key, RESIZABLE_BYTES_MAX, STRING_INLINE, Tag, VALUE_DEPTH_MAX,
   VIEW_KINDS,
 } from "./tags.ts";
 
@@ -183,9 +183,8 @@ class Decoder {
   }
 
   #properties(object: Record<string, unknown>): void {
-    const count = this.#in.count(2);
-    for (let i = 0; i < count; i++) {
-      const key = this.#key();
+    for (let head = this.#in.varint(); head !== Key.End; head = this.#in.varint()) {
+      const key = this.#key(head);
       const value = this.#value();
       if (key === "__proto__") {
         Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
@@ -195,16 +194,16 @@ class Decoder {
     }
   }
 
-  #key(): string {
-    const head = this.#in.varint();
-    const low = head % 4;
-    const number = (head - low) / 4;
-    if (low === 0) {
+  #key(head: number): string {
+    const kind = head % 4;
+    const number = (head - kind) / 4;
+    if (kind === Key.Seen) {
       const key = this.#keys[number];
       if (key === undefined) throw new MalformedError("a key that has not come yet");
       return key;
     }
-    const key = low === 1 ? this.#in.latin1(number) : this.#in.utf16(number);
+    if (kind === Key.End) throw new MalformedError("a key of no kind");
+    const key = kind === Key.Latin1 ? this.#in.latin1(number) : this.#in.utf16(number);
     this.#keys.push(key);
     return key;
   }

@@ -14,7 +14,7 @@ import { dataCloneError, stackOf } from "../errors.ts";
 import { isPlainProxy, proxiesExist } from "../proxies.ts";
 import { ByteWriter } from "./bytes.ts";
 import {
-  ERROR_KINDS, ErrorPart, EXTERNALS_MAX, INT_INLINE, INT_INLINE_MAX, STRING_INLINE,
+  ERROR_KINDS, ErrorPart, EXTERNALS_MAX, INT_INLINE, INT_INLINE_MAX, Key, STRING_INLINE,
   STRING_INLINE_MAX, Tag, VALUE_DEPTH_MAX, VIEW_KINDS,
 } from "./tags.ts";
 
@@ -114,6 +114,8 @@ class Encoder<External> {
   #externals: External[] = [];
   #promises: Promise<unknown>[] = [];
   #depth = 0;
+  /** Whether user code gave `Object.prototype` enumerable properties. */
+  #inherits: boolean | undefined;
 
   constructor(host: EncodeHost<External>, options: EncodeOptions) {
     this.#host = host;
@@ -220,7 +222,7 @@ class Encoder<External> {
     if (proto === Object.prototype) {
       seen.set(value, seen.size);
       this.#out.byte(Tag.Object);
-      this.#properties(value as Record<string, unknown>, Object.keys(value));
+      this.#members(value as Record<string, unknown>);
     } else if (Array.isArray(value)) {
       seen.set(value, seen.size);
       this.#array(value);
@@ -230,27 +232,37 @@ class Encoder<External> {
     this.#depth--;
   }
 
+  /** The own properties of a plain object; for-in makes no array of their names. */
+  #members(value: Record<string, unknown>): void {
+    const inherits = (this.#inherits ??= hasEnumerable(Object.prototype));
+    for (const key in value) {
+      if (inherits && !Object.hasOwn(value, key)) continue;
+      this.#key(key);
+      this.value(value[key]);
+    }
+    this.#out.byte(Key.End);
+  }
+
   #properties(value: Record<string, unknown>, keys: string[]): void {
-    this.#out.varint(keys.length);
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i] as string;
       this.#key(key);
       this.value(value[key]);
     }
+    this.#out.byte(Key.End);
   }
 
-  /** A varint whose low two bits say: 0 a key seen before, 1 Latin-1, 2 UTF-16. */
   #key(key: string): void {
     const keys = (this.#keys ??= new Map());
     const out = this.#out;
     const id = keys.get(key);
-    if (id !== undefined) return out.varint(id * 4);
+    if (id !== undefined) return out.varint(id * 4 + Key.Seen);
     keys.set(key, keys.size);
     const start = out.position;
-    out.varint(key.length * 4 + 1);
+    out.varint(key.length * 4 + Key.Latin1);
     if (out.latin1(key)) return;
     out.position = start;
-    out.varint(key.length * 4 + 2);
+    out.varint(key.length * 4 + Key.Utf16);
     out.utf16(key);
   }
 
@@ -410,6 +422,11 @@ class Encoder<External> {
     this.#externals.push(external);
     return this.#externals.length - 1;
   }
+}
+
+function hasEnumerable(value: object): boolean {
+  for (const _ in value) return true;
+  return false;
 }
 
 function isBoxed(value: object): boolean {

@@ -29,13 +29,13 @@ export const Tag = {
   /** Varint count of code units, two bytes each; keeps lone surrogates. */
   Utf16: 8,
   Ref: 9,
-  /** Varint count, then key and value each. */
+  /** Key and value each, until the key that is none. */
   Object: 10,
   /** Varint length, then that many values or `Hole`. */
   Array: 11,
   /** Inside an array a missing element; behind a Map's or Set's entries their end. */
   Hole: 12,
-  /** Varint length, varint count, then key and value each: holes by far, or named properties. */
+  /** Varint length, then key and value each, as an object's: many holes, or named properties. */
   SparseArray: 13,
   Date: 14,
   RegExp: 15,
@@ -65,6 +65,18 @@ export const Tag = {
   UrlSearchParams: 32,
   FormData: 33,
   AbortSignal: 34,
+} as const;
+
+/** A key is a varint whose low two bits say what it is. */
+export const Key = {
+  /** The rest is the number of a key that came before. */
+  Seen: 0,
+  /** The rest is a count of chars, one byte each. */
+  Latin1: 1,
+  /** The rest is a count of code units, two bytes each. */
+  Utf16: 2,
+  /** No more keys. */
+  End: 3,
 } as const;
 
 export const ERROR_KINDS = [
