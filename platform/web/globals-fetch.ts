@@ -5,6 +5,7 @@
 //
 // Invariant: importing this module makes all of them; nothing of it touches the global object.
 
+import "./error-stack.ts";
 import { atob, btoa } from "./base64.ts";
 import { Body } from "./body.ts";
 import { console } from "./console.ts";
