@@ -8,6 +8,8 @@
 import { has } from "../cloudflare/compat.ts";
 import { workers } from "../cloudflare/workers.ts";
 import { asyncHooks } from "../node/async_hooks.ts";
+import { eventsModule } from "../node/events.ts";
+import { utilModule, utilTypesModule } from "../node/util.ts";
 import { assertModule, assertStrictModule } from "../node/assert.ts";
 
 type Exports = Record<string, unknown>;
@@ -17,6 +19,9 @@ const modules = new Map<string, Exports>([
   ["node:assert", assertModule],
   ["node:assert/strict", assertStrictModule],
   ["node:async_hooks", asyncHooks],
+  ["node:events", eventsModule],
+  ["node:util", utilModule],
+  ["node:util/types", utilTypesModule],
 ]);
 
 /** Flags that make a `node:` module available; any other needs `nodejs_compat`. */
