@@ -16,7 +16,7 @@ use mozjs::context::{JSContext, RawJSContext};
 use mozjs::jsapi::{
     GCOptions, IsConstructor, JS_AddExtraGCRootsTracer, JS_AddInterruptCallback, JS_SetGCParameter,
     JS_SetNativeStackQuota, JSAutoRealm, JSGCParamKey, JSObject, JSPROP_ENUMERATE, JSTracer,
-    OnNewGlobalHookOption, SetOutOfMemoryCallback,
+    OnNewGlobalHookOption, SetOutOfMemoryCallback, SetProcessLargeAllocationFailureCallback,
 };
 use mozjs::jsval::{JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
@@ -45,7 +45,7 @@ pub struct EngineOptions {
     pub heap_bytes_max: u32,
     /// Stack that JavaScript may use; the thread must have this and 256 KiB more.
     pub stack_bytes: usize,
-    /// Helper threads at most.
+    /// Helper threads at most; never less than two. None starts before there is work for it.
     pub helper_threads_max: usize,
     /// Whether code may be compiled to machine code.
     pub jit: bool,
@@ -56,7 +56,7 @@ impl Default for EngineOptions {
         Self {
             heap_bytes_max: 512 * 1024 * 1024,
             stack_bytes: 1024 * 1024,
-            helper_threads_max: 1,
+            helper_threads_max: 2,
             jit: true,
         }
     }
@@ -114,7 +114,6 @@ impl<S: 'static> Engine<S> {
     /// Starts SpiderMonkey and makes `globalThis.__mayfly`: `engine`, and one object for each that
     /// `ops` name.
     pub fn new(options: EngineOptions, state: S, ops: Vec<OpDecl<S>>) -> Result<Self, EngineError> {
-        policy::set_preferences();
         let engine = JSEngine::init().map_err(|error| match error {
             mozjs::rust::JSEngineError::AlreadyInitialized
             | mozjs::rust::JSEngineError::AlreadyShutDown => EngineError::AlreadyMade,
@@ -184,6 +183,10 @@ impl<S: 'static> Engine<S> {
     }
 
     /// Bounds the heap for the Worker, and whether every turn ends with a full collection.
+    ///
+    /// This bounds the cells of the heap, not what hangs on them: array elements, buffers and WebAssembly
+    /// memories are bounded by the process' `RLIMIT_DATA`, which the embedder sets. Either way the
+    /// process ends with [`crate::EXIT_OUT_OF_MEMORY`].
     pub fn set_limits(&mut self, heap_bytes_max: u64, collect_every_turn: bool) {
         self.core.heap_bytes_max.set(heap_bytes_max);
         self.core.collect_every_turn.set(collect_every_turn);
@@ -269,6 +272,7 @@ fn configure(cx: &mut JSContext, core: &'static Core, options: &EngineOptions) {
         JS_AddExtraGCRootsTracer(raw, Some(trace), ptr::from_ref(core).cast_mut().cast());
         JS_AddInterruptCallback(raw, Some(on_interrupt));
         SetOutOfMemoryCallback(raw, Some(memory::on_out_of_memory), ptr::null_mut());
+        SetProcessLargeAllocationFailureCallback(Some(memory::on_large_allocation_failure));
         policy::configure(cx, options.jit);
     }
     turn::install(cx);

@@ -9,16 +9,18 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
 
-use mozjs::context::RawJSContext;
-use mozjs::jsapi::{JS_GetGCParameter, JSGCParamKey};
+use mozjs::context::{JSContext, RawJSContext};
+use mozjs::jsapi::{GCOptions, JS_GetGCParameter, JSGCParamKey};
 
 use crate::core::core;
+use crate::turn;
 
 /// The process' exit code when it ran out of memory.
 pub const EXIT_OUT_OF_MEMORY: i32 = 70;
 
-/// An allocation that must succeed for the process to be of any further use.
-const SMALL_ALLOCATION_BYTES: usize = 1024 * 1024;
+/// A process that cannot get this much more is at its end: an error to catch would only come again
+/// and again, and nobody but the script would know. A quarter of the memory a Worker has by default.
+const BREATHING_ROOM_BYTES: usize = 32 * 1024 * 1024;
 
 /// Malloc, ending the process when there is no more.
 pub(crate) struct Malloc;
@@ -64,14 +66,15 @@ pub(crate) fn exit_out_of_memory() -> ! {
 
 /// The engine calls this when it could not allocate, before it throws `out of memory`.
 ///
-/// A heap at its limit, or a machine without a megabyte to give, is the end. A single allocation too
+/// A heap at its limit, or a process that can get little more, is the end. A single allocation too
 /// large to have (`new ArrayBuffer(1e12)`) is the script's to catch.
 pub(crate) unsafe extern "C" fn on_out_of_memory(cx: *mut RawJSContext, _: *mut c_void) {
     // SAFETY: the engine calls us with its live context; reading a parameter changes nothing.
     let heap_bytes = unsafe { JS_GetGCParameter(cx, JSGCParamKey::JSGC_BYTES) };
     // A collection just failed to get under the limit; the last tenth may be fragmentation.
+
     let full = u64::from(heap_bytes) >= core().heap_bytes_max.get() / 10 * 9;
-    if full || !can_allocate(SMALL_ALLOCATION_BYTES) {
+    if full || !can_allocate(BREATHING_ROOM_BYTES) {
         exit_out_of_memory();
     }
 }
@@ -79,8 +82,18 @@ pub(crate) unsafe extern "C" fn on_out_of_memory(cx: *mut RawJSContext, _: *mut 
 fn can_allocate(bytes: usize) -> bool {
     // SAFETY: the memory is freed right away and never touched; `free` takes null.
     unsafe {
-        let start = libc::malloc(bytes);
+        // The compiler removes a `malloc` that it sees freed.
+        let start = std::hint::black_box(libc::malloc(bytes));
         libc::free(start);
         !start.is_null()
+    }
+}
+
+/// The engine calls this when an allocation of more than some 25 MB failed, before it tries again:
+/// the time to let go of what nobody uses. Helper threads have no garbage of their own.
+pub(crate) unsafe extern "C" fn on_large_allocation_failure() {
+    // SAFETY: the engine calls this where it may collect, and holds no `JSContext` of ours meanwhile.
+    if let Some(mut cx) = unsafe { JSContext::get_from_thread() } {
+        turn::collect(&mut cx, GCOptions::Shrink);
     }
 }

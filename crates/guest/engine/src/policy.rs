@@ -25,9 +25,6 @@ static SECURITY: JSSecurityCallbacks = JSSecurityCallbacks {
     subsumes: None,
 };
 
-/// Sets process-wide switches. Before `JS_Init`.
-pub(crate) fn set_preferences() {}
-
 /// Sets the context's switches.
 pub(crate) fn configure(cx: &mut JSContext, jit: bool) {
     // SAFETY: the context is live; the callbacks are static; each option takes the number given.
@@ -67,7 +64,6 @@ pub(crate) fn set_realm_options(options: &mut RealmOptions) {
     options.behaviors_.clampAndJitterTime_ = false;
 }
 
-#[expect(clippy::too_many_arguments, reason = "the engine's signature")]
 unsafe extern "C" fn may_compile(
     cx: *mut RawJSContext,
     kind: RuntimeCode,

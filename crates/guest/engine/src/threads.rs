@@ -11,6 +11,10 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
+/// With fewer threads the engine never starts an asynchronous WebAssembly compilation: that is a task
+/// that waits for other tasks, so it wants a second thread to be there for them.
+const THREADS_MIN: usize = 2;
+
 /// Stack of a helper: what the engine asks for its own.
 const HELPER_STACK_BYTES: usize = 2 * 1024 * 1024;
 
@@ -60,11 +64,12 @@ fn pool() -> MutexGuard<'static, Pool> {
 
 /// Gives the engine this pool. After `JS_Init`, before the first context.
 pub(crate) fn install(threads_max: usize) {
-    pool().threads_max = threads_max.max(1);
+    let threads_max = threads_max.max(THREADS_MIN);
+    pool().threads_max = threads_max;
     // SAFETY: the engine is initialized and has no context yet, which is when it allows this; the
     // callback is a static function.
     unsafe {
-        set_helper_thread_task_callback(on_task, threads_max.max(1), HELPER_STACK_BYTES);
+        set_helper_thread_task_callback(on_task, threads_max, HELPER_STACK_BYTES);
     }
 }
 

@@ -314,7 +314,10 @@ fn modules() {
         e,
         "run",
         "none",
-        &["builtin none", "failed Error: No such module \"none\". importModule:1"],
+        &[
+            "builtin none",
+            "failed Error: No such module \"none\". importModule:1",
+        ],
     );
     e.collect();
     check(e, "run", "main.js", &["loaded [\"default\",\"named\"]"]);

@@ -1,6 +1,8 @@
 //! What needs a process of its own: forks, limits, termination, helper threads. Each case runs in a
 //! fresh copy of this test program, chosen by an environment variable.
 
+#![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
+
 use std::io::Read;
 use std::os::fd::FromRawFd;
 use std::process::{Command, Output};
@@ -36,7 +38,9 @@ engine.setHandlers({
   random() { say([Math.random(), Math.random(), Math.random()]); },
   hot() { let n = 0; for (let i = 0; i < 20_000_000; i++) n = (n * 31 + i) | 0; say(n); },
   fill() { const all = []; for (;;) all.push(new Array(1000).fill(all.length)); },
-  strings() { let s = "x"; const all = []; for (;;) { s = s + s.slice(0, 1 << 16) + all.length; all.push(s); JSON.stringify(s); } },
+  strings() { const all = []; for (;;) { const s = ("x" + all.length).repeat(1 << 18); s.charCodeAt(1 << 17); all.push(s); } },
+  cells() { let all = null; for (;;) all = { all }; },
+  buffers() { const all = []; for (;;) { try { all.push(new Uint8Array(1 << 20).fill(1)); } catch (e) { say(e); } } },
   tooLarge() { try { new ArrayBuffer(2 ** 45); say("made"); } catch (e) { say(e.constructor?.name ?? typeof e); } },
   loop() { try { for (;;); } finally { say("finally"); } },
   loopInPromise() { Promise.resolve().then(() => { for (;;); }); },
@@ -91,6 +95,8 @@ fn case() {
         Ok("fork") => fork_case(),
         Ok("heap") => heap_case("fill"),
         Ok("strings") => heap_case("strings"),
+        Ok("cells") => heap_case("cells"),
+        Ok("buffers") => heap_case("buffers"),
         Ok("too_large") => too_large_case(),
         Ok("terminate") => terminate_case(),
         Ok("wasm") => wasm_case(),
@@ -107,7 +113,7 @@ fn forks_differ_in_randomness_and_start_with_one_thread() {
 
 #[test]
 fn a_full_heap_ends_the_process_with_its_own_code() {
-    for case in ["heap", "strings"] {
+    for case in ["heap", "strings", "cells", "buffers"] {
         let output = run(case);
         let code = output.status.code();
         assert_eq!(code, Some(EXIT_OUT_OF_MEMORY), "{case}: {output:?}");
@@ -193,7 +199,19 @@ fn fork_case() {
     assert!(!children.contains(&(parent + "loaded")));
 }
 
+fn limit_data(bytes: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: bytes,
+    };
+    // SAFETY: the limit is a plain value that the call only reads.
+    let refused = unsafe { libc::setrlimit(libc::RLIMIT_DATA, &raw const limit) };
+    assert_eq!(refused, 0);
+}
+
 fn heap_case(handler: &str) {
+    // Array elements, strings and buffers are no cells of the heap.
+    limit_data(256 * 1024 * 1024);
     let mut engine = boot(EngineOptions::default());
     engine.set_limits(64 * 1024 * 1024, false);
     engine.call(handler, vec![]);
