@@ -27,6 +27,13 @@ pub const STREAM_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// stubs, code it loaded. Room for a few Workers of the largest size.
 pub const HELD_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Capabilities that a guest takes on before the host asks it to collect garbage: its engine does not
+/// know that a stub of a hundred bytes stands for a process or for megabytes of code.
+pub const COLLECT_CAPS: usize = 4096;
+
+/// The same for bytes it makes the host hold.
+pub const COLLECT_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Calls that wait for one Worker to be loaded and started.
 pub const WORKER_QUEUE_MAX: usize = 10_000;
 
@@ -103,5 +110,6 @@ pub const ZYGOTE_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const HEAP_BYTES_DEFAULT: u64 = 128 * 1024 * 1024;
 
 const _: () = assert!(HELD_BYTES_MAX > 2 * FRAME_BYTES_MAX as u64);
+const _: () = assert!(COLLECT_BYTES < HELD_BYTES_MAX);
 const _: () = assert!(OUT_BYTES_BUSY < OUT_BYTES_MAX);
 const _: () = assert!(STREAM_BYTES_MAX > STREAM_WINDOW_BYTES as u64);

@@ -84,6 +84,11 @@ impl EndReason {
     pub fn describe(&self) -> String {
         match self {
             Self::Exit(EXIT_OUT_OF_MEMORY) => "out of memory".to_owned(),
+            // The guest binary's own codes.
+            Self::Exit(65) => "could not seal its sandbox".to_owned(),
+            Self::Exit(66) => "did not understand the host".to_owned(),
+            Self::Exit(67) => "the platform failed".to_owned(),
+            Self::Exit(68) => "the kernel refused it something".to_owned(),
             Self::Exit(code) => format!("exited with code {code}"),
             Self::Signal(SIGSYS) => {
                 "killed by the sandbox for a forbidden system call (SIGSYS)".to_owned()

@@ -8,7 +8,9 @@
 //! Invariant: after `end` the tables are empty, every caller has its outcome, every stream its last
 //! word, and nothing can be sent any more.
 
-use crate::bounds::{LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY, OUT_BYTES_MAX};
+use crate::bounds::{
+    COLLECT_BYTES, COLLECT_CAPS, LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY, OUT_BYTES_MAX,
+};
 use crate::call::{Call, overloaded};
 use crate::capability::{Capability, Handle};
 use crate::ending::EndReason;
@@ -69,6 +71,8 @@ pub struct Guest {
     pub(crate) memory_bytes: AtomicU64,
     /// Counted as live by the pool, under whose lock this changes.
     pub(crate) taken: AtomicBool,
+    /// On the CPU watch's list.
+    pub(crate) watched: AtomicBool,
     /// A frame has come since the last CPU tick.
     pub(crate) heard: AtomicBool,
 }
@@ -103,6 +107,9 @@ pub struct State {
     pub cpu_silent: Duration,
     log_second: Option<Instant>,
     log_lines: u32,
+    /// Capabilities and held bytes above which it is asked to collect garbage.
+    collect_caps: usize,
+    collect_bytes: u64,
 }
 
 /// Which end of a stream the guest has.
@@ -195,6 +202,7 @@ impl Guest {
             held_bytes: Arc::default(),
             memory_bytes: AtomicU64::new(0),
             taken: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             heard: AtomicBool::new(false),
         })
     }
@@ -304,7 +312,7 @@ impl Guest {
         }
         state.calls_in.insert(id.0, inbound);
         self.note_use(state);
-        self.hub.activity();
+        self.hub.activity(self);
     }
 
     /// Books `Done`; `None` if there is no such call.
@@ -323,6 +331,11 @@ impl Guest {
         let count = u32::try_from(state.calls_in.len()).unwrap_or(u32::MAX);
         self.calls_in_flight.store(count, Ordering::SeqCst);
         self.used_ms.store(self.hub.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Whether a call is in flight.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.calls_in_flight.load(Ordering::SeqCst) > 0
     }
 
     /// `holder` has an object of this guest's. `false` if this guest has ended.
@@ -425,6 +438,20 @@ impl Guest {
         turn.mark(self);
     }
 
+    /// Asks it to collect garbage where it has taken on much since it last gave some back.
+    pub(crate) fn collect_if_due(self: &Arc<Self>, state: &mut State) {
+        let caps = state.caps.len();
+        let bytes = self.held_bytes.load(Ordering::Relaxed);
+        // Follows what is given back, so that a guest that needs much is not asked all the time.
+        state.collect_caps = state.collect_caps.min(caps + COLLECT_CAPS);
+        state.collect_bytes = state.collect_bytes.min(bytes + COLLECT_BYTES);
+        if caps >= state.collect_caps || bytes >= state.collect_bytes {
+            state.collect_caps = caps + COLLECT_CAPS;
+            state.collect_bytes = bytes + COLLECT_BYTES;
+            self.push(state, &ToGuest::Collect {});
+        }
+    }
+
     /// One reference to an object of this guest's was dropped.
     pub(crate) fn release_export(self: &Arc<Self>, turn: &mut Turn, export: ExportId) {
         self.exports_held.fetch_sub(1, Ordering::Relaxed);
@@ -491,6 +518,8 @@ impl State {
             cpu_silent: Duration::ZERO,
             log_second: None,
             log_lines: 0,
+            collect_caps: COLLECT_CAPS,
+            collect_bytes: COLLECT_BYTES,
         }
     }
 

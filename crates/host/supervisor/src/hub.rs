@@ -41,6 +41,8 @@ pub struct Hub {
     pub(crate) cache: Cache,
     pub(crate) runtime: runtime::Handle,
     guests: Mutex<HashMap<GuestId, Arc<Guest>>>,
+    /// Guests that had a call in flight at the last look of the CPU watch, or since.
+    busy: Mutex<Vec<Arc<Guest>>>,
     next_guest: AtomicU64,
     next_worker: AtomicU64,
     born: Instant,
@@ -140,6 +142,7 @@ impl Hub {
             cache: Cache::default(),
             runtime: runtime::Handle::current(),
             guests: Mutex::new(HashMap::new()),
+            busy: Mutex::new(Vec::new()),
             next_guest: AtomicU64::new(1),
             next_worker: AtomicU64::new(1),
             born: Instant::now(),
@@ -199,14 +202,20 @@ impl Hub {
 
     /// Guests with calls in flight.
     pub(crate) fn busy_guests(&self) -> Vec<Arc<Guest>> {
-        self.guests_where(|guest| guest.calls_in_flight.load(Ordering::SeqCst) > 0)
+        let mut busy = self.busy.lock();
+        busy.retain(|guest| {
+            if guest.is_busy() {
+                return true;
+            }
+            guest.watched.store(false, Ordering::SeqCst);
+            // A call that began before that store did not put the guest on the list again.
+            guest.is_busy() && !guest.watched.swap(true, Ordering::SeqCst)
+        });
+        busy.clone()
     }
 
     pub(crate) fn any_busy(&self) -> bool {
-        self.guests
-            .lock()
-            .values()
-            .any(|guest| guest.calls_in_flight.load(Ordering::SeqCst) > 0)
+        self.guests.lock().values().any(|guest| guest.is_busy())
     }
 
     fn guests_where(&self, wanted: impl Fn(&Guest) -> bool) -> Vec<Arc<Guest>> {
@@ -258,8 +267,11 @@ impl Hub {
         self.pool.ended(turn, guest);
     }
 
-    /// A call began: wakes the CPU watch where it sleeps.
-    pub(crate) fn activity(&self) {
+    /// A call began in `guest`: its CPU is watched from now on.
+    pub(crate) fn activity(&self, guest: &Arc<Guest>) {
+        if !guest.watched.swap(true, Ordering::SeqCst) {
+            self.busy.lock().push(guest.clone());
+        }
         if !self.watching.load(Ordering::SeqCst) {
             self.active.notify_one();
         }

@@ -115,6 +115,7 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
                 return Err(Violation::ResultOfNothing);
             }
             let capability = callable(&state, cap)?;
+            guest.collect_if_due(&mut state);
             let made = Call::new(Caller::Guest(guest.clone(), call), result.is_some());
             if let Some(slot) = result {
                 let chores = guest.hub.chores.clone();
@@ -220,7 +221,11 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             worker,
             loader,
             code,
-        } => loader::load(guest, state, worker, loader, *code),
+        } => {
+            guest.collect_if_due(&mut state);
+            turn.mark(guest);
+            loader::load(guest, state, worker, loader, *code)
+        }
         ToHost::Get {
             worker,
             loader,
@@ -235,6 +240,8 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
                 }
                 id => id,
             };
+            guest.collect_if_due(&mut state);
+            turn.mark(guest);
             loader::get(guest, state, worker, loader, id, callback)
         }
         ToHost::GetEntrypoint {
@@ -290,8 +297,11 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
         ToHost::Exception { call, failure } => {
             let failure = accepted(Lift::new(guest, &mut state).failure(failure))?;
             let allowed = state.log_allowed(Instant::now());
-            if allowed && let Some(call) = call {
-                trace_of(&mut state, call, |trace| trace.exception(&failure));
+            if let Some(call) = call {
+                failed_meanwhile(&mut state, call);
+                if allowed {
+                    trace_of(&mut state, call, |trace| trace.exception(&failure));
+                }
             }
             let worker = state.worker.clone();
             drop(state);
@@ -323,10 +333,10 @@ fn returned(
     if std::mem::replace(&mut inbound.returned, true) {
         return Err(Violation::ReturnedTwice(call));
     }
-    if let Some(invocation) = &mut inbound.invocation
-        && invocation.outcome == "ok"
-    {
-        if let Outcome::Failed { failure } = &outcome {
+    if let Some(invocation) = &mut inbound.invocation {
+        if let Outcome::Failed { failure } = &outcome
+            && invocation.outcome == "ok"
+        {
             invocation.outcome = failed_outcome(failure);
         }
         if let Some(trace) = &mut invocation.trace {
@@ -501,6 +511,18 @@ fn accepted(failure: Result<Failure, LiftError>) -> Result<Failure, Violation> {
     match failure {
         Ok(failure) | Err(LiftError::Refused(failure)) => Ok(failure),
         Err(LiftError::Violation(violation)) => Err(violation),
+    }
+}
+
+/// An error outside the handler itself, in `waitUntil` say, makes the whole invocation a failed one.
+fn failed_meanwhile(state: &mut State, call: CallId) {
+    if let Some(invocation) = state
+        .calls_in
+        .get_mut(&call.0)
+        .and_then(|inbound| inbound.invocation.as_mut())
+        && invocation.outcome == "ok"
+    {
+        invocation.outcome = "exception";
     }
 }
 
