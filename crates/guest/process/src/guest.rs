@@ -89,6 +89,8 @@ fn seal(engine: &mut Engine<GuestState>, seed: Seed) -> Result<(Arc<File>, Waker
     let socket = descriptors::move_to_socket(OwnedFd::from(seed.socket))?;
     descriptors::close_from(descriptors::SOCKET + 1)?;
     let waker = Waker::new()?;
+    let for_helpers = waker.clone();
+    engine.set_waker(Box::new(move || for_helpers.wake()));
     engine.after_fork();
     engine.state().after_fork();
     rlimits::apply()?;
@@ -135,7 +137,8 @@ impl Guest {
         };
         if waker.read {
             self.waker.clear();
-            self.call("wake", vec![]);
+            let called = self.engine.run_dispatched();
+            self.settle(called);
         }
         if socket.read {
             self.receive();
@@ -224,8 +227,9 @@ impl Guest {
 
     fn collect(&mut self) {
         self.engine.collect();
-        // Finalisers run at the end of a turn; this is one, with nothing due.
-        self.call("wake", vec![]);
+        // Finalisers run at the end of a turn, and this makes one.
+        let called = self.engine.run_dispatched();
+        self.settle(called);
     }
 
     fn call(&mut self, handler: &str, arguments: Vec<Data>) {
