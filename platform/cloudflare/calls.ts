@@ -69,12 +69,16 @@ export function setOutbound(cap: CapId | undefined): void {
   outbound = cap;
 }
 
+export function requireOutbound(): CapId {
+  if (outbound === undefined) throw new Error(NO_OUTBOUND);
+  return outbound;
+}
+
 /** Sends `request` to a service; to the Worker's outbound when `cap` is undefined. */
 export function fetchThrough(cap: Cap | undefined, request: Request): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   try {
-    const target = cap?.id ?? outbound;
-    if (target === undefined) throw new Error(NO_OUTBOUND);
+    const target = cap?.id ?? requireOutbound();
     const signal = requestSignal(request);
     signal?.throwIfAborted();
     const aborted = (reason: unknown): void => {

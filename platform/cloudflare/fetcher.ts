@@ -18,6 +18,7 @@ import { callThrough, newProperty, registerOrigin } from "./rpc/stub.ts";
 import type { Origin, Result } from "./rpc/stub.ts";
 import { Request } from "../web/request.ts";
 import type { Response } from "../web/response.ts";
+import { connectToService } from "./sockets.ts";
 import { DISPOSE } from "./symbols.ts";
 
 export { Fetcher };
@@ -99,6 +100,8 @@ class ServiceHandler implements ProxyHandler<object> {
     switch (key) {
       case "fetch":
         return (input: unknown, init?: unknown): Promise<Response> => this.#fetch(input, init);
+      case "connect":
+        return connectToService;
       case "then":
         return undefined;
       case "dup":

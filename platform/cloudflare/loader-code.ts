@@ -255,7 +255,6 @@ function checkSize(modules: readonly Module[]): void {
   }
   if (bytes <= CODE_BYTES_MAX) return;
   throw new Error(
-    `Dynamic Worker code size (${bytes} bytes) exceeds the maximum allowed size of ${CODE_BYTES_MAX} bytes ` +
-      "(64 MiB, CODE_BYTES_MAX).",
+    `Dynamic Worker code size (${bytes} bytes) exceeds the maximum allowed size of ${CODE_BYTES_MAX} bytes.`,
   );
 }

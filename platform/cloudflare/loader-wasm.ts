@@ -21,8 +21,26 @@ export function setWasmModules(names: string[]): void {
 export function wasmBytes(module: WebAssembly.Module): Uint8Array | undefined {
   const bytes = known.get(module);
   if (bytes !== undefined) return bytes;
-  const name = tableModules.find((each) => engine.requireModule(each)["default"] === module);
+  const name = nameInTable(module);
   return name === undefined ? undefined : new Uint8Array(engine.moduleBytes(name));
+}
+
+/**
+ * Which module of the table this is. What `import source` gives is another object than the default
+ * export, so where that is not it, the module with the same imports and exports is, if it is the
+ * only one: a module that was not compiled at run time can come from nowhere else.
+ */
+function nameInTable(module: WebAssembly.Module): string | undefined {
+  const compiled = tableModules.map((name) => engine.requireModule(name)["default"] as WebAssembly.Module);
+  const same = compiled.indexOf(module);
+  if (same >= 0) return tableModules[same];
+  const wanted = shapeOf(module);
+  const alike = tableModules.filter((_, index) => shapeOf(compiled[index] as WebAssembly.Module) === wanted);
+  return alike.length === 1 ? alike[0] : undefined;
+}
+
+function shapeOf(module: WebAssembly.Module): string {
+  return JSON.stringify([WebAssembly.Module.imports(module), WebAssembly.Module.exports(module)]);
 }
 
 function copyOf(source: unknown): Uint8Array | undefined {
@@ -75,6 +93,8 @@ declare global {
   // The part of the Wasm JavaScript interface that is used here; the type library has it only with the DOM.
   namespace WebAssembly {
     class Module {
+      static imports(module: Module): object[];
+      static exports(module: Module): object[];
       constructor(bytes: BufferSource);
     }
     function compile(bytes: BufferSource): Promise<Module>;

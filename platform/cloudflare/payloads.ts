@@ -30,8 +30,7 @@ export function packEnv(env: unknown): Packed | undefined {
   const packed = packWithPath(env);
   if (packed.bytes.length > ENV_BYTES_MAX) {
     throw new Error(
-      `Dynamic Worker env size (${packed.bytes.length} bytes) exceeds the maximum allowed size of ${ENV_BYTES_MAX} ` +
-        "bytes (1 MiB, ENV_BYTES_MAX).",
+      `Dynamic Worker env size (${packed.bytes.length} bytes) exceeds the maximum allowed size of ${ENV_BYTES_MAX} bytes.`,
     );
   }
   return packed;

@@ -6,6 +6,7 @@
 // Invariant: the record of a module is the same object every time, so that its exports are shared.
 
 import { has } from "../cloudflare/compat.ts";
+import { sockets } from "../cloudflare/sockets.ts";
 import { workers } from "../cloudflare/workers.ts";
 import { asyncHooks } from "../node/async_hooks.ts";
 import { eventsModule } from "../node/events.ts";
@@ -16,6 +17,7 @@ type Exports = Record<string, unknown>;
 
 const modules = new Map<string, Exports>([
   ["cloudflare:workers", workers],
+  ["cloudflare:sockets", sockets],
   ["node:assert", assertModule],
   ["node:assert/strict", assertStrictModule],
   ["node:async_hooks", asyncHooks],
