@@ -192,6 +192,8 @@ export interface Engine {
   contextSet(frame: unknown): void;
   /** Marks a promise as handled, so that it is never reported. */
   markHandled(promise: Promise<unknown>): void;
+  /** Queues a function as a microtask; what it throws goes to `uncaught`. Keeps the async context. */
+  enqueueMicrotask(task: () => void): void;
   /** Detaches a buffer and gives its bytes to a new one (`ArrayBuffer.prototype.transfer`). */
   collect(): void;
 }

@@ -10,7 +10,7 @@ use mozjs::JSCLASS_IS_PROXY;
 use mozjs::context::JSContext;
 use mozjs::glue::{GetProxyPrivate, GetProxyReservedSlot};
 use mozjs::jsapi::JS::PromiseState;
-use mozjs::jsapi::{CallArgs, GCOptions, HandleValueArray, JSObject};
+use mozjs::jsapi::{CallArgs, GCOptions, HandleValueArray, IsCallable, JSObject};
 use mozjs::jsval::{Int32Value, JSVal, NullValue, ObjectValue, UndefinedValue};
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
@@ -49,6 +49,7 @@ pub(crate) fn define(cx: &mut JSContext, engine: HandleObject) -> Result<(), Thr
     define_native(cx, engine, c"contextGet", context_get)?;
     define_native(cx, engine, c"contextSet", context_set)?;
     define_native(cx, engine, c"markHandled", mark_handled)?;
+    define_native(cx, engine, c"enqueueMicrotask", enqueue_microtask)?;
     define_native(cx, engine, c"collect", collect)
 }
 
@@ -268,6 +269,16 @@ native!(mark_handled, |cx, arguments| {
     } else {
         Err(Thrown)
     }
+});
+
+native!(enqueue_microtask, |cx, arguments| {
+    rooted!(&in(cx) let task = argument(arguments, 0));
+    // SAFETY: the object is rooted.
+    if !task.is_object() || !unsafe { IsCallable(task.to_object()) } {
+        return Err(throw_type_error(cx, "a function is needed"));
+    }
+    turn::enqueue(cx, task.handle())?;
+    Ok(UndefinedValue())
 });
 
 native!(collect, |cx, _arguments| {

@@ -18,16 +18,17 @@ use mozjs::context::{JSContext, RawJSContext};
 use mozjs::glue::{CreateJobQueue, JobQueueTraps};
 use mozjs::jsapi::{GCOptions, GCReason, HandleValueArray};
 use mozjs::jsapi::{
-    GetRegularMicroTaskCount, HandleObject as RawHandleObject, JSFunction, JSObject, JSTracer,
-    MutableHandleObject, PromiseRejectionHandlingState, SetHostCleanupFinalizationRegistryCallback,
-    SetJobQueue, SetPromiseRejectionTrackerCallback, ToMaybeWrappedJSMicroTask, Value,
+    GetRegularMicroTaskCount, HandleObject as RawHandleObject, IsJSMicroTask, JSFunction, JSObject,
+    JSTracer, MutableHandleObject, PromiseRejectionHandlingState,
+    SetHostCleanupFinalizationRegistryCallback, SetJobQueue, SetPromiseRejectionTrackerCallback,
+    ToMaybeWrappedJSMicroTask, Value,
 };
 use mozjs::jsval::{BooleanValue, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
-    ClearKeptObjects, HasAnyMicroTasks, JS_CallFunctionValue, JS_DequeueNextMicroTask,
-    JS_GetPromiseResult, JS_GetProperty, JobQueueIsEmpty, MaybeGetHostDefinedDataFromJSMicroTask,
-    NonIncrementalGC, RunJSMicroTask,
+    ClearKeptObjects, EnqueueMicroTask, HasAnyMicroTasks, JS_CallFunctionValue,
+    JS_DequeueNextMicroTask, JS_GetPromiseResult, JS_GetProperty, JobQueueIsEmpty,
+    MaybeGetHostDefinedDataFromJSMicroTask, NonIncrementalGC, RunJSMicroTask,
 };
 use mozjs::rust::{HandleObject, MutableHandleValue};
 
@@ -87,8 +88,23 @@ unsafe extern "C" fn host_defined_global(
     cx: *mut RawJSContext,
     global: MutableHandleObject,
 ) -> bool {
+    // SAFETY: the engine calls us with its live context.
+    let frame = unsafe { announce_job(cx) };
+    global.set(if frame.is_null() {
+        ptr::null_mut()
+    } else {
+        core().global.get()
+    });
+    true
+}
+
+/// Notes the current frame for the job that is about to be queued, and gives it back.
+///
+/// # Safety
+/// `cx` is the live context of this thread.
+unsafe fn announce_job(cx: *mut RawJSContext) -> *mut JSObject {
     let core = core();
-    // SAFETY: the engine calls us with its live context; counting changes nothing.
+    // SAFETY: the caller's contract; counting changes nothing.
     let queued = unsafe { GetRegularMicroTaskCount(cx) } as u64;
     let number = core.jobs_taken.get() + queued;
     let mut frames = core.frames.borrow_mut();
@@ -97,19 +113,29 @@ unsafe extern "C" fn host_defined_global(
         frames.pop_back();
     }
     let frame = core.frame.get();
-    if frame.is_null() {
-        global.set(ptr::null_mut());
-    } else {
+    if !frame.is_null() {
         frames.push_back((number, core.root(frame)));
-        global.set(core.global.get());
     }
-    true
+    frame
+}
+
+/// Queues a function to be called with nothing, in the current frame: `queueMicrotask`.
+pub(crate) fn enqueue(
+    cx: &mut JSContext,
+    function: mozjs::rust::HandleValue,
+) -> Result<(), Thrown> {
+    // SAFETY: the context is live. The queue traces the function, which is a GC thing.
+    let queued = unsafe {
+        announce_job(cx.raw_cx());
+        EnqueueMicroTask(cx, &function.get())
+    };
+    if queued { Ok(()) } else { Err(Thrown) }
 }
 
 /// The engine asks for this around debugger code only, and there is no debugger.
 unsafe extern "C" fn run_jobs(_: *mut RawJSContext) {}
 
-/// Every job in the queue is the engine's own.
+/// Every job in the queue is a GC thing: the engine's own, or a function of `enqueue`.
 unsafe extern "C" fn trace_foreign_job(_: *mut JSTracer, _: *mut Value) {}
 
 unsafe extern "C" fn on_rejection(
@@ -207,16 +233,23 @@ fn drain_microtasks(cx: &mut JSContext, core: &Core) -> Option<Called> {
             JS_DequeueNextMicroTask(cx, task.handle_mut());
             let number = core.jobs_taken.get();
             core.jobs_taken.set(number + 1);
-            job.set(ToMaybeWrappedJSMicroTask(task.as_ptr()));
-            if job.is_null() {
-                continue;
-            }
-            core.frame.set(frame_of_job(cx, core, number, job.handle()));
+            let is_ours = !IsJSMicroTask(task.as_ptr());
+            let announced = announced_frame(core, number);
+            core.frame.set(if is_ours {
+                announced
+            } else {
+                job.set(ToMaybeWrappedJSMicroTask(task.as_ptr()));
+                frame_of_job(cx, job.handle(), announced)
+            });
             if !HasAnyMicroTasks(cx) {
                 // `await` of a settled promise may go on at once when nothing waits before it.
                 JobQueueIsEmpty(cx);
             }
-            let ran = RunJSMicroTask(cx, job.handle());
+            let ran = if is_ours {
+                call_value(cx, task.handle(), &[]).is_ok()
+            } else {
+                RunJSMicroTask(cx, job.handle())
+            };
             core.frame.set(ptr::null_mut());
             if !ran && let Some(end) = report_uncaught(cx) {
                 return Some(end);
@@ -226,13 +259,8 @@ fn drain_microtasks(cx: &mut JSContext, core: &Core) -> Option<Called> {
     None
 }
 
-fn frame_of_job(cx: &mut JSContext, core: &Core, number: u64, job: HandleObject) -> *mut JSObject {
-    rooted!(&in(cx) let mut global = ptr::null_mut::<JSObject>());
-    rooted!(&in(cx) let mut data = ptr::null_mut::<JSObject>());
-    // SAFETY: `job` came from the queue, so it is a microtask entry.
-    unsafe {
-        MaybeGetHostDefinedDataFromJSMicroTask(job.get(), global.handle_mut(), data.handle_mut());
-    }
+/// The frame announced for the job of this number. It is unrooted.
+fn announced_frame(core: &Core, number: u64) -> *mut JSObject {
     let mut frames = core.frames.borrow_mut();
     // An announcement may have led to no job; what was announced before is past.
     while frames.front().is_some_and(|(next, _)| *next < number) {
@@ -240,17 +268,29 @@ fn frame_of_job(cx: &mut JSContext, core: &Core, number: u64, job: HandleObject)
             core.unroot(frame);
         }
     }
-    let announced = match frames.front() {
-        Some((next, _)) if *next == number => {
-            frames.pop_front().map(|(_, frame)| core.unroot(frame))
-        }
-        _ => None,
-    };
+    match frames.front() {
+        Some((next, _)) if *next == number => frames
+            .pop_front()
+            .map_or(ptr::null_mut(), |(_, frame)| core.unroot(frame)),
+        _ => ptr::null_mut(),
+    }
+}
+
+/// The frame of a promise job: the one kept with it, or the one announced for it.
+fn frame_of_job(cx: &mut JSContext, job: HandleObject, announced: *mut JSObject) -> *mut JSObject {
+    rooted!(&in(cx) let announced = announced);
+    rooted!(&in(cx) let mut global = ptr::null_mut::<JSObject>());
+    rooted!(&in(cx) let mut data = ptr::null_mut::<JSObject>());
+    // SAFETY: `job` came from the queue, so it is a microtask entry.
+    unsafe {
+        MaybeGetHostDefinedDataFromJSMicroTask(job.get(), global.handle_mut(), data.handle_mut());
+    }
     // A global without data says that the frame was announced; without either there was none.
     if global.is_null() || !data.is_null() {
-        return data.get();
+        data.get()
+    } else {
+        announced.get()
     }
-    announced.unwrap_or(ptr::null_mut())
 }
 
 /// Calls a function with no `this` and ignores what it returns.

@@ -85,6 +85,11 @@ const tests = {
     ops.say("a");
     Promise.resolve().then(() => ops.say("b")).then(() => ops.say("c"));
     (async () => { await null; ops.say("d"); })();
+    engine.enqueueMicrotask(() => ops.say("e"));
+    engine.enqueueMicrotask(() => { throw new Error("f"); });
+    engine.contextSet({ n: 4 });
+    engine.enqueueMicrotask(() => ops.say(engine.contextGet().n));
+    try { engine.enqueueMicrotask({}); } catch (e) { ops.say(e.name); }
   },
   rejects() {
     const p = Promise.reject(new Error("lost"));
@@ -264,7 +269,16 @@ fn everything_in_order() {
     );
     assert_eq!(
         texts(said(&mut engine, "microtasks", vec![])),
-        ["a", "b", "d", "c"]
+        [
+            "a",
+            "TypeError",
+            "b",
+            "d",
+            "e",
+            "uncaught Error: f",
+            "4",
+            "c"
+        ]
     );
     assert_eq!(
         texts(said(&mut engine, "rejects", vec![])),
