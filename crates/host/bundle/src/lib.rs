@@ -1,0 +1,44 @@
+//! A Worker's sources to the modules that a guest runs.
+//!
+//! Nothing is joined into one file: every source file becomes a module of its own, so that names
+//! in stacks are the names on disk. `graph` follows imports from the main module; `source` makes
+//! JavaScript of a file; `scan` finds what it imports; `resolve` finds the file that is meant;
+//! `interop` lets ES modules import CommonJS ones by name. Imports are rewritten to the path of
+//! the module they mean, because a guest knows only its own table.
+//!
+//! Invariant: the result depends on the files alone, not on the order the file system lists them.
+
+#![forbid(unsafe_code)]
+
+mod builtins;
+mod graph;
+mod interop;
+mod resolve;
+mod scan;
+mod source;
+
+use mayfly_config::modules::{self, Modules, ModulesError};
+use mayfly_config::{Config, Diagnostic, Warning};
+
+/// Why a Worker's sources could not become modules.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum BundleError {
+    #[error("{}", lines(.0))]
+    Sources(Vec<Diagnostic>),
+    #[error(transparent)]
+    Modules(#[from] ModulesError),
+}
+
+fn lines(errors: &[Diagnostic]) -> String {
+    let lines: Vec<String> = errors.iter().map(Diagnostic::to_string).collect();
+    lines.join("\n")
+}
+
+/// The modules of a Worker, and what is worth saying about them.
+pub fn build(config: &Config) -> Result<(Modules, Vec<Warning>), BundleError> {
+    if config.modules.no_bundle {
+        return Ok((modules::collect(config)?, Vec::new()));
+    }
+    graph::build(config)
+}
