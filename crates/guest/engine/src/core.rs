@@ -117,6 +117,8 @@ pub(crate) struct Core {
     /// Strings may be compiled: true until user code runs.
     pub(crate) strings_compile: Cell<bool>,
     pub(crate) heap_bytes_max: Cell<u64>,
+    /// Collections since the last one that freed something to speak of.
+    pub(crate) collections_in_vain: Cell<u32>,
     pub(crate) collect_every_turn: Cell<bool>,
     /// Set from any thread to end JavaScript at its next check.
     pub(crate) terminate: Arc<AtomicBool>,

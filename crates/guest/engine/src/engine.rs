@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mozjs::context::{JSContext, RawJSContext};
 use mozjs::jsapi::{
-    GCOptions, IsConstructor, JS_AddExtraGCRootsTracer, JS_AddInterruptCallback, JS_SetGCParameter,
-    JS_SetNativeStackQuota, JSAutoRealm, JSGCParamKey, JSObject, JSPROP_ENUMERATE, JSTracer,
-    OnNewGlobalHookOption, SetOutOfMemoryCallback, SetProcessLargeAllocationFailureCallback,
+    GCOptions, IsConstructor, JS_AddExtraGCRootsTracer, JS_AddInterruptCallback, JS_SetGCCallback,
+    JS_SetGCParameter, JS_SetNativeStackQuota, JSAutoRealm, JSGCParamKey, JSObject,
+    JSPROP_ENUMERATE, JSTracer, OnNewGlobalHookOption, SetOutOfMemoryCallback,
+    SetProcessLargeAllocationFailureCallback,
 };
 use mozjs::jsval::{JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
@@ -272,6 +273,7 @@ fn configure(cx: &mut JSContext, core: &'static Core, options: &EngineOptions) {
         JS_AddExtraGCRootsTracer(raw, Some(trace), ptr::from_ref(core).cast_mut().cast());
         JS_AddInterruptCallback(raw, Some(on_interrupt));
         SetOutOfMemoryCallback(raw, Some(memory::on_out_of_memory), ptr::null_mut());
+        JS_SetGCCallback(raw, Some(memory::on_collection), ptr::null_mut());
         SetProcessLargeAllocationFailureCallback(Some(memory::on_large_allocation_failure));
         policy::configure(cx, options.jit);
     }

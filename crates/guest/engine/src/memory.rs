@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
 
 use mozjs::context::{JSContext, RawJSContext};
-use mozjs::jsapi::{GCOptions, JS_GetGCParameter, JSGCParamKey};
+use mozjs::jsapi::{GCOptions, GCReason, JS_GetGCParameter, JSGCParamKey, JSGCStatus};
 
 use crate::core::core;
 use crate::turn;
@@ -21,6 +21,9 @@ pub const EXIT_OUT_OF_MEMORY: i32 = 70;
 /// A process that cannot get this much more is at its end: an error to catch would only come again
 /// and again, and nobody but the script would know. A quarter of the memory a Worker has by default.
 const BREATHING_ROOM_BYTES: usize = 32 * 1024 * 1024;
+
+/// Collections in a row that may leave the heap nearly full.
+const COLLECTIONS_IN_VAIN_MAX: u32 = 4;
 
 /// Malloc, ending the process when there is no more.
 pub(crate) struct Malloc;
@@ -69,14 +72,42 @@ pub(crate) fn exit_out_of_memory() -> ! {
 /// A heap at its limit, or a process that can get little more, is the end. A single allocation too
 /// large to have (`new ArrayBuffer(1e12)`) is the script's to catch.
 pub(crate) unsafe extern "C" fn on_out_of_memory(cx: *mut RawJSContext, _: *mut c_void) {
-    // SAFETY: the engine calls us with its live context; reading a parameter changes nothing.
-    let heap_bytes = unsafe { JS_GetGCParameter(cx, JSGCParamKey::JSGC_BYTES) };
-    // A collection just failed to get under the limit; the last tenth may be fragmentation.
-
-    let full = u64::from(heap_bytes) >= core().heap_bytes_max.get() / 10 * 9;
-    if full || !can_allocate(BREATHING_ROOM_BYTES) {
+    if is_heap_full(cx) || !can_allocate(BREATHING_ROOM_BYTES) {
         exit_out_of_memory();
     }
+}
+
+/// The engine calls this around every collection.
+///
+/// A heap that stays nearly full makes the engine collect ever more often to get on ever less: better
+/// to end it than to let it burn its owner's time.
+pub(crate) unsafe extern "C" fn on_collection(
+    cx: *mut RawJSContext,
+    status: JSGCStatus,
+    reason: GCReason,
+    _: *mut c_void,
+) {
+    // Those that were asked for come at any time and say nothing about haste.
+    if status != JSGCStatus::JSGC_END || reason == GCReason::API {
+        return;
+    }
+    let full = is_heap_full(cx);
+    let in_vain = if full {
+        core().collections_in_vain.get() + 1
+    } else {
+        0
+    };
+    core().collections_in_vain.set(in_vain);
+    if in_vain >= COLLECTIONS_IN_VAIN_MAX {
+        exit_out_of_memory();
+    }
+}
+
+fn is_heap_full(cx: *mut RawJSContext) -> bool {
+    // SAFETY: callers pass the live context the engine called them with; reading changes nothing.
+    let heap_bytes = unsafe { JS_GetGCParameter(cx, JSGCParamKey::JSGC_BYTES) };
+    // The last tenth may be fragmentation.
+    u64::from(heap_bytes) >= core().heap_bytes_max.get() / 10 * 9
 }
 
 fn can_allocate(bytes: usize) -> bool {
