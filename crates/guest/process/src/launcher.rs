@@ -18,7 +18,7 @@ use mayfly_sandbox::fork::{Forked, ThreadCount, exit_now, fork_alone};
 use mayfly_sandbox::namespaces::{self, Descent, Layer};
 use mayfly_sandbox::pidfd::{Pidfd, Reaped, Wait, reap};
 use mayfly_sandbox::poll::{self, Interest};
-use mayfly_sandbox::{Ended, Pid, SysError, descriptors, heap, privileges, rlimits};
+use mayfly_sandbox::{Ended, Pid, SysError, descriptors, libc_state, privileges, rlimits};
 use std::time::Duration;
 
 use crate::{exit, zygote};
@@ -65,7 +65,8 @@ fn prepare() -> Result<Pidfd, SysError> {
     })?;
     descriptors::use_as_input_and_output(null.as_fd())?;
     privileges::leave_session();
-    heap::use_one_arena();
+    libc_state::use_one_arena();
+    libc_state::read_time_zone();
     // Nothing depends on it; where it is refused the kernel chooses by size.
     let _ = rlimits::prefer_as_oom_victim();
     // Only root can, and not in every container; groups reach no file once the root is empty.

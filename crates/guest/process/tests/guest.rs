@@ -273,15 +273,111 @@ fn a_worker_that_does_not_start_says_why() {
 #[test]
 fn a_worker_out_of_memory_ends_with_its_code() {
     let mut host = Host::start();
-    for eater in [
-        "let all = []; for (;;) all.push({ a: [1, 2, 3] });",
-        "let all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1));",
+    for (eater, heap_bytes_max) in [
+        // At its limit the engine collects all the time, the longer the larger the heap: a small one.
+        (
+            "let all = []; for (;;) all.push({ a: [1, 2, 3] });",
+            16 << 20,
+        ),
+        (
+            "let all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1));",
+            host::HEAP_BYTES_MAX,
+        ),
     ] {
         let code = format!("export default {{ fetch() {{ {eater} }} }};");
-        let mut guest = host.started(&code);
+        let mut guest = host.fork();
+        guest.send(&host::start_with(&code, vec![], heap_bytes_max));
         guest.send(&host::fetch(1, "http://x/"));
         assert_eq!(host.exited(guest.pid), End::Exit { code: 70 }, "{eater}");
     }
+}
+
+/// `load(address)` and `grow(pages)` on one page of memory.
+const WASM: &[u8] = &[
+    0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // Magic, version.
+    1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f, // One type: i32 to i32.
+    3, 3, 2, 0, 0, // Two functions of it.
+    5, 3, 1, 0, 1, // One page.
+    7, 15, 2, 4, b'l', b'o', b'a', b'd', 0, 0, 4, b'g', b'r', b'o', b'w', 0, 1, // Exports.
+    10, 16, 2, 7, 0, 0x20, 0, 0x28, 2, 0, 0x0b, 6, 0, 0x20, 0, 0x40, 0, 0x0b, // Bodies.
+];
+
+/// Each of these leans on the kernel in a way of its own.
+const ORDINARY: &str = r#"
+import module from "./memory.wasm";
+const fib = (n) => n < 2 ? n : fib(n - 1) + fib(n - 2);
+const steps = {
+  jit: () => fib(27),
+  garbage() {
+    for (let i = 0; i < 100; i++) {
+      const all = [];
+      for (let j = 0; j < 10000; j++) all.push({ x: j });
+    }
+    return "ok";
+  },
+  wasm() {
+    const { load, grow } = new WebAssembly.Instance(module).exports;
+    const pages = [load(0), grow(100), load(6400000)];
+    try { load(-8); } catch (error) { return [...pages, error.name]; }
+  },
+  stack() {
+    const deep = () => deep() + 1;
+    try { deep(); } catch (error) { return error.name; }
+  },
+  buffers() {
+    let total = 0;
+    const buffer = new ArrayBuffer(1, { maxByteLength: 1 << 24 });
+    for (let i = 1; i < 24; i++) { buffer.resize(1 << i); total += new Uint8Array(1 << i).length; }
+    let text = "x";
+    while (text.length < 1 << 22) text += text;
+    return [total, text.replaceAll("x", "yy").length];
+  },
+  time: () => [new Date(0).toString(), new Date(0).toLocaleString("de-DE"), typeof Date.now()],
+  words: () => ["äb".normalize("NFD").length, "ab".localeCompare("b"), /(?<a>\p{L}+)/u.exec("1ab").groups.a],
+  numbers: () => [(1234.5).toLocaleString("en-US"), (2n ** 200n).toString().length],
+  chance: () => [Math.random() < 1, crypto.getRandomValues(new Uint8Array(4)).length, crypto.randomUUID().length],
+  async timers() {
+    const before = performance.now();
+    await new Promise((done) => setTimeout(done, 20));
+    return performance.now() - before >= 19;
+  },
+  async later() {
+    const registry = new FinalizationRegistry(() => {});
+    registry.register({}, 1);
+    return await Promise.all([1, 2].map(async (n) => n * 2));
+  },
+};
+export default {
+  async fetch() {
+    const said = {};
+    for (const [name, step] of Object.entries(steps)) said[name] = await step();
+    return new Response(JSON.stringify(said));
+  },
+};
+"#;
+
+const ORDINARY_SAYS: &str = concat!(
+    r#"{"jit":196418,"garbage":"ok","wasm":[0,1,0,"RuntimeError"],"stack":"InternalError","#,
+    r#""buffers":[16777214,8388608],"#,
+    r#""time":["Thu Jan 01 1970 00:00:00 GMT+0000 (Coordinated Universal Time)","1.1.1970, 00:00:00","number"],"#,
+    r#""words":[3,-1,"ab"],"numbers":["1,234.5",61],"chance":[true,4,36],"timers":true,"later":[2,4]}"#
+);
+
+#[test]
+fn ordinary_code_never_meets_the_sandbox() {
+    let mut host = Host::start();
+    let mut guest = host.fork();
+    let wasm = Module {
+        name: "memory.wasm".to_owned(),
+        kind: ModuleKind::Wasm {},
+        content: Blob(WASM.to_vec()),
+    };
+    guest.send(&host::start_with(
+        ORDINARY,
+        vec![wasm],
+        host::HEAP_BYTES_MAX,
+    ));
+    assert_eq!(guest.fetch("http://x/"), ORDINARY_SAYS);
 }
 
 #[test]

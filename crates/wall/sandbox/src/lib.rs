@@ -16,8 +16,8 @@ pub mod spawn;
 
 pub mod descriptors;
 pub mod fork;
-pub mod heap;
 pub mod landlock;
+pub mod libc_state;
 pub mod namespaces;
 pub mod privileges;
 pub mod rlimits;

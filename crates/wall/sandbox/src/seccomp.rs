@@ -216,7 +216,12 @@ pub const RULES: &[Rule] = &[
     rule!(SYS_exit, ANY, "threads", "ends one"),
     rule!(SYS_exit_group, ANY, "guest loop", "ends"),
     // Signals: Wasm traps are faults that the engine handles.
-    rule!(SYS_rt_sigaction, ANY, "Wasm", "handlers for faults"),
+    rule!(
+        SYS_rt_sigaction,
+        ANY,
+        "abort",
+        "a fatal error restores the default before it raises"
+    ),
     rule!(
         SYS_rt_sigprocmask,
         ANY,

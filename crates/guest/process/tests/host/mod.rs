@@ -20,6 +20,9 @@ use mayfly_wire::*;
 /// Longest any one step may take, on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// What a Worker gets by default.
+pub const HEAP_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
 pub struct Ready {
     pub version: String,
     pub layers: Vec<Layer>,
@@ -242,20 +245,26 @@ impl Guest {
 }
 
 pub fn start(code: &str) -> ToGuest {
+    start_with(code, vec![], HEAP_BYTES_MAX)
+}
+
+/// With more modules beside `main.js`.
+pub fn start_with(code: &str, mut modules: Vec<Module>, heap_bytes_max: u64) -> ToGuest {
+    modules.push(Module {
+        name: "main.js".to_owned(),
+        kind: ModuleKind::Js {},
+        content: Blob(code.as_bytes().to_vec()),
+    });
     ToGuest::Start {
         start: Box::new(Start {
             name: "test".to_owned(),
-            modules: vec![Module {
-                name: "main.js".to_owned(),
-                kind: ModuleKind::Js {},
-                content: Blob(code.as_bytes().to_vec()),
-            }],
+            modules,
             main_module: "main.js".to_owned(),
             compatibility_flags: vec![],
             env: Env::Bindings { bindings: vec![] },
             outbound: None,
             limits: Limits::NONE,
-            heap_bytes_max: 128 * 1024 * 1024,
+            heap_bytes_max,
             collect_always: false,
         }),
     }
