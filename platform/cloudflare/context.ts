@@ -218,12 +218,18 @@ export class ExecutionContext {
     return this.#props;
   }
 
+  /** Who passed Cloudflare Access; there is no Access here. */
+  get access(): undefined {
+    void this.#invocation;
+    return undefined;
+  }
+
   get exports(): unknown {
     void this.#invocation;
     return has("enable_ctx_exports") ? exportsOf() : undefined;
   }
 }
 Object.defineProperty(ExecutionContext.prototype, Symbol.toStringTag, { value: "ExecutionContext", configurable: true });
-for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports"]) {
+for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports", "access"]) {
   Object.defineProperty(ExecutionContext.prototype, name, { enumerable: true });
 }

@@ -50,12 +50,15 @@ export interface Packed {
   externals: External[];
   /** Run when the message goes: bodies count as used, stubs that moved away are disposed. */
   commits: (() => void)[];
+  /** Stubs in the value. Those that move away are disposed by a commit. */
+  stubs: ReadonlySet<StubState>;
 }
 
 /** Stubs that came in one message. */
 export interface DisposalGroup {
   readonly isEmpty: boolean;
-  dispose(): void;
+  /** Disposes them all, but for those that went on in another message. */
+  dispose(except?: ReadonlySet<StubState>): void;
 }
 
 export interface Unpacked {
@@ -83,7 +86,9 @@ export function packNow(value: unknown, purpose: Purpose): Packed {
 function packAgain(value: unknown, purpose: Purpose, settled: Settled | undefined): Packed | Promise<Packed> {
   const packer = new Packer(purpose);
   const encoded = encodeBounded(value, packer, settled, purpose === "result" ? packer.disposerOf(value) : undefined);
-  if ("bytes" in encoded) return { bytes: encoded.bytes, externals: encoded.externals, commits: packer.commits };
+  if ("bytes" in encoded) {
+    return { bytes: encoded.bytes, externals: encoded.externals, commits: packer.commits, stubs: packer.stubs };
+  }
   const { promises } = encoded;
   return Promise.all(promises).then((values) => {
     const known: Settled = settled ?? new Map();
@@ -111,6 +116,7 @@ function encodeBounded(
 
 class Packer implements EncodeHost<External> {
   readonly commits: (() => void)[] = [];
+  readonly stubs = new Set<StubState>();
   readonly #purpose: Purpose;
   readonly #promises = new Map<object, Promise<unknown>>();
 
@@ -148,6 +154,7 @@ class Packer implements EncodeHost<External> {
 
   #stub(state: StubState): External {
     const { callee } = state;
+    this.stubs.add(state);
     if (this.#moves) this.commits.push(() => state.dispose());
     return callee instanceof Cap ? { kind: "cap", cap: callee } : { kind: "local", target: callee };
   }
@@ -260,8 +267,10 @@ class Group implements DisposalGroup {
     return stub;
   }
 
-  dispose(): void {
-    for (const state of this.#stubs.splice(0)) state.dispose();
+  dispose(except?: ReadonlySet<StubState>): void {
+    for (const state of this.#stubs.splice(0)) {
+      if (except?.has(state) !== true) state.dispose();
+    }
   }
 }
 

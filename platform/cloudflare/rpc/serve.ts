@@ -83,15 +83,10 @@ async function serve(
     const { commits } = packed;
     packed.commits = [];
     invocation.return(["value", ship(packed)]);
-    if (!answer.released) {
-      // The result may be a parameter, or hold one; those who call it need both.
-      answer.commits = commits;
-      const late = params;
-      if (late !== undefined) commits.push(() => late.dispose());
-      params = undefined;
-    } else {
-      for (const commit of commits) commit();
-    }
+    // A parameter that is part of the result is given up with it, the others now.
+    params?.dispose(packed.stubs);
+    if (answer.released) for (const commit of commits) commit();
+    else answer.commits = commits;
     return value;
   } finally {
     params?.dispose();
