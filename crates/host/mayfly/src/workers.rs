@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use mayfly_config::modules::{Modules, collect};
+use mayfly_bundle::BundleError;
+use mayfly_config::modules::Modules;
 use mayfly_config::{
     Binding, BindingValue, Config, ConfigError, Outbound, ServiceTarget as ConfiguredTarget,
     check_all,
@@ -47,7 +48,10 @@ pub fn load(files: &[PathBuf]) -> Result<Vec<Loaded>, Exit> {
 }
 
 fn define(config: Config) -> Result<Loaded, Exit> {
-    let Modules { main, list } = collect(&config)?;
+    let (Modules { main, list }, warnings) = mayfly_bundle::build(&config).map_err(explain)?;
+    for warning in warnings {
+        eprintln!("mayfly: warning: {warning}");
+    }
     let definition = WorkerDefinition {
         name: config.name,
         modules: list,
@@ -74,6 +78,13 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         definition,
         file: config.path,
     })
+}
+
+fn explain(error: BundleError) -> Exit {
+    match error {
+        BundleError::Modules(error) => error.into(),
+        sources @ BundleError::Sources(_) => Exit::Definition(sources.to_string()),
+    }
 }
 
 fn bind(binding: Binding) -> Result<(String, BindingDefinition), Exit> {

@@ -240,7 +240,7 @@ fn wrong_fields_are_named_with_what_is_allowed() {
     );
     check(
         "\"base_dir\": \"src\"",
-        &format!("w.json:2:13: base_dir: must be a folder that `main` is in; it is index.js",),
+        "w.json:2:13: base_dir: must be a folder that `main` is in; it is index.js",
     );
 }
 
@@ -350,7 +350,7 @@ fn workers_are_checked_against_each_other() {
     let (front, back) = (worker("front", "back"), worker("back", "back"));
     assert_eq!(check_all(&[front.clone(), back.clone()]), Ok(()));
     let folder = format!("{}/", project.0.display());
-    let error = check_all(&[front.clone()])
+    let error = check_all(std::slice::from_ref(&front))
         .unwrap_err()
         .to_string()
         .replace(&folder, "");
