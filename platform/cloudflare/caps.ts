@@ -69,11 +69,6 @@ export function hold(id: CapId, kind: CapKind): Cap {
   return cap;
 }
 
-/** A slot that the host gave away but nothing here kept. */
-export function refuseCap(id: CapId): void {
-  wire.releaseCap(id);
-}
-
 export function capBroken(id: CapId, failure: Failure): void {
   held.get(id)?.break(failure);
 }

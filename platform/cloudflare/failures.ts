@@ -25,12 +25,6 @@ const NATIVE = new Map<string, new (message: string) => Error>(
   [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map((maker) => [maker.name, maker]),
 );
 
-const remoteErrors = new WeakSet<object>();
-
-export function isRemoteError(error: unknown): boolean {
-  return typeof error === "object" && error !== null && remoteErrors.has(error);
-}
-
 export function failureOf(thrown: unknown, kind: FailureKind = "exception"): Failure {
   const [name, message, stack] = words(thrown);
   return { kind, name, message, stack, value: valueOf(thrown) };
@@ -87,7 +81,6 @@ function withoutProperties(thrown: unknown): unknown {
 
 function markRemote(thrown: unknown): unknown {
   if (typeof thrown === "object" && thrown !== null && thrown instanceof Error) {
-    remoteErrors.add(thrown);
     try {
       Object.defineProperty(thrown, "remote", { value: true, writable: true, enumerable: true, configurable: true });
     } catch {

@@ -76,7 +76,7 @@ export function refuse(value: object): never {
 /** What `refuse` was about, for those who want to say where it stood. */
 export const refused = new WeakMap<object, unknown>();
 
-export function typeName(value: object): string {
+function typeName(value: object): string {
   let proto: unknown = value;
   // The name of the class, not of whatever an instance calls `constructor`.
   for (let i = 0; i < 2 && proto !== null; i++) {

@@ -11,8 +11,7 @@ import type { Attachment, Payload } from "../../ops.ts";
 import { sendReadable, receiveReadable, receiveWritable, sendWritable } from "../../web/streams/wire.ts";
 import { ReadableStream } from "../../web/streams/readable.ts";
 import { WritableStream } from "../../web/streams/writable.ts";
-import { hold, refuseCap } from "../caps.ts";
-import { Cap } from "../caps.ts";
+import { Cap, hold } from "../caps.ts";
 import { followCurrent } from "../context.ts";
 import { dataCloneError } from "../errors.ts";
 import { newService, serviceOf } from "../fetcher.ts";
@@ -22,7 +21,7 @@ import { DISPOSE } from "../symbols.ts";
 import { MalformedError, TooLargeError } from "./bytes.ts";
 import { decode } from "./decode.ts";
 import type { DecodeHost } from "./decode.ts";
-import { encode, refuse, refused, typeName } from "./encode.ts";
+import { encode, refuse, refused } from "./encode.ts";
 import type { EncodeHost, Parts, Settled } from "./encode.ts";
 import { buildPlatform, platformParts } from "./platform.ts";
 import { newStub, promiseBehind, remoteClassName, stubState } from "./stub.ts";
@@ -348,14 +347,3 @@ function hostOf(made: object[]): DecodeHost {
 }
 
 const NOTHING_ATTACHED: DecodeHost = hostOf([]);
-
-/** Gives back what came with a payload that nobody will look at. */
-export function discard(payload: Payload): void {
-  for (const attachment of payload.attachments) {
-    if (attachment[0] === "cap") refuseCap(attachment[1]);
-    else if (attachment[0] === "readable") void receiveReadable(attachment[1]).cancel();
-    else if (attachment[0] === "writable") void receiveWritable(attachment[1]).abort();
-  }
-}
-
-export { typeName };

@@ -15,7 +15,7 @@
 import { engine, wire } from "../../ops.ts";
 import type { CallEvent, CallId, Failure, Outcome } from "../../ops.ts";
 import { currentInvocation, frameOf, runIn } from "../async-context.ts";
-import { cancelCall, forgetCall, newCall } from "../calls.ts";
+import { forgetCall, newCall } from "../calls.ts";
 import { disowned, hold, newSlot, ownedBy } from "../caps.ts";
 import type { Cap, Owned } from "../caps.ts";
 import type { Held, Invocation } from "../context.ts";
@@ -347,13 +347,6 @@ function callValue(root: unknown, path: string[], args: unknown[] | undefined): 
 
 const NONE_RESERVED: ReadonlySet<string> = new Set();
 const NO_GROUP: DisposalGroup = { isEmpty: true, dispose: () => {} };
-
-export function cancelResult(result: Result, reason: string): void {
-  if (result.call === 0) return;
-  cancelCall(result.call, reason, (outcome) => {
-    if (outcome[0] === "value") unpack(outcome[1]).group.dispose();
-  });
-}
 
 // ---- the proxies
 
