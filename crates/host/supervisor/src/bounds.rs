@@ -84,7 +84,7 @@ pub const TRACES_UNDER_WAY_MAX: usize = 4096;
 
 /// How long to wait for the reason of a guest's end after its socket closed. Callers hear of the
 /// end within 50 ms, so this leaves room.
-pub const EXIT_WAIT: Duration = Duration::from_millis(25);
+pub const EXIT_WAIT: Duration = Duration::from_millis(35);
 
 /// How often running guests' CPU clocks are read.
 pub const CPU_TICK: Duration = Duration::from_millis(5);

@@ -38,11 +38,11 @@ pub(crate) async fn run(hub: Arc<Hub>) {
         };
         let mut turn = Turn::new();
         if crowded {
-            evict(&hub, &mut turn, 0);
+            sweep.evict(&hub, &mut turn, 0);
         } else {
             hub.pool.sweep(&mut turn);
             let excess_bytes = sweep.look(&hub, &mut turn);
-            evict(&hub, &mut turn, excess_bytes);
+            sweep.evict(&hub, &mut turn, excess_bytes);
         }
     }
 }
@@ -73,15 +73,52 @@ impl Sweep {
             }
         }
         self.cursor = (self.cursor + samples) % guests.len();
-        let total: u64 = guests
-            .iter()
-            .map(|guest| {
-                let bytes = guest.memory_bytes.load(Ordering::Relaxed);
-                bytes.saturating_sub(self.floor_bytes) + GUEST_BYTES_FIXED
-            })
-            .sum();
+        let total: u64 = guests.iter().map(|guest| self.cost(guest)).sum();
         hub.counters.memory_bytes.store(total, Ordering::Relaxed);
         total.saturating_sub(hub.options.memory_bytes_max)
+    }
+
+    /// Memory that would be free without a guest, as of the last look.
+    fn cost(&self, guest: &Guest) -> u64 {
+        let bytes = guest.memory_bytes.load(Ordering::Relaxed);
+        bytes.saturating_sub(self.floor_bytes) + GUEST_BYTES_FIXED
+    }
+
+    fn evict(&self, hub: &Arc<Hub>, turn: &mut Turn, excess_bytes: u64) {
+        let options = &hub.options;
+        let counts = hub.pool.counts();
+        // Some more than is missing, so that not every start needs an eviction of its own.
+        let low_water = options.guests_max - options.guests_max / 8;
+        let mut excess = 0;
+        if counts.live + counts.waiting > options.guests_max - options.guests_max / 16 {
+            excess = (counts.live + counts.waiting).saturating_sub(low_water);
+        }
+        let idle_ms_max = u64::try_from(options.idle_max.as_millis()).unwrap_or(u64::MAX);
+        let now = hub.now_ms();
+        let mut idle: Vec<(bool, u64, Arc<Guest>)> = hub
+            .taken_guests()
+            .into_iter()
+            .filter(|guest| guest.calls_in_flight.load(Ordering::Acquire) == 0)
+            .map(|guest| {
+                let held = guest.exports_held.load(Ordering::Relaxed) > 0;
+                (held, guest.used_ms.load(Ordering::Relaxed), guest)
+            })
+            .collect();
+        idle.sort_unstable_by_key(|(held, used, _)| (*held, *used));
+        let mut freed_bytes = 0;
+        for (held, used, guest) in idle {
+            let expired = !held && now.saturating_sub(used) > idle_ms_max;
+            if !expired && excess == 0 && freed_bytes >= excess_bytes {
+                continue;
+            }
+            let worker = guest.lock().worker.clone();
+            if let Some(worker) = worker
+                && worker.evict(turn, &guest)
+            {
+                excess = excess.saturating_sub(1);
+                freed_bytes += self.cost(&guest);
+            }
+        }
     }
 }
 
@@ -99,42 +136,4 @@ fn burns_idle(guest: &Arc<Guest>) -> bool {
     }
     state.charge(Some(now));
     used > IDLE_CPU_MAX
-}
-
-fn evict(hub: &Arc<Hub>, turn: &mut Turn, excess_bytes: u64) {
-    let options = &hub.options;
-    let counts = hub.pool.counts();
-    // Some more than is missing, so that not every start needs an eviction of its own.
-    let low_water = options.guests_max - options.guests_max / 8;
-    let mut excess = 0;
-    if counts.live + counts.waiting > options.guests_max - options.guests_max / 16 {
-        excess = (counts.live + counts.waiting).saturating_sub(low_water);
-    }
-    let idle_ms_max = u64::try_from(options.idle_max.as_millis()).unwrap_or(u64::MAX);
-    let now = hub.now_ms();
-    let mut idle: Vec<(bool, u64, Arc<Guest>)> = hub
-        .taken_guests()
-        .into_iter()
-        .filter(|guest| guest.calls_in_flight.load(Ordering::Acquire) == 0)
-        .map(|guest| {
-            let held = guest.exports_held.load(Ordering::Relaxed) > 0;
-            (held, guest.used_ms.load(Ordering::Relaxed), guest)
-        })
-        .collect();
-    idle.sort_unstable_by_key(|(held, used, _)| (*held, *used));
-    let mut freed_bytes = 0;
-    for (held, used, guest) in idle {
-        let expired = !held && now.saturating_sub(used) > idle_ms_max;
-        if !expired && excess == 0 && freed_bytes >= excess_bytes {
-            continue;
-        }
-        let worker = guest.lock().worker.clone();
-        if let Some(worker) = worker
-            && worker.evict(turn, &guest)
-        {
-            excess = excess.saturating_sub(1);
-            freed_bytes +=
-                guest.memory_bytes.load(Ordering::Relaxed).min(1 << 30) / 4 + GUEST_BYTES_FIXED;
-        }
-    }
 }

@@ -119,6 +119,11 @@ impl Pool {
         taken
     }
 
+    /// No guest is given before another ends.
+    pub(crate) fn is_full(&self) -> bool {
+        self.state.lock().live >= self.guests_max
+    }
+
     fn ask(&self, forks: usize) {
         if forks > 0 {
             self.nursery.fork(forks);

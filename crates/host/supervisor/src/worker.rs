@@ -271,7 +271,12 @@ impl Worker {
     fn fork(self: &Arc<Self>, turn: &mut Turn, mut state: Locked<'_>, waiting: Vec<PendingInvoke>) {
         match self.hub.pool.take(self) {
             Taken::Guest(guest) => self.start(turn, state, &guest, waiting),
-            Taken::Queued => state.phase = Phase::Forking(waiting),
+            Taken::Queued => {
+                state.phase = Phase::Forking(waiting);
+                if self.hub.pool.is_full() {
+                    self.hub.crowded.notify_one();
+                }
+            }
             Taken::Refused(failure) => {
                 state.phase = Phase::Cold;
                 drop(state);

@@ -526,3 +526,45 @@ async fn many_ids_pass_through_few_guests() {
     assert!(metrics.cached_workers <= 33, "{metrics:?}");
     assert!(parent.is_alive());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_house_makes_room_for_the_next_at_once() {
+    let mut options = options();
+    options.guests_max = 2;
+    let mut world = world_with(options);
+    let (mut parent, loader, _) = parent(&mut world).await;
+    parent
+        .send_all(&[
+            load(loader, code()),
+            entrypoint(SERVICE, STUB),
+            call(1, SERVICE),
+        ])
+        .await;
+    let (mut child, _) = world.started().await;
+    let (invoked, _) = child.invoke().await;
+    child.answer(invoked, "x").await;
+    parent.returned().await;
+    parent
+        .send_all(&[
+            ToHost::Load {
+                worker: CapId(5),
+                loader,
+                code: Box::new(code()),
+            },
+            entrypoint(CapId(7), CapId(5)),
+            call(2, CapId(7)),
+        ])
+        .await;
+    child.is_killed().await;
+    let (mut next, _) = world.started().await;
+    let (invoked, _) = next.invoke().await;
+    next.answer(invoked, "y").await;
+    assert_eq!(parent.returned().await, (CallId(2), response("y")));
+    // A Worker from `load()` starts again from the code it was given.
+    parent.send(call(3, SERVICE)).await;
+    next.is_killed().await;
+    let (mut again, _) = world.started().await;
+    let (invoked, _) = again.invoke().await;
+    again.answer(invoked, "z").await;
+    assert_eq!(parent.returned().await, (CallId(3), response("z")));
+}
