@@ -206,7 +206,8 @@ impl Guest {
         self.engine
             .set_limits(parts.heap_bytes_max, parts.collect_always);
         self.engine.set_modules(parts.modules);
-        self.engine.state().holds_new_caps = true;
+        // `env` and the outbound service last as long as the Worker: nothing of them is to be found
+        // by a collection.
         self.call("start", vec![parts.info]);
     }
 

@@ -21,7 +21,7 @@ use mayfly_sandbox::pidfd::{Pidfd, Reaped, Wait, reap};
 use mayfly_sandbox::poll::{self, Interest};
 use mayfly_sandbox::seccomp::{self, Filter};
 use mayfly_sandbox::signals::ChildSignals;
-use mayfly_sandbox::{Ended, Pid, landlock, privileges};
+use mayfly_sandbox::{Ended, Pid, landlock, libc_state, privileges};
 use mayfly_wire::bounds::FORK_COUNT_MAX;
 use mayfly_wire::control::{self, End, FromZygote, ToZygote};
 use mayfly_wire::{Wire, read_frame};
@@ -112,6 +112,7 @@ fn boot() -> Result<GuestEngine, Box<dyn Error>> {
         .evaluate_platform(platform::PLATFORM, platform::ENTRY)
         .map_err(|error| format!("evaluate the platform: {error}"))?;
     engine.prepare_fork();
+    libc_state::fill_heap_holes();
     Ok(engine)
 }
 
