@@ -19,6 +19,12 @@ import { bufferSource, bytesCopy, bytesView, defineInterface, enumeration, requi
 /** Input bytes of one step. Deflate unpacks at most about a thousandfold, so a step gives 16 MiB at worst. */
 const SLICE_BYTES = 16 * 1024;
 
+/**
+ * Output that may wait for a reader. Workers' own streams take writes before anyone reads, and code
+ * that awaits its writes first relies on that; beyond this many bytes a write waits.
+ */
+const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
+
 /** The coder's own choice of level. */
 const LEVEL_DEFAULT = -1;
 
@@ -93,7 +99,7 @@ function startCoding(coder: Coder, context: string): TransformCore {
       },
     },
     { highWaterMark: 1, size: undefined },
-    { highWaterMark: 0, size: undefined },
+    { highWaterMark: OUTPUT_BYTES_MAX, size: (chunk) => (chunk as Uint8Array).byteLength },
   );
   core.start(RESOLVED);
   dropped.register(core, coder);

@@ -139,7 +139,7 @@ export class ReadableStreamBYOBReader {
   cancel(reason: unknown = undefined): Promise<undefined> {
     const core = coreOf(this);
     if (core === undefined) return rejectedWith(notReader());
-    if (core.stream === undefined) return rejectedWith(new TypeError("This reader has been released"));
+    if (core.stream === undefined) return rejectedWith(new TypeError("This ReadableStream reader has been released."));
     return core.cancel(reason);
   }
 
@@ -161,7 +161,8 @@ export class ReadableStreamBYOBReader {
       if (core === undefined) throw notReader();
       requireArguments(arguments.length, 2, "ReadableStreamBYOBReader.readAtLeast");
       const min = unsignedLongLongEnforceRange(minElements, "ReadableStreamBYOBReader.readAtLeast: minElements");
-      return readInto(core, arrayBufferView(view, "ReadableStreamBYOBReader.readAtLeast: view"), min);
+      const converted = arrayBufferView(view, "ReadableStreamBYOBReader.readAtLeast: view");
+      return readInto(core, converted, min, new AtLeastRequest());
     } catch (error) {
       return rejectedWith(error);
     }
@@ -181,7 +182,20 @@ function notReader(): TypeError {
   return new TypeError("Illegal invocation: not a ReadableStreamBYOBReader");
 }
 
-function readInto(core: ByobReaderCore, view: ArrayBufferView, min: number): Promise<ReadResult> {
+/** Workers' rule: bytes left at the end come with `done` false, and only the next read says true. */
+class AtLeastRequest extends PromiseRequest {
+  override close(view: ArrayBufferView | undefined = undefined): void {
+    if (view !== undefined && viewByteLength(view) > 0) this.chunk(view);
+    else super.close(view);
+  }
+}
+
+function readInto(
+  core: ByobReaderCore,
+  view: ArrayBufferView,
+  min: number,
+  request = new PromiseRequest(),
+): Promise<ReadResult> {
   const buffer = viewBuffer(view);
   const byteLength = viewByteLength(view);
   if (byteLength === 0) throw new TypeError("The view must not be empty");
@@ -189,8 +203,7 @@ function readInto(core: ByobReaderCore, view: ArrayBufferView, min: number): Pro
   if (isDetached(buffer)) throw new TypeError("The buffer of the view has been detached");
   if (min === 0) throw new TypeError("min must be greater than 0");
   if (min > byteLength / viewKind(view).elementSize) throw new RangeError("min is larger than the view");
-  if (core.stream === undefined) throw new TypeError("This reader has been released");
-  const request = new PromiseRequest();
+  if (core.stream === undefined) throw new TypeError("This ReadableStream reader has been released.");
   core.read(view, min, request);
   return request.result.promise;
 }

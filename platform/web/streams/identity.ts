@@ -58,6 +58,8 @@ export class IdentityPair {
         write: (chunk) => this.#write(chunk),
         close: () => this.#close(),
         abort: (reason) => this.#abort(reason),
+        // A waiting write ends at once, not when a reader comes.
+        aborting: (reason) => this.#abort(reason),
       },
       highWaterMark ?? 1,
       // A given mark counts bytes; without one, each write stands for itself.
@@ -118,7 +120,7 @@ export class IdentityPair {
   }
 
   #cancel(reason: unknown): undefined {
-    const error = reason ?? new TypeError("The readable side was cancelled");
+    const error = cancelError(reason);
     this.#waiting?.done.reject(error);
     this.#waiting = undefined;
     this.#writer.errorIfNeeded(error);
@@ -141,6 +143,12 @@ export class IdentityPair {
     }
     pulled.resolve(undefined);
   }
+}
+
+/** What a writer sees when the reader cancelled. */
+function cancelError(reason: unknown): unknown {
+  if (reason === undefined) return new Error("Stream was cancelled.");
+  return reason instanceof Error ? reason : new Error(String(reason));
 }
 
 function chunkSize(chunk: unknown): number {
@@ -180,8 +188,8 @@ function takeLength(): number | undefined {
 export class FixedLengthStream extends IdentityTransformStream {
   constructor(expectedLength: unknown, queuingStrategy: unknown = undefined) {
     requireArguments(arguments.length, 1, "FixedLengthStream constructor");
-    const length = typeof expectedLength === "bigint" ? Number(expectedLength) : Number(expectedLength);
-    if (!Number.isInteger(length) || length < 0 || length > Number.MAX_SAFE_INTEGER) {
+    const length = Math.trunc(Number(expectedLength)) + 0;
+    if (!(length >= 0 && length <= Number.MAX_SAFE_INTEGER)) {
       throw new TypeError("FixedLengthStream requires an integer expected length less than 2^53.");
     }
     const { highWaterMark } = strategy(queuingStrategy, "FixedLengthStream constructor: queuingStrategy");

@@ -141,11 +141,11 @@ abstract class ReaderCore<Request extends { error(reason: unknown): void }> {
   release(): void {
     const { stream } = this;
     if (stream === undefined) return;
-    this.closed.replaceRejected(new TypeError("The reader was released, so it can no longer be used"));
+    this.closed.replaceRejected(new TypeError("This ReadableStream reader has been released."));
     stream.controller.releaseSteps();
     stream.reader = undefined;
     this.stream = undefined;
-    if (this.requests.length > 0) this.failRequests(new TypeError("The reader was released before the read was done"));
+    if (this.requests.length > 0) this.failRequests(new TypeError("This ReadableStream reader has been released."));
   }
 }
 
@@ -183,7 +183,7 @@ export class DefaultReaderCore extends ReaderCore<ReadRequest> {
   /** `reader.read()`: as `read`, but a chunk that is there already costs one promise and no request. */
   readPromise(): Promise<ReadResult> {
     const { stream } = this;
-    if (stream === undefined) return rejectedWith(new TypeError("This reader has been released"));
+    if (stream === undefined) return rejectedWith(new TypeError("This ReadableStream reader has been released."));
     stream.disturbed = true;
     if (stream.state === "readable") {
       const { controller } = stream;

@@ -42,6 +42,8 @@ type Callback = (...args: unknown[]) => unknown;
 const underlyingSource = dictionary("UnderlyingSource", {
   autoAllocateChunkSize: optional(unsignedLongLongEnforceRange),
   cancel: optional(callbackFunction),
+  // Workers' own: the length of the body that the stream is, for its Content-Length.
+  expectedLength: optional(unsignedLongLongEnforceRange),
   pull: optional(callbackFunction),
   start: optional(callbackFunction),
   type: optional(enumeration("ReadableStreamType", ["bytes"])),
@@ -172,6 +174,7 @@ function setUpFromUser(core: ReadableCore, given: unknown, strategyGiven: unknow
   const strategy = queuingStrategy(strategyGiven, "ReadableStream constructor: strategy");
   const dict = underlyingSource(given, "ReadableStream constructor: underlyingSource");
   const source: ReadableSource = { pull: undefined, cancel: undefined };
+  core.expectedLength = dict.expectedLength;
   let controller: DefaultControllerCore | ByteControllerCore;
   let shell: object;
   if (dict.type === "bytes") {
@@ -220,7 +223,7 @@ export class ReadableStreamDefaultReader {
 
   cancel(reason: unknown = undefined): Promise<undefined> {
     if (!isDefaultReader(this)) return rejectedWith(new TypeError("Illegal invocation: not a ReadableStreamDefaultReader"));
-    if (this.#core.stream === undefined) return rejectedWith(new TypeError("This reader has been released"));
+    if (this.#core.stream === undefined) return rejectedWith(new TypeError("This ReadableStream reader has been released."));
     return this.#core.cancel(reason);
   }
 

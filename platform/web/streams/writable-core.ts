@@ -21,6 +21,8 @@ export interface WritableSink {
   write?: ((chunk: unknown) => Promise<unknown> | undefined) | undefined;
   close?: (() => Promise<unknown> | undefined) | undefined;
   abort?: ((reason: unknown) => Promise<unknown> | undefined) | undefined;
+  /** Told of an abort at once, before the write under way has ended: what `signal` is to users. */
+  aborting?: ((reason: unknown) => void) | undefined;
 }
 
 interface PendingAbort {
@@ -224,7 +226,7 @@ export class WritableCore {
 // ---- The writer ------------------------------------------------------------------------------
 
 function releasedError(): TypeError {
-  return new TypeError("The writer was released, so it can no longer be used");
+  return new TypeError("This WritableStream writer has been released.");
 }
 
 export class WriterCore {
@@ -377,6 +379,7 @@ export class WritableControllerCore {
     if (this.#aborted !== undefined) return;
     this.#aborted = { reason };
     this.#abortController?.abort(reason);
+    this.#sink?.aborting?.(reason);
   }
 
   get desiredSize(): number {

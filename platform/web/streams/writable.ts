@@ -143,7 +143,7 @@ export class WritableStreamDefaultWriter {
 
   get desiredSize(): number | null {
     const core = this.#core;
-    if (core.stream === undefined) throw new TypeError("This writer has been released");
+    if (core.stream === undefined) throw new TypeError("This WritableStream writer has been released.");
     return core.desiredSize;
   }
 
@@ -154,14 +154,14 @@ export class WritableStreamDefaultWriter {
   abort(reason: unknown = undefined): Promise<undefined> {
     const core = writerOf(this);
     if (core === undefined) return rejectedWith(notWriter());
-    if (core.stream === undefined) return rejectedWith(new TypeError("This writer has been released"));
+    if (core.stream === undefined) return rejectedWith(new TypeError("This WritableStream writer has been released."));
     return core.abort(reason);
   }
 
   close(): Promise<undefined> {
     const core = writerOf(this);
     if (core === undefined) return rejectedWith(notWriter());
-    if (core.stream === undefined) return rejectedWith(new TypeError("This writer has been released"));
+    if (core.stream === undefined) return rejectedWith(new TypeError("This WritableStream writer has been released."));
     if (core.stream.closeQueuedOrInFlight) return rejectedWith(new TypeError("The stream is already being closed"));
     return core.close();
   }
