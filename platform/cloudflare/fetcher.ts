@@ -12,6 +12,7 @@ import { fetchThrough } from "./calls.ts";
 import { Cap, disowned, ownedBy } from "./caps.ts";
 import type { Owned } from "./caps.ts";
 import { has } from "./compat.ts";
+import type { Held, Invocation } from "./context.ts";
 import { dataCloneError } from "./errors.ts";
 import { platformProxy } from "./proxies.ts";
 import { callThrough, newProperty, registerOrigin } from "./rpc/stub.ts";
@@ -29,16 +30,29 @@ export const NOT_TRANSFERABLE =
   "constructs the dynamic worker and forwards to it.";
 
 /** A service that is a slot of the host's table. */
-export class HeldService implements ServiceState, Origin, Owned {
+export class HeldService implements ServiceState, Origin, Owned, Held {
   #cap: Cap | undefined;
+  readonly #invocation: Invocation | undefined;
 
-  constructor(cap: Cap) {
+  constructor(cap: Cap, invocation?: Invocation) {
     this.#cap = cap;
+    this.#invocation = invocation;
+    invocation?.hold(this);
   }
 
   cap(): Cap {
-    if (this.#cap === undefined) throw new Error("Service stub used after being disposed.");
+    if (this.#cap === undefined) {
+      throw new Error(
+        this.#invocation === undefined
+          ? "Service stub used after being disposed."
+          : "Service stub used after being disposed, or after the invocation that made it has ended.",
+      );
+    }
     return this.#cap;
+  }
+
+  contextEnded(): void {
+    this.letGo();
   }
 
   transferable(): Cap {
@@ -55,14 +69,15 @@ export class HeldService implements ServiceState, Origin, Owned {
     const cap = this.#cap;
     if (cap === undefined) return;
     this.#cap = undefined;
+    this.#invocation?.letGo(this);
     disowned(this);
     cap.release();
   }
 }
 
-/** A service stub that takes over one reference to `cap`. */
-export function newService(cap: Cap): object {
-  const state = new HeldService(cap);
+/** A service stub that takes over one reference to `cap`; where it belongs to an invocation, it ends with that. */
+export function newService(cap: Cap, invocation?: Invocation): object {
+  const state = new HeldService(cap, invocation);
   const service = serviceProxy({}, state, Fetcher.prototype);
   ownedBy(service, state);
   return service;

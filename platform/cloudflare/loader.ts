@@ -4,13 +4,17 @@
 // `WorkerCode` may hold is in `loader-code.ts`. Absent: Durable Object classes of a dynamic Worker.
 //
 // A stub and each of its entrypoints own one slot each. An entrypoint keeps its Worker alive by
-// itself, so the stub in `env.LOADER.load(code).getEntrypoint()` may be collected at any time.
+// itself, so the stub in `env.LOADER.load(code).getEntrypoint()` may be collected at any time. Both
+// belong to the invocation that made them and end with it, as all its I/O does: a Worker that was
+// loaded for one request is gone with that request, without waiting for the collector.
 //
 // Invariant: a slot is taken only after everything that may throw has not.
 
 import { wire } from "../ops.ts";
+import { currentInvocation } from "./async-context.ts";
 import { disowned, hold, newSlot, ownedBy } from "./caps.ts";
 import type { Cap, Owned } from "./caps.ts";
+import type { Held, Invocation } from "./context.ts";
 import { describe } from "./errors.ts";
 import { newService } from "./fetcher.ts";
 import { checkCode, checkLimits, NO_LIMITS, shipCode } from "./loader-code.ts";
@@ -40,22 +44,32 @@ function takeCap(): Cap {
   return making;
 }
 
-class Slot implements Owned {
+class Slot implements Owned, Held {
   #cap: Cap | undefined;
+  readonly #invocation: Invocation | undefined;
 
-  constructor(holder: object, cap: Cap) {
+  constructor(holder: object, cap: Cap, invocation: Invocation | undefined) {
     this.#cap = cap;
+    this.#invocation = invocation;
     ownedBy(holder, this);
+    invocation?.hold(this);
   }
 
   cap(what: string): Cap {
-    if (this.#cap === undefined) throw new Error(`${what} used after being disposed.`);
+    if (this.#cap === undefined) {
+      throw new Error(`${what} used after being disposed, or after the invocation that made it has ended.`);
+    }
     return this.#cap;
+  }
+
+  contextEnded(): void {
+    this.letGo();
   }
 
   letGo(): void {
     const cap = this.#cap;
     this.#cap = undefined;
+    this.#invocation?.letGo(this);
     disowned(this);
     cap?.release();
   }
@@ -65,7 +79,7 @@ export class WorkerLoader {
   readonly #slot: Slot;
 
   constructor() {
-    this.#slot = new Slot(this, takeCap());
+    this.#slot = new Slot(this, takeCap(), undefined);
     loaders.set(this, this.#slot);
   }
 
@@ -114,7 +128,7 @@ export class WorkerStub {
   readonly #slot: Slot;
 
   constructor() {
-    this.#slot = new Slot(this, takeCap());
+    this.#slot = new Slot(this, takeCap(), currentInvocation());
   }
 
   getEntrypoint(name?: unknown, options?: unknown): object {
@@ -130,7 +144,7 @@ export class WorkerStub {
     const payload = props === undefined ? NO_PROPS : packProps(props);
     const slot = newSlot();
     wire.getEntrypoint(slot, worker.id, name === "default" || name === null ? undefined : name, payload, checked);
-    return newService(hold(slot, "dynamicService"));
+    return newService(hold(slot, "dynamicService"), currentInvocation());
   }
 
   getDurableObjectClass(): never {
