@@ -8,6 +8,7 @@
 // stream is dropped half-way is freed by the collector.
 
 import { ops } from "../ops.ts";
+import { joinBytes } from "./streams/internal.ts";
 import { RESOLVED, react, rejectedWith } from "./streams/promises.ts";
 import { TransformCore } from "./streams/transform.ts";
 import { wrapReadable } from "./streams/readable.ts";
@@ -25,6 +26,12 @@ const SLICE_BYTES = 16 * 1024;
  */
 const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
 
+/**
+ * Compressed output smaller than this waits for more or for the end (unpacked output never does): a gzip header alone in a chunk of its own
+ * helps nobody, and code that takes the first chunk for the whole of a small body is common.
+ */
+const OUTPUT_BYTES_MIN = 1024;
+
 /** The coder's own choice of level. */
 const LEVEL_DEFAULT = -1;
 
@@ -34,25 +41,48 @@ const FORMATS = ["deflate", "deflate-raw", "gzip", "brotli", "zstd"] as const;
 const formatOf = enumeration("CompressionFormat", FORMATS);
 const opFormat = { deflate: "deflate", "deflate-raw": "deflate-raw", gzip: "gzip", brotli: "br", zstd: "zstd" } as const;
 
+interface CoderManner {
+  /** Output below this is held back. */
+  outputBytesMin: number;
+  /** What a failure before the end is called; undefined leaves the coder's own words. */
+  failure: string | undefined;
+}
+
+const COMPRESSING: CoderManner = { outputBytesMin: OUTPUT_BYTES_MIN, failure: undefined };
+const DECOMPRESSING: CoderManner = { outputBytesMin: 0, failure: "Decompression failed." };
+
 const dropped = new FinalizationRegistry<Coder>((coder) => coder.free());
 
 /** The handle alone, so that the registry does not keep its stream alive. */
 class Coder {
   #handle: number | undefined;
+  #held = NO_BYTES;
+  #manner: CoderManner;
 
-  constructor(handle: number) {
+  constructor(handle: number, manner: CoderManner) {
     this.#handle = handle;
+    this.#manner = manner;
   }
 
   push(bytes: Uint8Array, last: boolean): Uint8Array {
     if (this.#handle === undefined) return NO_BYTES;
     try {
-      const output = ops.compressPush(this.#handle, bytes, last);
-      if (last) this.free();
+      const fresh = ops.compressPush(this.#handle, bytes, last);
+      const held = this.#held;
+      this.#held = NO_BYTES;
+      const output = held.byteLength === 0 ? fresh : joinBytes([held, fresh], held.byteLength + fresh.byteLength);
+      if (last) {
+        this.free();
+      } else if (output.byteLength < this.#manner.outputBytesMin) {
+        this.#held = output;
+        return NO_BYTES;
+      }
       return output;
     } catch (error) {
       this.free();
-      throw error;
+      const { failure } = this.#manner;
+      if (last || failure === undefined) throw error;
+      throw new TypeError(failure, { cause: error });
     }
   }
 
@@ -112,7 +142,7 @@ export class CompressionStream {
   constructor(format: unknown) {
     requireArguments(arguments.length, 1, "CompressionStream constructor");
     const name = opFormat[formatOf(format, "CompressionStream constructor: format")];
-    this.#core = startCoding(new Coder(ops.compressNew(name, LEVEL_DEFAULT)), "CompressionStream");
+    this.#core = startCoding(new Coder(ops.compressNew(name, LEVEL_DEFAULT), undefined), "CompressionStream");
   }
 
   get readable(): ReadableStream {
@@ -131,7 +161,7 @@ export class DecompressionStream {
   constructor(format: unknown) {
     requireArguments(arguments.length, 1, "DecompressionStream constructor");
     const name = opFormat[formatOf(format, "DecompressionStream constructor: format")];
-    this.#core = startCoding(new Coder(ops.decompressNew(name)), "DecompressionStream");
+    this.#core = startCoding(new Coder(ops.decompressNew(name), DECOMPRESSING), "DecompressionStream");
   }
 
   get readable(): ReadableStream {
