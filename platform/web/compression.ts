@@ -56,7 +56,7 @@ const dropped = new FinalizationRegistry<Coder>((coder) => coder.free());
 /** The handle alone, so that the registry does not keep its stream alive. */
 class Coder {
   #handle: number | undefined;
-  #held = NO_BYTES;
+  #held: Uint8Array = NO_BYTES;
   #manner: CoderManner;
 
   constructor(handle: number, manner: CoderManner) {
@@ -142,7 +142,7 @@ export class CompressionStream {
   constructor(format: unknown) {
     requireArguments(arguments.length, 1, "CompressionStream constructor");
     const name = opFormat[formatOf(format, "CompressionStream constructor: format")];
-    this.#core = startCoding(new Coder(ops.compressNew(name, LEVEL_DEFAULT), undefined), "CompressionStream");
+    this.#core = startCoding(new Coder(ops.compressNew(name, LEVEL_DEFAULT), COMPRESSING), "CompressionStream");
   }
 
   get readable(): ReadableStream {
