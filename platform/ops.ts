@@ -263,9 +263,54 @@ export interface Ops {
   urlDomainToAscii(domain: string): string;
   urlDomainToUnicode(domain: string): string;
 
-  /** Hash of all of `bytes`: algorithm `SHA-1`, `SHA-256`, `SHA-384`, `SHA-512`, `MD5`. */
+  /** Hash of all of `bytes`: algorithm `SHA-1`, `SHA-224`, `SHA-256`, `SHA-384`, `SHA-512`,
+   * `SHA-512/256`, `MD5`; so wherever an op below takes a `hash`. */
   cryptoDigest(algorithm: string, bytes: Uint8Array): Uint8Array;
   cryptoTimingSafeEqual(a: Uint8Array, b: Uint8Array): boolean;
+  /** A digest in pieces: a handle, which `Finish` and `Free` forget. */
+  cryptoHashNew(hash: string): number;
+  cryptoHashUpdate(handle: number, bytes: Uint8Array): void;
+  cryptoHashCopy(handle: number): number;
+  cryptoHashFinish(handle: number): Uint8Array;
+  cryptoHashFree(handle: number): void;
+  cryptoHmac(hash: string, key: Uint8Array, bytes: Uint8Array): Uint8Array;
+  /** `count` bytes derived from a key; OperationError beyond what the algorithm can give. */
+  cryptoHkdf(hash: string, key: Uint8Array, salt: Uint8Array, info: Uint8Array, count: number): Uint8Array;
+  cryptoPbkdf2(hash: string, password: Uint8Array, salt: Uint8Array, rounds: number, count: number): Uint8Array;
+
+  /** AES with a key of 16, 24 or 32 bytes (DataError otherwise); OperationError when data or
+   * parameters are wrong. CBC has PKCS#7 padding; CTR counts in the low `counterBits` of a 16-byte
+   * `counter`; GCM puts a tag of `tagBytes` at the end of the ciphertext; KW is RFC 3394. */
+  cryptoAesCbc(encrypt: boolean, key: Uint8Array, iv: Uint8Array, bytes: Uint8Array): Uint8Array;
+  cryptoAesCtr(key: Uint8Array, counter: Uint8Array, counterBits: number, bytes: Uint8Array): Uint8Array;
+  cryptoAesGcm(
+    encrypt: boolean,
+    key: Uint8Array,
+    iv: Uint8Array,
+    additional: Uint8Array,
+    tagBytes: number,
+    bytes: Uint8Array,
+  ): Uint8Array;
+  cryptoAesKw(wrap: boolean, key: Uint8Array, bytes: Uint8Array): Uint8Array;
+
+  /** Elliptic curves `P-256`, `P-384`, `P-521`, and `Ed25519`, `X25519`. A secret is the scalar
+   * (big endian) or the seed; a public key is the uncompressed point (SEC 1) or the 32 bytes.
+   * DataError when a key is none. */
+  cryptoCurveSecret(curve: string): Uint8Array;
+  cryptoCurvePublic(curve: string, secret: Uint8Array): Uint8Array;
+  /** A point given compressed or not, as it is named above; undefined when it is none. */
+  cryptoCurvePoint(curve: string, point: Uint8Array): Uint8Array | undefined;
+  /** ECDSA gives `r` and `s` side by side; `hash` is ignored for Ed25519. */
+  cryptoCurveSign(curve: string, hash: string, secret: Uint8Array, bytes: Uint8Array): Uint8Array;
+  cryptoCurveVerify(
+    curve: string,
+    hash: string,
+    point: Uint8Array,
+    signature: Uint8Array,
+    bytes: Uint8Array,
+  ): boolean;
+  /** ECDH and X25519: the shared secret's bytes (X25519's all zero is an OperationError). */
+  cryptoCurveShare(curve: string, secret: Uint8Array, point: Uint8Array): Uint8Array;
 
   /** A streaming coder: format `gzip`, `deflate`, `deflate-raw`, `br`, `zstd`; level -1 is the default. */
   compressNew(format: string, level: number): number;

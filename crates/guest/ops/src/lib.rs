@@ -30,12 +30,16 @@ pub const DECODERS_MAX: usize = 65_536;
 /// 268 KB, so the Worker's memory limit usually comes first; this bounds the table itself.
 pub const CODERS_MAX: usize = 4_096;
 
+/// Digests under way that one Worker may hold at once. Each takes some 200 bytes.
+pub const HASHES_MAX: usize = 65_536;
+
 /// What ops keep between calls.
 #[derive(Debug)]
 pub struct OpsState {
     clock: time::Clock,
     decoders: Table<text::StreamDecoder>,
     coders: Table<compress::Coder>,
+    hashes: Table<crypto::Hash>,
 }
 
 impl OpsState {
@@ -45,6 +49,7 @@ impl OpsState {
             clock: time::Clock::start(),
             decoders: Table::new("text decoders", DECODERS_MAX),
             coders: Table::new("compression streams", CODERS_MAX),
+            hashes: Table::new("digests", HASHES_MAX),
         }
     }
 

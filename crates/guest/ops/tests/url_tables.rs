@@ -4,6 +4,8 @@
 //! them under `url/`. Without it these tests say that they were skipped and pass; the tables of our
 //! own in `src/url.rs` always run.
 
+#![allow(clippy::unwrap_used, reason = "a panic here is the failure report")]
+
 use mayfly_ops::{Args, Data, OpsState, declarations};
 use serde_json::Value;
 
