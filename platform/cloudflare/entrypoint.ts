@@ -30,6 +30,7 @@ let starting: Promise<unknown> | undefined;
 
 /** Evaluates the main module and tells the host what it exports. */
 export function startMain(info: StartInfo): void {
+  main = undefined;
   starting = engine.importModule(info.mainModule).then(
     (namespace) => {
       main = namespace;

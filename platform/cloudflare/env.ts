@@ -17,8 +17,9 @@ import { unpack } from "./rpc/message.ts";
 let own: Record<string, unknown> = {};
 
 export function buildEnv(source: StartInfo["env"]): void {
+  own = {};
   if (source[0] === "value") {
-    own = unpack(source[1]).value as Record<string, unknown>;
+    if (source[1].bytes.length > 0) own = unpack(source[1]).value as Record<string, unknown>;
     return;
   }
   for (const [name, binding] of source[1]) {

@@ -25,9 +25,10 @@ Object.defineProperty(LoopbackServiceStub.prototype, Symbol.toStringTag, {
   configurable: true,
 });
 
-const own: Record<string, unknown> = {};
+let own: Record<string, unknown> = {};
 
 export function defineExports(entrypoints: readonly EntrypointInfo[]): void {
+  own = {};
   for (const { name, kind } of entrypoints) {
     if (kind === "durableObject") continue;
     let stub: object | undefined;

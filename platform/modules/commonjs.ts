@@ -31,6 +31,8 @@ const cache: Record<string, CommonJsModule> = Object.create(null) as Record<stri
 
 /** The module table of this Worker. */
 export function setModules(modules: readonly [name: string, kind: ModuleKind][]): void {
+  kinds.clear();
+  for (const name of Object.keys(cache)) delete cache[name];
   for (const [name, kind] of modules) kinds.set(name, kind);
 }
 

@@ -170,10 +170,14 @@ impl<S: 'static> Engine<S> {
         Ok(())
     }
 
-    /// Shrinks the heap and ends all helper threads.
+    /// Collects garbage and packs what is left, at the price of all compiled code.
+    pub fn compact(&mut self) {
+        turn::collect(self.runtime.cx(), GCOptions::Shrink);
+    }
+
+    /// Collects garbage, keeping compiled code, and ends all helper threads.
     pub fn prepare_fork(&mut self) {
-        let cx = self.runtime.cx();
-        turn::collect(cx, GCOptions::Shrink);
+        turn::collect(self.runtime.cx(), GCOptions::Normal);
         threads::join_all();
     }
 

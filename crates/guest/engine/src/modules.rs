@@ -119,7 +119,13 @@ impl Modules {
             .for_each(|info| visit(&info.exports));
     }
 
+    /// Replaces the Worker's modules. What an earlier table's modules became is forgotten; built-in
+    /// modules are the platform's and stay.
     pub(crate) fn set_table(&self, modules: Vec<ModuleEntry>) {
+        self.records
+            .borrow_mut()
+            .retain(|key, _| !matches!(key, Key::Module(_) | Key::WasmSource(_)));
+        *self.main.borrow_mut() = None;
         *self.table.borrow_mut() = modules
             .into_iter()
             .map(|entry| (entry.name.clone(), entry))

@@ -60,6 +60,8 @@ pub(crate) fn set_realm_options(options: &mut RealmOptions) {
     options.creationOptions_.defineSharedArrayBufferConstructor_ = true;
     options.creationOptions_.coopAndCoep_ = true;
     options.creationOptions_.secureContext_ = true;
+    // What a zygote compiled, its guests need not; see `Engine::prepare_fork`.
+    options.creationOptions_.preserveJitCode_ = true;
     // Time is the platform's to blur.
     options.behaviors_.clampAndJitterTime_ = false;
 }

@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::convert::{self, IntoData};
 use crate::exit;
 use crate::input::{Arrival, Input};
+use crate::rehearsal::rehearse;
 use crate::state::GuestState;
 
 /// Reads of one turn at most, so that answers leave while a stream keeps coming.
@@ -58,8 +59,11 @@ enum SealError {
     Seccomp(#[from] SeccompError),
 }
 
+/// The engine with a guest's state behind its ops.
+pub type GuestEngine = Engine<GuestState>;
+
 /// Lives as a guest.
-pub fn run(mut engine: Engine<GuestState>, seed: Seed) -> ! {
+pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
     let (socket, waker) = match seal(&mut engine, seed) {
         Ok(parts) => parts,
         Err(error) => {
@@ -67,7 +71,7 @@ pub fn run(mut engine: Engine<GuestState>, seed: Seed) -> ! {
             exit_now(exit::UNSEALED)
         }
     };
-    warm(&mut engine);
+    rehearse(&mut engine, 1);
     engine.state().output.connect(Arc::clone(&socket));
     let mut guest = Guest {
         engine,
@@ -83,7 +87,7 @@ pub fn run(mut engine: Engine<GuestState>, seed: Seed) -> ! {
 }
 
 /// Gives up everything but the socket and the waker.
-fn seal(engine: &mut Engine<GuestState>, seed: Seed) -> Result<(Arc<File>, Waker), SealError> {
+fn seal(engine: &mut GuestEngine, seed: Seed) -> Result<(Arc<File>, Waker), SealError> {
     signals::reset()?;
     seed.socket.set_nonblocking(true)?;
     let socket = descriptors::move_to_socket(OwnedFd::from(seed.socket))?;
@@ -102,16 +106,8 @@ fn seal(engine: &mut Engine<GuestState>, seed: Seed) -> Result<(Arc<File>, Waker
     Ok((Arc::new(File::from(socket)), waker))
 }
 
-/// Touches what every start touches, while nobody waits for it.
-fn warm(engine: &mut Engine<GuestState>) {
-    // How it went does not matter: a platform that fails here fails again when there is someone to
-    // tell.
-    engine.call("warm", vec![]);
-    engine.state().wake_at = None;
-}
-
 struct Guest {
-    engine: Engine<GuestState>,
+    engine: GuestEngine,
     input: Input,
     socket: Arc<File>,
     waker: Waker,
@@ -260,7 +256,7 @@ impl Guest {
 
 /// The handler of `platform/ops.ts` that a frame is for, and its arguments. `None` for those that the
 /// loop handles itself.
-fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> {
+pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> {
     let (handler, arguments) = match frame {
         ToGuest::Start { .. } | ToGuest::Collect {} => return None,
         ToGuest::Invoke {

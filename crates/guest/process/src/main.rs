@@ -17,6 +17,7 @@ mod input;
 mod launcher;
 mod output;
 mod platform;
+mod rehearsal;
 mod state;
 mod wire_ops;
 mod zygote;

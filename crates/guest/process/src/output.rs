@@ -29,6 +29,8 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Output {
     socket: Option<Arc<File>>,
+    /// Frames of a rehearsal are made and thrown away.
+    rehearsing: bool,
     buffer: Vec<u8>,
     /// Bytes of `buffer` that are sent.
     sent: usize,
@@ -38,6 +40,11 @@ impl Output {
     /// Starts sending to a nonblocking `socket`.
     pub fn connect(&mut self, socket: Arc<File>) {
         self.socket = Some(socket);
+    }
+
+    /// Begins or ends a rehearsal. With a socket there is none.
+    pub fn rehearse(&mut self, rehearsing: bool) {
+        self.rehearsing = rehearsing && self.socket.is_none();
     }
 
     /// Forgets what was not sent.
@@ -53,6 +60,12 @@ impl Output {
 
     /// Appends a frame, and waits while there is too much.
     pub fn push(&mut self, frame: &ToHost) -> Result<(), OpError> {
+        if self.rehearsing {
+            self.discard();
+            write_frame(frame, &mut self.buffer);
+            self.discard();
+            return Ok(());
+        }
         if self.socket.is_none() {
             return Err(OpError {
                 class: "Error",

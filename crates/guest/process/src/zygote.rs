@@ -26,12 +26,12 @@ use mayfly_wire::bounds::FORK_COUNT_MAX;
 use mayfly_wire::control::{self, End, FromZygote, ToZygote};
 use mayfly_wire::{Wire, read_frame};
 
+use crate::guest::GuestEngine;
 use crate::guest::{self, Seed};
 use crate::platform;
+use crate::rehearsal::{ZYGOTE_ROUNDS, rehearse};
 use crate::state::GuestState;
 use crate::{exit, wire_ops};
-
-type GuestEngine = Engine<GuestState>;
 
 /// Says why there will be no zygote, and ends the process.
 pub fn unready(control: &OwnedFd, error: &dyn Error) -> ! {
@@ -111,6 +111,9 @@ fn boot() -> Result<GuestEngine, Box<dyn Error>> {
     engine
         .evaluate_platform(platform::PLATFORM, platform::ENTRY)
         .map_err(|error| format!("evaluate the platform: {error}"))?;
+    // Packing throws compiled code away, so it goes before the rehearsal that makes some.
+    engine.compact();
+    rehearse(&mut engine, ZYGOTE_ROUNDS);
     engine.prepare_fork();
     libc_state::fill_heap_holes();
     Ok(engine)

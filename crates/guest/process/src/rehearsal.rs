@@ -1,0 +1,99 @@
+//! The rehearsal: a zygote runs the path of a Worker's first request before there is any Worker.
+//!
+//! What runs once in the zygote is in every fork: functions that the engine instantiates at their
+//! first call, inline caches, baseline code. A fork rehearses once more while it waits in the pool,
+//! which touches the pages that its start will write. The Worker is ours, its frames go nowhere, and
+//! a real `Start` replaces all that it left.
+//!
+//! Invariant: nothing of a rehearsal reaches a socket, and none happens once a Worker has started.
+
+use mayfly_wire::{
+    Blob, Body, CallId, Env, Event, Limits, Module, ModuleKind, Payload, Redirect, RequestHead,
+    Start, ToGuest,
+};
+
+use crate::convert;
+use crate::guest::{GuestEngine, handler_call};
+
+/// Rounds in a zygote: above the engine's threshold for baseline code (100 calls) for what a request
+/// calls a few times. More gained nothing in `tests/measure.rs`.
+pub const ZYGOTE_ROUNDS: u32 = 60;
+
+const MAIN: &str = "rehearsal.js";
+
+const SOURCE: &str = r#"
+import { WorkerEntrypoint } from "cloudflare:workers";
+export class Named extends WorkerEntrypoint {
+  add(a, b) { return a + b; }
+}
+export default {
+  async fetch(request, env, ctx) {
+    const url = new URL(request.url);
+    ctx.waitUntil(Promise.resolve(url.searchParams.get("q")));
+    return new Response(`${request.method} ${url.pathname}`, { headers: { "x-a": "b" } });
+  },
+};
+"#;
+
+/// Starts a Worker of ours and sends it one request, as often as `rounds` says. How it went does not
+/// matter: a platform that fails here fails again when there is someone to tell.
+pub fn rehearse(engine: &mut GuestEngine, rounds: u32) {
+    engine.state().output.rehearse(true);
+    for round in 0..rounds {
+        let parts = convert::split_start(start());
+        engine.set_modules(parts.modules);
+        engine.call("start", vec![parts.info]);
+        if let Some((handler, arguments)) = handler_call(request(CallId(round))) {
+            engine.call(handler, arguments);
+        }
+        engine.call("warm", vec![]);
+    }
+    engine.set_modules(Vec::new());
+    let state = engine.state();
+    state.output.rehearse(false);
+    state.wake_at = None;
+    state.holds_new_caps = false;
+}
+
+fn start() -> Start {
+    Start {
+        name: "rehearsal".to_owned(),
+        modules: vec![Module {
+            name: MAIN.to_owned(),
+            kind: ModuleKind::Js {},
+            content: Blob(SOURCE.as_bytes().to_vec()),
+        }],
+        main_module: MAIN.to_owned(),
+        compatibility_flags: vec!["rpc".to_owned(), "enable_ctx_exports".to_owned()],
+        env: Env::Value {
+            payload: Payload::empty(),
+        },
+        outbound: None,
+        limits: Limits::NONE,
+        heap_bytes_max: 0,
+        collect_always: false,
+    }
+}
+
+fn request(call: CallId) -> ToGuest {
+    let pairs = [("host", "rehearsal.invalid"), ("accept", "*/*")];
+    let head = RequestHead {
+        method: "GET".to_owned(),
+        url: "https://rehearsal.invalid/path?q=1".to_owned(),
+        headers: pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+        redirect: Redirect::Manual {},
+        cf: String::new(),
+    };
+    let event = Event::Fetch {
+        request: Box::new(head),
+        body: Body::Empty {},
+    };
+    ToGuest::Invoke {
+        call,
+        entrypoint: String::new(),
+        props: Payload::empty(),
+        event,
+    }
+}
