@@ -1,0 +1,115 @@
+// JSON Web Keys: the dictionary, base64url, and the checks that all families share.
+//
+// Invariant: every wrong key is a DataError; what JSON Web Keys do not say is left to the families.
+
+import { ops } from "../../ops.ts";
+import { DOMString, boolean, dictionary, optional, sequence } from "../webidl.ts";
+import type { Converter } from "../webidl.ts";
+import { dataError } from "./errors.ts";
+import type { KeyUsage } from "./key.ts";
+
+/** A prime of an RSA key beyond the second; recognised only to be refused. */
+export interface RsaOtherPrimesInfo {
+  r?: string | undefined;
+  d?: string | undefined;
+  t?: string | undefined;
+}
+
+export interface JsonWebKey {
+  kty?: string | undefined;
+  use?: string | undefined;
+  key_ops?: string[] | undefined;
+  alg?: string | undefined;
+  ext?: boolean | undefined;
+  crv?: string | undefined;
+  x?: string | undefined;
+  y?: string | undefined;
+  d?: string | undefined;
+  n?: string | undefined;
+  e?: string | undefined;
+  p?: string | undefined;
+  q?: string | undefined;
+  dp?: string | undefined;
+  dq?: string | undefined;
+  qi?: string | undefined;
+  oth?: RsaOtherPrimesInfo[] | undefined;
+  k?: string | undefined;
+}
+
+const text = optional(DOMString);
+const otherPrimes = dictionary("RsaOtherPrimesInfo", { r: text, d: text, t: text });
+
+export const jsonWebKey: Converter<JsonWebKey> = dictionary("JsonWebKey", {
+  kty: text,
+  use: text,
+  key_ops: optional(sequence(DOMString)),
+  alg: text,
+  ext: optional(boolean),
+  crv: text,
+  x: text,
+  y: text,
+  d: text,
+  n: text,
+  e: text,
+  p: text,
+  q: text,
+  dp: text,
+  dq: text,
+  qi: text,
+  oth: optional(sequence(otherPrimes)),
+  k: text,
+});
+
+const BASE64URL = /^[A-Za-z0-9_-]*$/;
+
+export function fromBase64Url(value: string | undefined, member: string): Uint8Array {
+  if (value === undefined) throw dataError(`The JSON Web Key has no "${member}"`);
+  const standard = value.replaceAll("-", "+").replaceAll("_", "/");
+  const bytes = BASE64URL.test(value) ? ops.base64Decode(standard) : undefined;
+  if (bytes === undefined) throw dataError(`"${member}" of the JSON Web Key is not base64url`);
+  return bytes;
+}
+
+export function toBase64Url(bytes: Uint8Array): string {
+  return ops.base64Encode(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** What a family expects of a key before it looks at the key itself. */
+export interface Expected {
+  kty: string;
+  use: "sig" | "enc";
+  extractable: boolean;
+  usages: readonly KeyUsage[];
+}
+
+export function checkJwk(jwk: JsonWebKey, { kty, use, extractable, usages }: Expected): void {
+  if (jwk.kty !== kty) throw dataError(`"kty" of the JSON Web Key is ${show(jwk.kty)}, not "${kty}"`);
+  if (usages.length > 0 && jwk.use !== undefined && jwk.use !== use) {
+    throw dataError(`"use" of the JSON Web Key is ${show(jwk.use)}, not "${use}"`);
+  }
+  if (jwk.key_ops !== undefined) checkKeyOps(jwk.key_ops, usages);
+  if (jwk.ext === false && extractable) {
+    throw dataError('The JSON Web Key is not extractable ("ext" is false), so no extractable key is made of it');
+  }
+}
+
+/** RFC 7517, 4.3: values must be there once each. */
+function checkKeyOps(operations: readonly string[], usages: readonly KeyUsage[]): void {
+  if (new Set(operations).size !== operations.length) {
+    throw dataError('"key_ops" of the JSON Web Key names something twice');
+  }
+  for (const usage of usages) {
+    if (!operations.includes(usage)) throw dataError(`"key_ops" of the JSON Web Key does not allow "${usage}"`);
+  }
+}
+
+/** Throws unless `alg` is absent or one of `expected`. */
+export function checkJwkAlgorithm(jwk: JsonWebKey, ...expected: (string | undefined)[]): void {
+  if (jwk.alg !== undefined && !expected.includes(jwk.alg)) {
+    throw dataError(`"alg" of the JSON Web Key is ${show(jwk.alg)}, not ${show(expected[0])}`);
+  }
+}
+
+function show(value: string | undefined): string {
+  return value === undefined ? "absent" : JSON.stringify(value);
+}
