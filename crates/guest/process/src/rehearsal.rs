@@ -15,9 +15,10 @@ use mayfly_wire::{
 use crate::convert;
 use crate::guest::{GuestEngine, handler_call};
 
-/// Rounds in a zygote: above the engine's threshold for baseline code (100 calls) for what a request
-/// calls a few times. More gained nothing in `tests/measure.rs`.
-pub const ZYGOTE_ROUNDS: u32 = 60;
+/// Rounds in a zygote. Above 100 calls a function gets baseline code, so all of the path has it. At
+/// 1,500 it is compiled by Ion on a helper thread: with 120 rounds no whole number of calls a round
+/// comes that close, so no fork starts a thread for a function that the zygote left on the brink.
+pub const ZYGOTE_ROUNDS: u32 = 120;
 
 const MAIN: &str = "rehearsal.js";
 
