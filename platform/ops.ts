@@ -152,6 +152,9 @@ export interface Handlers {
   capBroken(cap: CapId, failure: Failure): void;
   /** The time asked for with `timeWake` has come. */
   wake(): void;
+  /** Calls into this guest are unanswered, and for a while nothing has happened: no call of its own is
+   * under way, no timer is set, no thread is at work. */
+  silence(): void;
   /**
    * The microtask queue is empty and `promise` was rejected with nobody listening (`handled` false),
    * or someone began to listen after that was said (`handled` true).
@@ -219,6 +222,8 @@ export interface Wire {
   streamCancel(stream: StreamId, reason: string): void;
   log(call: CallId | undefined, level: LogLevel, text: string, message: string): void;
   exception(call: CallId | undefined, failure: Failure): void;
+  /** Ends this guest after an exception with `reason`. Does not return. */
+  abort(reason: string): never;
 }
 
 /** Pure work on well-kept crates. Implemented in `crates/guest/ops`, one file per family. */
@@ -311,6 +316,26 @@ export interface Ops {
   ): boolean;
   /** ECDH and X25519: the shared secret's bytes (X25519's all zero is an OperationError). */
   cryptoCurveShare(curve: string, secret: Uint8Array, point: Uint8Array): Uint8Array;
+
+  /** RSA. Keys are PKCS #1 DER (DataError when one is none), `scheme` is `pkcs1` or `pss`; the salt's
+   * length is PSS's. `Private` and `Public` check a key and give it back as it is stored best. */
+  cryptoRsaGenerate(bits: number, exponent: Uint8Array): Uint8Array;
+  cryptoRsaPrivate(key: Uint8Array): Uint8Array;
+  cryptoRsaPublic(key: Uint8Array): Uint8Array;
+  /** A private key of which only modulus and exponents are known. */
+  cryptoRsaRecover(n: Uint8Array, e: Uint8Array, d: Uint8Array): Uint8Array;
+  cryptoRsaSign(scheme: string, hash: string, saltBytes: number, key: Uint8Array, bytes: Uint8Array): Uint8Array;
+  cryptoRsaVerify(
+    scheme: string,
+    hash: string,
+    saltBytes: number,
+    key: Uint8Array,
+    signature: Uint8Array,
+    bytes: Uint8Array,
+  ): boolean;
+  /** OAEP; `hash` is that of its mask too. */
+  cryptoRsaEncrypt(hash: string, label: Uint8Array, key: Uint8Array, bytes: Uint8Array): Uint8Array;
+  cryptoRsaDecrypt(hash: string, label: Uint8Array, key: Uint8Array, bytes: Uint8Array): Uint8Array;
 
   /** A streaming coder: format `gzip`, `deflate`, `deflate-raw`, `br`, `zstd`; level -1 is the default. */
   compressNew(format: string, level: number): number;

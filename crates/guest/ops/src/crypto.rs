@@ -1,4 +1,4 @@
-//! Digests, codes, derivation and comparison; ciphers are in `aes`, signatures in `curves`.
+//! Digests, codes, derivation and comparison; ciphers are in `aes`, signatures in `curves` and `rsa`.
 //!
 //! RustCrypto's crates, in Rust throughout. Keys come as bytes and are not kept: what a `CryptoKey`
 //! may be used for, and the formats it is imported from, are the platform's.
@@ -7,6 +7,7 @@
 
 mod aes;
 mod curves;
+pub mod rsa;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -41,6 +42,7 @@ pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
     ];
     all.extend(aes::declarations());
     all.extend(curves::declarations());
+    all.extend(rsa::declarations());
     all
 }
 
@@ -80,6 +82,7 @@ macro_rules! with_hash {
         }
     };
 }
+use with_hash;
 
 /// The digest of `bytes`.
 fn digest(algorithm: &str, bytes: &[u8]) -> Result<Vec<u8>, OpError> {

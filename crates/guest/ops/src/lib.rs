@@ -40,6 +40,7 @@ pub struct OpsState {
     decoders: Table<text::StreamDecoder>,
     coders: Table<compress::Coder>,
     hashes: Table<crypto::Hash>,
+    rsa: crypto::rsa::Keys,
 }
 
 impl OpsState {
@@ -50,6 +51,7 @@ impl OpsState {
             decoders: Table::new("text decoders", DECODERS_MAX),
             coders: Table::new("compression streams", CODERS_MAX),
             hashes: Table::new("digests", HASHES_MAX),
+            rsa: crypto::rsa::Keys::default(),
         }
     }
 
