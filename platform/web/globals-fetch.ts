@@ -9,7 +9,7 @@ import "./error-stack.ts";
 import { atob, btoa } from "./base64.ts";
 import { Body } from "./body.ts";
 import { console } from "./console.ts";
-import { Crypto, SubtleCrypto, crypto } from "./crypto.ts";
+import { Crypto, CryptoKey, SubtleCrypto, crypto } from "./crypto.ts";
 import { TextDecoder, TextEncoder } from "./encoding.ts";
 import { fetch } from "./fetch.ts";
 import { Headers } from "./headers.ts";
@@ -26,6 +26,7 @@ import { URL, URLSearchParams } from "./url.ts";
 export const globals: Record<string, unknown> = {
   Body,
   Crypto,
+  CryptoKey,
   Headers,
   Navigator,
   Request,

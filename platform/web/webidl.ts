@@ -152,6 +152,7 @@ function roundHalfEven(number: number): number {
 }
 
 export const octet: Converter<number> = integer(8, false, "wrap");
+export const octetEnforceRange: Converter<number> = integer(8, false, "enforceRange");
 export const short: Converter<number> = integer(16, true, "wrap");
 export const unsignedShort: Converter<number> = integer(16, false, "wrap");
 export const unsignedShortClamp: Converter<number> = integer(16, false, "clamp");

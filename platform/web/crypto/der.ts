@@ -103,6 +103,11 @@ export class DerReader {
     return value;
   }
 
+  /** Skips a NULL if one is next. */
+  readNull(): void {
+    if ((this.readIf(NULL)?.length ?? 0) > 0) throw malformed("a null is not empty");
+  }
+
   end(): void {
     if (!this.done) throw malformed("there are bytes after its end");
   }
