@@ -26,4 +26,7 @@ pub const PLATFORM: i32 = 67;
 /// The kernel refused something that has no reason to fail.
 pub const SYSTEM: i32 = 68;
 
-const _: () = assert!(SYSTEM < EXIT_OUT_OF_MEMORY);
+/// The Worker called `abortIsolate()`; the last frame is an `Exception` with its reason.
+pub const ABORTED: i32 = 69;
+
+const _: () = assert!(ABORTED < EXIT_OUT_OF_MEMORY);

@@ -36,6 +36,10 @@ const READS_PER_TURN_MAX: usize = 4;
 /// enough that a chain of evictions does not stall.
 const IDLE_COLLECT: Duration = Duration::from_millis(500);
 
+/// How long a guest with unanswered calls and nothing to wait for is silent before the platform is
+/// asked whether they can still be answered: long enough that no working call pays for the question.
+const SILENCE: Duration = Duration::from_millis(100);
+
 /// Writable memory beside the JavaScript heap: buffers, Wasm memories, compiled code, stacks of
 /// helper threads, and what was inherited from the zygote.
 const DATA_BYTES_BESIDE_HEAP: u64 = 192 * 1024 * 1024;
@@ -80,6 +84,7 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
         waker,
         started: false,
         last_frame: Instant::now(),
+        silence_asked: false,
     };
     loop {
         guest.turn();
@@ -113,6 +118,8 @@ struct Guest {
     waker: Waker,
     started: bool,
     last_frame: Instant,
+    /// The platform was asked about unanswered calls since something last happened.
+    silence_asked: bool,
 }
 
 impl Guest {
@@ -132,6 +139,7 @@ impl Guest {
             exit_now(exit::SYSTEM)
         };
         if waker.read {
+            self.silence_asked = false;
             self.waker.clear();
             let called = self.engine.run_dispatched();
             self.settle(called);
@@ -140,17 +148,43 @@ impl Guest {
             self.receive();
         }
         self.wake_if_due();
+        self.ask_if_hung();
         self.collect_if_idle();
         self.engine.state().output.flush();
     }
 
     fn timeout(&mut self) -> Option<Duration> {
+        let hung_at = self.hung_at();
         let state = self.engine.state();
         let collect_at = state
             .holds_new_caps
             .then_some(self.last_frame + IDLE_COLLECT);
-        let at = state.wake_at.into_iter().chain(collect_at).min()?;
+        let at = state
+            .wake_at
+            .into_iter()
+            .chain(collect_at)
+            .chain(hung_at)
+            .min()?;
         Some(at.saturating_duration_since(Instant::now()))
+    }
+
+    /// When to ask whether unanswered calls can still be answered.
+    fn hung_at(&mut self) -> Option<Instant> {
+        let ask = !self.silence_asked && self.engine.state().seems_hung();
+        ask.then_some(self.last_frame + SILENCE)
+    }
+
+    fn ask_if_hung(&mut self) {
+        if self.hung_at().is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        if self.engine.has_work_on_threads() {
+            // A compilation, say, which may be what a call waits for.
+            self.last_frame = Instant::now();
+            return;
+        }
+        self.silence_asked = true;
+        self.call("silence", vec![]);
     }
 
     fn receive(&mut self) {
@@ -176,6 +210,8 @@ impl Guest {
 
     fn handle(&mut self, frame: ToGuest) {
         self.last_frame = Instant::now();
+        self.silence_asked = false;
+        self.engine.state().heard(&frame);
         match frame {
             ToGuest::Start { start } if !self.started => {
                 self.started = true;
@@ -211,6 +247,7 @@ impl Guest {
         let state = self.engine.state();
         if state.wake_at.is_some_and(|at| at <= Instant::now()) {
             state.wake_at = None;
+            self.silence_asked = false;
             self.call("wake", vec![]);
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mayfly_engine::data::OpError;
 use mayfly_ops::{HasOps, OpsState};
-use mayfly_wire::ToHost;
+use mayfly_wire::{ToGuest, ToHost};
 
 use crate::output::Output;
 
@@ -19,6 +19,10 @@ pub struct GuestState {
     pub output: Output,
     /// When the platform asked to be woken.
     pub wake_at: Option<Instant>,
+    /// Calls into this guest that have no outcome yet.
+    pub calls_unanswered: u32,
+    /// Calls of this guest whose outcome has not come.
+    pub calls_waiting: u32,
     /// Capabilities came to this guest since garbage was last collected for their sake.
     pub holds_new_caps: bool,
 }
@@ -32,7 +36,34 @@ impl GuestState {
     /// Queues one frame.
     pub fn send(&mut self, frame: &ToHost) -> Result<(), OpError> {
         self.holds_new_caps |= introduces_cap(frame);
-        self.output.push(frame)
+        self.output.push(frame)?;
+        match frame {
+            ToHost::Call { .. } => self.calls_waiting += 1,
+            ToHost::Return { .. } => {
+                self.calls_unanswered = self.calls_unanswered.saturating_sub(1);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Counts calls by what the host sends.
+    pub fn heard(&mut self, frame: &ToGuest) {
+        match frame {
+            ToGuest::Invoke { .. } | ToGuest::CallExport { .. } | ToGuest::CallAnswer { .. } => {
+                self.calls_unanswered += 1;
+            }
+            // What a rehearsal did does not count.
+            ToGuest::Start { .. } => (self.calls_unanswered, self.calls_waiting) = (0, 0),
+            ToGuest::Return { .. } => self.calls_waiting = self.calls_waiting.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// Calls wait for this guest, and it waits for no call and no timer: if nothing else will wake
+    /// it, they will never be answered.
+    pub fn seems_hung(&self) -> bool {
+        self.calls_unanswered > 0 && self.calls_waiting == 0 && self.wake_at.is_none()
     }
 
     /// Sets the next wake; negative or not a number forgets it.

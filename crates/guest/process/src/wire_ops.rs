@@ -4,10 +4,12 @@
 //! when the turn is over.
 
 use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
+use mayfly_sandbox::fork::exit_now;
 use mayfly_wire::bounds::{CHUNK_BYTES_MAX, LOG_BYTES_MAX};
-use mayfly_wire::{Blob, Outcome, StreamId, ToHost};
+use mayfly_wire::{Blob, Failure, FailureKind, Outcome, StreamId, ToHost};
 
 use crate::convert::{FromData, check_code};
+use crate::exit;
 use crate::state::GuestState;
 
 /// What a cut log line ends with.
@@ -140,6 +142,15 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 call: args.at(0)?,
                 failure: args.at(1)?,
             })
+        }),
+        wire("abort", |state, args| {
+            let failure = Failure::new(FailureKind::Exception {}, "Error", cut(args.at(0)?));
+            state.send(&ToHost::Exception {
+                call: None,
+                failure,
+            })?;
+            state.output.flush_all();
+            exit_now(exit::ABORTED)
         }),
     ]
 }

@@ -21,7 +21,7 @@ use mayfly_sandbox::pidfd::{Pidfd, Reaped, Wait, reap};
 use mayfly_sandbox::poll::{self, Interest};
 use mayfly_sandbox::seccomp::{self, Filter};
 use mayfly_sandbox::signals::ChildSignals;
-use mayfly_sandbox::{Ended, Pid, landlock, libc_state, privileges};
+use mayfly_sandbox::{Ended, Pid, landlock, libc_state, privileges, text};
 use mayfly_wire::bounds::FORK_COUNT_MAX;
 use mayfly_wire::control::{self, End, FromZygote, ToZygote};
 use mayfly_wire::{Wire, read_frame};
@@ -70,6 +70,8 @@ fn prepare(
 ) -> Result<(GuestEngine, Nursery), Box<dyn Error>> {
     privileges::die_with_parent()?;
     let threads = ThreadCount::open()?;
+    // Only speed is lost without it.
+    let _ = text::make_private();
     let engine = boot()?;
     let count = threads.read()?;
     let filter = Filter::compile();

@@ -23,6 +23,7 @@ pub mod privileges;
 pub mod rlimits;
 pub mod seccomp;
 pub mod signals;
+pub mod text;
 
 use std::io;
 use thiserror::Error;
