@@ -20,6 +20,7 @@ import { invoke, startMain } from "./cloudflare/entrypoint.ts";
 import { buildEnv } from "./cloudflare/env.ts";
 import { failureOf } from "./cloudflare/failures.ts";
 import { setWasmModules } from "./cloudflare/loader-wasm.ts";
+import { silence } from "./cloudflare/hung.ts";
 import { installProxyWatch } from "./cloudflare/proxies.ts";
 import { packNow, ship, unpack } from "./cloudflare/rpc/message.ts";
 import { releaseAnswer, serveAnswer, serveExport } from "./cloudflare/rpc/serve.ts";
@@ -101,6 +102,7 @@ const handlers: Handlers = {
   releaseAnswer,
   capBroken,
   wake: runDue,
+  silence,
   rejection: reportRejection,
   uncaught: reportUncaught,
   builtin,

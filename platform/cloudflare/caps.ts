@@ -45,6 +45,10 @@ export class Cap {
     else (this.#whenBroken ??= new Set()).add(callback);
   }
 
+  get watched(): boolean {
+    return this.#whenBroken !== undefined;
+  }
+
   break(failure: Failure): void {
     this.#broken = failure;
     for (const callback of this.#whenBroken ?? []) callback(failure);
@@ -71,6 +75,12 @@ export function hold(id: CapId, kind: CapKind): Cap {
 
 export function capBroken(id: CapId, failure: Failure): void {
   held.get(id)?.break(failure);
+}
+
+/** Whether anybody waits for a stub to break. */
+export function brokenWatched(): boolean {
+  for (const cap of held.values()) if (cap.watched) return true;
+  return false;
 }
 
 /** What a stub owns and gives back once, by disposal or by the collector. */

@@ -44,6 +44,7 @@ export class Invocation {
   #work = 1;
   #returned = false;
   #whenCanceled: ((reason: string) => void)[] = [];
+  #cancelHeard: () => boolean = () => false;
 
   constructor(call: CallId, props: unknown, parent?: Invocation) {
     this.call = call;
@@ -158,8 +159,15 @@ export class Invocation {
     );
   }
 
-  whenCanceled(callback: (reason: string) => void): void {
+  /** `heard` tells whether anybody listens to what `callback` would do. */
+  whenCanceled(callback: (reason: string) => void, heard: () => boolean): void {
     this.#whenCanceled.push(callback);
+    this.#cancelHeard = heard;
+  }
+
+  /** Whether the caller's leaving would make a difference here. */
+  get mayBeCanceled(): boolean {
+    return !this.#returned && this.#cancelHeard();
   }
 
   canceled(reason: string): void {
@@ -171,6 +179,17 @@ const live = new Map<CallId, Invocation>();
 
 export function cancelInvocation(call: CallId, reason: string): void {
   live.get(call)?.canceled(reason);
+}
+
+/** Whether an unanswered invocation may learn of its caller's leaving. */
+export function mayBeCanceled(): boolean {
+  for (const invocation of live.values()) if (invocation.mayBeCanceled) return true;
+  return false;
+}
+
+/** Fails every invocation that has no outcome yet. */
+export function failUnanswered(error: unknown): void {
+  for (const invocation of [...live.values()]) invocation.fail(error);
 }
 
 /** Binds a waitUntil of the platform's to the invocation under way, if there is one. */

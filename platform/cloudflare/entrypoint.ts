@@ -18,7 +18,7 @@ import { returnResponse, serveRpc } from "./rpc/serve.ts";
 import { unpack } from "./rpc/message.ts";
 import { callMember, member, pathName } from "./rpc/target.ts";
 import type { Member } from "./rpc/target.ts";
-import { abortSignal, createSignal } from "../web/abort.ts";
+import { abortSignal, createSignal, isListenedTo } from "../web/abort.ts";
 import { domException } from "./errors.ts";
 import { requestFromWire } from "../web/fetch-wire.ts";
 
@@ -40,6 +40,11 @@ export function startMain(info: StartInfo): void {
     },
     (error: unknown) => wire.startFailed(failureOf(error)),
   );
+}
+
+/** Whether the main module has been evaluated. */
+export function mainRan(): boolean {
+  return main !== undefined;
 }
 
 const HANDLERS = ["fetch", "scheduled", "tail", "tailStream", "queue", "connect", "email", "test", "trace", "alarm"];
@@ -147,7 +152,10 @@ async function deliverFetch(
 ): Promise<void> {
   const handler = handlerOf(target, "fetch", "Handler does not export a fetch() function.");
   const signal = createSignal();
-  invocation.whenCanceled(() => abortSignal(signal, domException("The client has disconnected.", "AbortError")));
+  invocation.whenCanceled(
+    () => abortSignal(signal, domException("The client has disconnected.", "AbortError")),
+    () => isListenedTo(signal),
+  );
   const request = requestFromWire(head, body, signal);
   returnResponse(invocation, await callHandler(target, handler, request, invocation));
 }

@@ -2,11 +2,12 @@
 //
 // `env`, `exports` and `cache` are proxies, because the import binding of a module cannot follow
 // `withEnv()` and `withExports()`: each access asks the async context. Absent: Workflows run
-// nowhere here (the class exists so that a Worker which also defines one still loads), `restore`,
-// `tracing` and `abortIsolate`.
+// nowhere here (the class exists so that a Worker which also defines one still loads), `restore`
+// and `tracing`.
 //
 // Invariant: built once, at boot; nothing here is specific to a Worker.
 
+import { wire } from "../ops.ts";
 import { runWith } from "./async-context.ts";
 import { waitUntil } from "./context.ts";
 import { DurableObject, WorkerEntrypoint, WorkflowEntrypoint } from "./entrypoint-classes.ts";
@@ -14,6 +15,7 @@ import { currentEnv } from "./env.ts";
 import { exportsOf } from "./exports.ts";
 import { Fetcher } from "./fetcher.ts";
 import { platformProxy } from "./proxies.ts";
+import { flushCalls } from "./queue.ts";
 import { RpcPromise, RpcProperty, RpcStub } from "./rpc/stub.ts";
 import { RpcTarget } from "./rpc/target.ts";
 
@@ -54,6 +56,11 @@ function withEnvAndExports(env: unknown, exports: unknown, work: () => unknown):
   return runWith({ env: { value: env }, exports: { value: exports } }, work);
 }
 
+/** Ends this Worker's process; what is under way fails, the next event starts it afresh. */
+function abortIsolate(reason?: unknown): never {
+  flushCalls();
+  wire.abort(`abortIsolate() was called${reason === undefined ? "" : `: ${String(reason)}`}`);
+}
 
 export const workers: Record<string, unknown> = {
   WorkerEntrypoint,
@@ -70,5 +77,6 @@ export const workers: Record<string, unknown> = {
   env: following(currentEnv, "mutable"),
   exports: following(exportsOf, "read-only"),
   waitUntil,
+  abortIsolate,
   cache: following(() => undefined, "read-only"),
 };

@@ -32,6 +32,7 @@ interface SignalInternals {
   add(signal: AbortSignal, algorithm: Algorithm): void;
   remove(signal: AbortSignal, algorithm: Algorithm): void;
   follow(sources: AbortSignal[]): AbortSignal;
+  heard(signal: AbortSignal): boolean;
 }
 let internals: SignalInternals;
 
@@ -140,6 +141,11 @@ export class AbortSignal extends EventTarget {
         signal.#algorithms?.delete(algorithm);
       },
 
+      heard(signal) {
+        const isHeard = hasListeners(signal, "abort") || (signal.#algorithms?.size ?? 0) > 0;
+        return isHeard || (signal.#kept?.size ?? 0) > 0;
+      },
+
       follow(signals) {
         const result = newSignal();
         for (const signal of signals) {
@@ -215,6 +221,11 @@ export function addAbortAlgorithm(signal: AbortSignal, algorithm: (reason: unkno
 
 export function removeAbortAlgorithm(signal: AbortSignal, algorithm: (reason: unknown) => void): void {
   internals.remove(signal, algorithm);
+}
+
+/** Whether anything would happen if `signal` aborted. */
+export function isListenedTo(signal: AbortSignal): boolean {
+  return internals.heard(signal);
 }
 
 /** The signal `AbortSignal.any` would give. */

@@ -2,8 +2,8 @@
 //
 // The engine clones what the language has. Objects of the platform's classes keep their state in private
 // fields, which the engine would silently drop: they are cloned here where the standard says that they
-// can be (DOMException, Blob, File) and refused by name otherwise. A value without any of them goes to
-// the engine in one piece.
+// can be (DOMException, Blob, File), and Headers, as in Workers; others are refused by name. A value
+// without any of them goes to the engine in one piece.
 //
 // Deliberately absent for now: transfer of anything but ArrayBuffers.
 //
@@ -12,6 +12,7 @@
 import { engine } from "../ops.ts";
 import { type File, blobBytes, blobFromBytes, fileFromBytes, isBlob, isFile } from "./blob.ts";
 import { DOMException, isDOMException } from "./dom-exception.ts";
+import { Headers, isHeaders } from "./headers.ts";
 import { dictionary, isInterfacePrototype, isObject, object, requireArguments, sequence, withDefault } from "./webidl.ts";
 
 const cloneOptions = dictionary("StructuredSerializeOptions", {
@@ -182,6 +183,9 @@ function clonePlatformObject(value: object, name: string): object {
       Object.defineProperty(copy, "stack", { value: stack, writable: true, enumerable: false, configurable: true });
     }
     return copy;
+  }
+  if (isHeaders(value)) {
+    return new Headers(value);
   }
   if (isFile(value)) {
     const file: File = value;

@@ -85,6 +85,11 @@ export function exportedTarget(id: ExportId): LocalTarget | undefined {
   return exported.get(id);
 }
 
+/** The objects that others hold. */
+export function* exportedObjects(): Generator<object> {
+  for (const { object } of exported.values()) yield object;
+}
+
 export function releaseExport(id: ExportId, count: number): void {
   exported.get(id)?.unexport(count);
 }

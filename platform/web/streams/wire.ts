@@ -111,9 +111,14 @@ function inboundFor(id: StreamId): Inbound | undefined {
   return reader;
 }
 
+/** Whether bytes, or the end, of any stream may still come or go. */
+export function streamsOpen(): boolean {
+  return inbound.size > 0 || outbound.size > 0;
+}
+
 function reasonText(reason: unknown): string {
   try {
-    const text = reason instanceof Error ? `${reason.name}: ${reason.message}` : reason === undefined ? "" : String(reason);
+    const text = reason instanceof Error ? reason.message || reason.name : String(reason ?? "");
     return text.slice(0, REASON_CHARS_MAX);
   } catch {
     return "";

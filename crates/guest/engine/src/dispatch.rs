@@ -57,6 +57,11 @@ unsafe extern "C" fn on_finished(_: *mut c_void, work: *mut DispatchablePointer)
     true
 }
 
+/// Whether something finished waits to be run.
+pub(crate) fn is_pending() -> bool {
+    !queue().finished.is_empty()
+}
+
 /// Runs what was finished. Whether there was anything.
 pub(crate) fn run(cx: &mut JSContext) -> bool {
     let mut ran = false;

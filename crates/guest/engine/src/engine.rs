@@ -239,6 +239,11 @@ impl<S: 'static> Engine<S> {
         turn::settle(cx)
     }
 
+    /// Whether helper threads are at work, or what they finished has not been taken in.
+    pub fn has_work_on_threads(&self) -> bool {
+        crate::threads::are_busy() || crate::dispatch::is_pending()
+    }
+
     /// The embedder's state.
     pub fn state(&mut self) -> &mut S {
         // SAFETY: `state` was leaked in `new`. Ops, the only others to reach it, run only inside

@@ -117,6 +117,12 @@ fn work() {
     }
 }
 
+/// Whether a task waits or runs.
+pub(crate) fn are_busy() -> bool {
+    let pool = pool();
+    !pool.tasks.is_empty() || pool.threads.len() > pool.idle
+}
+
 /// Finishes all tasks and ends all threads of the pool.
 pub(crate) fn join_all() {
     let mut pool = pool();

@@ -2,9 +2,13 @@
 
 use crate::relay::Violation;
 use mayfly_wire::{Failure, FailureKind};
+use std::hash::{BuildHasher, RandomState};
 
 /// The guest's exit code when its engine ran out of memory (`EXIT_OUT_OF_MEMORY` in the engine).
 pub const EXIT_OUT_OF_MEMORY: i32 = 70;
+
+/// The guest's exit code when its Worker called `abortIsolate()`.
+const EXIT_ABORTED: i32 = 69;
 
 const SIGABRT: i32 = 6;
 const SIGBUS: i32 = 7;
@@ -18,6 +22,11 @@ const SIGSYS: i32 = 31;
 pub enum EndReason {
     /// It exited by itself.
     Exit(i32),
+    /// Its Worker called `abortIsolate()`. Callers hear the reference, the log has both.
+    Aborted {
+        /// Joins what a caller heard to a line of the log.
+        reference: u64,
+    },
     /// A signal that was not ours.
     Signal(i32),
     /// Its socket closed and nobody said how it ended.
@@ -57,6 +66,11 @@ impl EndReason {
                 "Error",
                 "Worker exceeded memory limit.",
             ),
+            Self::Aborted { reference } => Failure::new(
+                FailureKind::Internal {},
+                "Error",
+                format!("internal error; reference = {reference:016x}"),
+            ),
             other => Failure::new(
                 FailureKind::Lost {},
                 "Error",
@@ -77,7 +91,10 @@ impl EndReason {
 
     /// Whether an operator should look at it.
     pub fn is_suspicious(&self) -> bool {
-        matches!(self, Self::Violation(_) | Self::Signal(_) | Self::IdleCpu)
+        matches!(
+            self,
+            Self::Violation(_) | Self::Signal(_) | Self::IdleCpu | Self::Aborted { .. }
+        )
     }
 
     /// In words, without a dot.
@@ -90,6 +107,9 @@ impl EndReason {
             Self::Exit(67) => "the platform failed".to_owned(),
             Self::Exit(68) => "the kernel refused it something".to_owned(),
             Self::Exit(code) => format!("exited with code {code}"),
+            Self::Aborted { reference } => {
+                format!("called abortIsolate(), reference {reference:016x}")
+            }
             Self::Signal(SIGSYS) => {
                 "killed by the sandbox for a forbidden system call (SIGSYS)".to_owned()
             }
@@ -117,6 +137,9 @@ impl EndReason {
 impl From<mayfly_wire::control::End> for EndReason {
     fn from(end: mayfly_wire::control::End) -> Self {
         match end {
+            mayfly_wire::control::End::Exit { code: EXIT_ABORTED } => Self::Aborted {
+                reference: RandomState::new().hash_one(()),
+            },
             mayfly_wire::control::End::Exit { code } => Self::Exit(code),
             mayfly_wire::control::End::Signal { signal } => Self::Signal(signal),
         }

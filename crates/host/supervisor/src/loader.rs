@@ -1,7 +1,8 @@
 //! The loader: `load(code)`, `get(id, callback)`, and which Worker an id means.
 //!
-//! A stub is made at once and nothing is started here: the first call starts the Worker (`worker`).
-//! So concurrent calls share one load, and a failed load is simply a Worker that is cold again.
+//! A stub is made at once. `get()` asks its callback for the code right away where the Worker is not
+//! there, as users can see; a process is taken only by the first call (`worker`). So concurrent
+//! calls share one load, and a failed load is simply a Worker that is cold again.
 //!
 //! The cache knows Workers weakly. What keeps a named Worker is its guest, a stub, or a call under
 //! way; when the last of these goes, its entry goes too, so a million ids need room for those in
@@ -17,6 +18,7 @@ use crate::hub::Hub;
 use crate::lock::Mutex;
 use crate::relay::{Violation, failed, introduce};
 use crate::translate::{Lift, LiftError};
+use crate::turn::Turn;
 use crate::worker::{Origin, Worker};
 use mayfly_wire::{CapId, ExportId, WorkerCode};
 use std::collections::HashMap;
@@ -108,6 +110,7 @@ pub fn get(
     loader: CapId,
     id: Option<String>,
     callback: ExportId,
+    turn: &mut Turn,
 ) -> Result<(), Violation> {
     let loader = loader_cap(&state, loader)?;
     let depth = depth_of(&state);
@@ -129,7 +132,11 @@ pub fn get(
         // A named Worker always gives a handle.
         return Err(Violation::NotAStub(slot));
     };
-    introduce(&mut state, slot, stub(handle, Some(callback)))
+    let worker = handle.worker().clone();
+    introduce(&mut state, slot, stub(handle, Some(callback.clone())))?;
+    drop(state);
+    worker.fetch_code(turn, &callback);
+    Ok(())
 }
 
 fn named(hub: &Arc<Hub>, loader: &LoaderCap, id: String, depth: u32) -> Arc<Worker> {

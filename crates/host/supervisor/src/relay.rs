@@ -242,7 +242,7 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             };
             guest.collect_if_due(&mut state);
             turn.mark(guest);
-            loader::get(guest, state, worker, loader, id, callback)
+            loader::get(guest, state, worker, loader, id, callback, turn)
         }
         ToHost::GetEntrypoint {
             service,

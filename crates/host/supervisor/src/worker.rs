@@ -61,7 +61,7 @@ pub struct Worker {
 
 struct WorkerState {
     phase: Phase,
-    /// Kept by Configured and Loaded; otherwise only until the guest has it.
+    /// Kept by Configured and Loaded; otherwise only until a guest has it.
     code: Option<Arc<Code>>,
     /// Of the code last started; outlive it.
     limits: Limits,
@@ -222,6 +222,20 @@ impl Worker {
         self.ask_for_code(turn, &callback);
     }
 
+    /// Asks `callback` for the code if this Worker has none and does not run. The code waits for the
+    /// first call.
+    pub(crate) fn fetch_code(self: &Arc<Self>, turn: &mut Turn, callback: &Arc<ObjectCap>) {
+        {
+            let mut state = self.state.lock();
+            let idle = matches!(state.phase, Phase::Cold) && state.code.is_none();
+            if !idle || state.released || self.depth > LOADER_DEPTH_MAX {
+                return;
+            }
+            state.phase = Phase::Loading(Vec::new());
+        }
+        self.ask_for_code(turn, callback);
+    }
+
     fn ask_for_code(self: &Arc<Self>, turn: &mut Turn, callback: &Arc<ObjectCap>) {
         let call = Call::new(Caller::Load(self.clone()), false);
         let target = Target::Export(callback.export);
@@ -257,7 +271,9 @@ impl Worker {
         match code {
             Ok(code) => {
                 state.set_code(Arc::new(code));
-                self.fork(turn, state, waiting);
+                if !waiting.is_empty() {
+                    self.fork(turn, state, waiting);
+                }
             }
             Err(failure) => {
                 drop(state);
