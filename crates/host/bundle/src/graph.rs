@@ -242,6 +242,10 @@ impl Graph {
                 Form::Require { .. } => How::Require,
                 Form::Static(_) | Form::Dynamic => How::Import,
             };
+            if let Some((asset, kind)) = self.asset_by_link(path, &import.specifier) {
+                links.push(Link::Item(self.add(asset, None, Some(kind))?));
+                continue;
+            }
             let link = match self.resolve.find(path, &import.specifier, how) {
                 Ok(Target::Builtin(name)) => Link::Builtin(name),
                 Ok(Target::Empty(path)) => Link::Item(self.add_empty(path)?),
@@ -266,6 +270,21 @@ impl Graph {
             links.push(link);
         }
         Ok(links)
+    }
+
+    /// A symbolic link whose own name a rule makes text or bytes: it is that, whatever it leads to.
+    fn asset_by_link(&self, referrer: &Path, specifier: &str) -> Option<(PathBuf, ModuleKind)> {
+        if !specifier.starts_with("./") && !specifier.starts_with("../") {
+            return None;
+        }
+        let path = referrer.parent()?.join(specifier);
+        if !path.is_symlink() || !path.is_file() {
+            return None;
+        }
+        let path = path.parent()?.canonicalize().ok()?.join(path.file_name()?);
+        let name = name_of(&self.root, &path).ok()?;
+        let kind = modules::kind_by_rules(&self.rules, &name)?;
+        (!is_script(&kind)).then_some((path, kind))
     }
 
     /// What a static import misses keeps the Worker from starting; the rest may never be run.
