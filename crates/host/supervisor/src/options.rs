@@ -66,7 +66,7 @@ impl Options {
             sandbox: Sandbox::Required,
             pool_min: 8,
             pool_max: 64,
-            zygote_children_max: 500,
+            zygote_children_max: 2000,
             zygote_age_max: Duration::from_secs(15 * 60),
             guests_max: 4096,
             memory_bytes_max: half_of_memory(),
