@@ -353,6 +353,48 @@ const cases = {
     equal(await answer(env.LOADER.get("flaky", () => answering("now"))), "now");
   },
 
+  async get_asks_for_the_code_before_any_call(env) {
+    const { promise, resolve } = Promise.withResolvers();
+    env.LOADER.get("asked-at-once", () => { resolve("asked"); return answering("unused"); });
+    equal(await Promise.race([promise, sleep(5000)]), "asked");
+  },
+
+  async a_hung_child_is_told_so(env) {
+    const stub = env.LOADER.load(code("export default { fetch() { return new Promise(() => {}); } };"));
+    matches((await fails(() => answer(stub))).message, /had hung and would never generate a response/);
+  },
+
+  async a_child_that_waits_for_its_parent_is_not_hung(env) {
+    const stub = env.LOADER.load(code(`import { WorkerEntrypoint } from "cloudflare:workers";
+      export default class extends WorkerEntrypoint {
+        whenTold(hear) { return new Promise((resolve) => { this.ctx.waitUntil(hear((text) => resolve(text))); }); }
+      }`));
+    const heard = Promise.withResolvers();
+    const told = stub.getEntrypoint().whenTold((tell) => heard.resolve(tell.dup()));
+    const tell = await heard.promise;
+    await sleep(500);
+    await tell("now");
+    equal(await told, "now");
+  },
+
+  async abort_isolate_ends_the_child_and_the_next_call_starts_it_afresh(env) {
+    let loads = 0;
+    const stub = () => env.LOADER.get("aborts", () => {
+      loads++;
+      return code(`import { abortIsolate } from "cloudflare:workers";
+        let n = 0;
+        export default { fetch(request) {
+          if (request.method === "DELETE") abortIsolate("on purpose");
+          return new Response(String(++n));
+        } };`);
+    });
+    equal(await answer(stub()), "1");
+    equal(await answer(stub()), "2");
+    matches((await fails(() => answer(stub(), { method: "DELETE" }))).message, /^internal error; reference = [0-9a-f]{16}$/);
+    equal(await answer(stub()), "1");
+    equal(loads, 2);
+  },
+
   async failed_start_rejects_with_its_error(env) {
     const stub = env.LOADER.load(code(`throw new RangeError("at the top");`));
     matches((await fails(() => answer(stub))).message, /at the top/);
