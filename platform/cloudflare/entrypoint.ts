@@ -63,7 +63,11 @@ function entrypointsOf(namespace: Record<string, unknown>): EntrypointInfo[] {
 
 function kindOf(value: unknown): EntrypointInfo["kind"] | undefined {
   if (typeof value === "function") {
-    const proto: unknown = value.prototype;
+    // Only classes have a prototype that cannot be replaced; the other functions that a module exports
+    // (a library may export thousands) are no entrypoints.
+    const prototype = Object.getOwnPropertyDescriptor(value, "prototype");
+    if (prototype === undefined || prototype.writable === true) return undefined;
+    const proto: unknown = prototype.value;
     if (typeof proto !== "object" || proto === null) return undefined;
     if (proto instanceof DurableObject) return "durableObject";
     return proto instanceof WorkflowEntrypoint ? undefined : "class";
