@@ -1,0 +1,75 @@
+// Keys and signatures made by OpenSSL (through Node.js) for these tests, over the bytes of "data".
+// They show that what others write is read here; the keys were never used for anything else.
+
+const bytes = (text) => Uint8Array.fromBase64(text);
+
+export const RSA_2048 = {
+  pkcs8: bytes(`MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCypwpUjcvYoDOO7TrsorQEbDltm2Xv2sv/JCgq1ZwC8VqlJsxB
+    PSozTUEGGiW69UWcI9p93x5GaFnh1xZS+INUhWtra1M5I5pXvMoVnoKUHE6ej+dmoLbDyOm0CYK3Y2hHndxVnGeMJcFg21Wet4uf
+    uIyZLOqW+mZ1Tc2WdEO6IDl4y9ae7/bLtdnbKhRzqXqHiwgtZmR/bB+85KF1dbPzBzJjhHDnmgQY3VpDVWG6Mnl2bKtkZSAPL8vA
+    dBBpybEuB1ZeqWVpA+Z5j0wa2PdtJ7h7BddZ/5tnS/LrGYJAy/hdWUsfyC5fulZiySMX0VXvDIIK57/KBVcCH6dvJOS1AgMBAAEC
+    ggEALAw4ZVGSvYX+QFKocRjKlr6SSD6E2ycQngctqiYBsc4NQeP3f2xTv9Nf4V/IBrkboRxL7jX5UnW/F4o/FFT2mHvO2Ozc1506
+    HEDNeJgc7OSv07N6Y9jjRxF94ahopMurNeErpqYJ98mFTNq3WQs7LzXC4K9s5a22XlzBAEQJQNXv3kHAEIaoFBB3lu+EbUVakOsT
+    hai/U6Kdgw5iIugs3UE5zGplprTMNd5TtFAG/O8sHkREDsiUCOV+qf09xZ9A7FOojBnNalMQTnT/+iOtVw3ZFYfUXfw8m7pqAJD1
+    D+0g9DXv9A6wlXxAGKE1DJC95N9LGXa3u0Q5QrJ+kSsTHwKBgQDyRiDC6wg4w24aWzlRE+3e64qKrh4NOetriK/zT103UDgMGmub
+    UUuj0kWvn8MpynqBoOd1o7nQh8su/ExvS/bo3PhEPYz1k16dkoSf0+w1hRW+AV6QOBQBm9D93VldPjNRSyJcvvTjbASE1A5fJHdI
+    1fJng0QznnPVUAgILlPF3wKBgQC8xipMrYx1/Y/MwQespoPh6qL8Rwsbk6RA3ydsrDveNuaUoVLp9ayanXurtMXm1h8jIlROJGgv
+    v4Q9+DVqpnYdoVWXGpoajKQkWi0d5rcnHcBeYCGy4lEU+6qmK+SCoOu8SZyNyIAC81EYVpnJCCo4vGa6oLSZeH67b9s5Yz/f6wKB
+    gQCgO2FPiMJXSGl5ZPvzc4rO9FkcfyvA852P8UbtVIACJTvsRU0F3C56moccMD2TVibPtOtgEnjCQg1Pde3XbhZOzFYmS87+XAkn
+    jc/JJRAEFZDbqWwxVeVlavg97jc8Q/cMvPRtAp5UCwyyDM20fxmlQlqfu2FQAmv5mIS3ZGxjYQKBgHzdv6EUsvJhFLtle4QSaO4I
+    3GJvQ8Or91wJv/Q8QSWNvxvVUhj7rn5faSx82OMGA3akAIvnvRrIXdr30a2ICl0zGIBo0kJ5gSGinHFI6SFwpoxGnkPLO8LbbVeZ
+    dP+LHiNftbR7SWGqPJwSvIqjYfpBdNpB7vQNJhcpuCLPqbKdAoGAXQep5lhF1wWvpa27p7R44mOV7VXGxdsM8fOxtLUtersPej0U
+    nr/SmyUQuqM8hDSk9pfqKi1BX7NO6/S2wX8mVeIiDWwJajH81OFgMsYZMWmDF15/Q3kfBfNVBu2Wo6bP5b3OJQRwTIXkzwx0e8Fu
+    z0JJdI8q/pJdcrVX1A6H1Q0=`),
+  spki: bytes(`MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAsqcKVI3L2KAzju067KK0BGw5bZtl79rL/yQoKtWcAvFapSbMQT0qM01B
+    BholuvVFnCPafd8eRmhZ4dcWUviDVIVra2tTOSOaV7zKFZ6ClBxOno/nZqC2w8jptAmCt2NoR53cVZxnjCXBYNtVnreLn7iMmSzq
+    lvpmdU3NlnRDuiA5eMvWnu/2y7XZ2yoUc6l6h4sILWZkf2wfvOShdXWz8wcyY4Rw55oEGN1aQ1VhujJ5dmyrZGUgDy/LwHQQacmx
+    LgdWXqllaQPmeY9MGtj3bSe4ewXXWf+bZ0vy6xmCQMv4XVlLH8guX7pWYskjF9FV7wyCCue/ygVXAh+nbyTktQIDAQAB`),
+  pkcs1Sha256: bytes(`eZlFsKkRva3W5NY+3nYVtnxllPxtGuanbTlm4CInDv3IZdYnyj7m2WPoxri7/jizMOZrLYsbTajSJKhgMGUBXE38aO5dOrO1vOyh
+    Uwe4sISbGrJ6PJHvmYaD0R77wcxpgPGqQGzRtFAU8KyaUSnkfJLIvgejZgLTpnZhq7TcrJHMYZam1mWTgakEW7AKS2DY5ZlPHM/M
+    zhIRqa9fgkpYWHo0WXgLeNbp8nAAZuLMApZflp4TCy6Or/FOZHkyT17i+G8YwaMFU3nRLj54zh8Zohjym+5DWzGaMcWD6XKOoIz+
+    hxzE331xy0C/kJ9UyFStsx/hfbHUSnKMj2MiQ28kng==`),
+  pssSha384Salt20: bytes(`sE6OCaRpTXnUAJfUK2sNgIEXcIRtr2SCoIt3JY5ST/FNVzuSHf4422RkU41W0mGcOcN0nI+MlVBRWs6E4OJYENEE25NZYVw03hwf
+    NHECgiKkDFKIFsuu6KC741Z91p91gfbOIySMV7FE4M36kISLywQGci0RVuoCWhQqht2q8O2y1+FiLve1dYpfEic+H0rxSRsX2+VI
+    jAXkO7HqtiGrr6k6BVheWsu/a50BSiuktJROH6R3CMZsuQV03gcHpnYrri2BHZbxYsK8QeyUUaRxzvoHdZCWmgnEVzFAI+Suxvk/
+    LdhoGz3iu7FoXElAhVzLkOZ+Bb8lrqz5HPoycaCUDA==`),
+  oaepSha1Label: bytes(`qr7WVUAsjWPCnpmmudPZZwk0NERHVaJpU7qZf8EFyUnquaP8KbWiC9aA22eurEuaVI0ZZCpubox9bO8wFeDIU/A8LklIjHXZvDv2
+    t4H50w1ppwzLcoypxBm6xiRyB361quWt1pA5iyFYEy1V/XL2jMG5xxyI7vzD2MKqfMw5S3RQhkJl2PR/UohdjIzFtOR4ZTV1CQfJ
+    SRBEAumoHkryaJot3I2CFUrgJmUZb4rQ6n+knQeigWy91EBUsMo3te8otWmYGUr4o+9v3mKfH9wV7QTN0gnwu07dsMYbBeP5AK+i
+    hIgGhimfRBdAt/yt261IzOkiJsQiIwJhD0nwp8Lk9A==`),
+};
+
+export const ECDSA = {
+  "P-256": {
+    pkcs8: bytes(`MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgEV2CxayunH26GPNIzXr1KPqUOgXpaI/EytHAxvzL6suhRANCAASp
+      Ag8um5LvnE47OmJtyyguHUuMtEqtcyNO8ZM2Q1e+mXj1aQxdvWQ/aVPNeWYjsOqhkfeyAks4h4QwomHcmKzI`),
+    spki: bytes(`MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqQIPLpuS75xOOzpibcsoLh1LjLRKrXMjTvGTNkNXvpl49WkMXb1kP2lTzXlmI7Dq
+      oZH3sgJLOIeEMKJh3JisyA==`),
+    "SHA-1": bytes(`Mi7LR6qt5q1iTUUzDEBz8BQ9NiRSCK6gCycarPBCRJ6mHdSks8vmVVsKFdK+QO1G3kZ0C48148tQU0sqeV++xg==`),
+    "SHA-512": bytes(`ySLJRnqjeoGutwJtdut8Nvbyx54fFEEGBcP9sFIg0qFqkwPXlj+gDqjgWrhQMvx04+m2+0E8EmW8f/7YI64CPA==`),
+  },
+  "P-384": {
+    pkcs8: bytes(`MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDC3ogYUPebfVsDLnnBfTox3A02CC1RtQZqagkGkUr9tnYFXhQMqz1zx
+      z9V1zK5gKNGhZANiAAT4qCqYk7H6Xi4mP9FiUl7LDQQqzGrSDd957PIXjRsxcM5ne8d87cDbEUI9hYaHVLXsvxtBce1t6H4BoFkc
+      SdZMYVqZ7vJEHOZ7znElvDdTZ3zmESRO6bDHSg8rjNGYLsg=`),
+    spki: bytes(`MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE+KgqmJOx+l4uJj/RYlJeyw0EKsxq0g3feezyF40bMXDOZ3vHfO3A2xFCPYWGh1S17L8b
+      QXHtbeh+AaBZHEnWTGFame7yRBzme85xJbw3U2d85hEkTumwx0oPK4zRmC7I`),
+    "SHA-1": bytes(`GpMaSR9xpZzDiYO/eBYlZJDLr4e7CF5FPhU/l1QIk5+X1gBAcAls36rCNxF0vhEkU90ZoO7qDnrf8pf5y184PlM4AW5hCiPPQJjl
+      f4PFc8w1VDif/Gmo9s4kQ81J3Fqx`),
+    "SHA-512": bytes(`V17xoYiWjQ5N62KBqRSxvK84VTxy7M5vmXSyB5lg1kRBO8UY9feiLA6InHu3f+SKF4RymOVEEialev9qJHyMLaHSfxq9pZFzDDzZ
+      aBYCAhBBtRzmb5PBK6FsiqtS1lkn`),
+  },
+  "P-521": {
+    pkcs8: bytes(`MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIAvmQ+ycvYXuii9XskTX7SkMqcVupi4kVX1RMe36I/p9dPrVHT6hkY
+      Wp2g/NBb8/DhNCSntn1o3922bdXTOkHNPHihgYkDgYYABADqO3Ygs3B+xTrIYeE+mTuX+UcyM5v0mO7hmCo+fjLXPXsRgHklq+ET
+      +RT+B668xFTUHAWBLs3iSSkZGOAIsD69cwG1GsYq50AYMtlKSG5d3jLJ7kZyYc+L0kn3wGHIwUjPYygfCpz0y88UvmeAueK0F1Cs
+      yyHHzTBKCv10Wh1D274BjQ==`),
+    spki: bytes(`MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQA6jt2ILNwfsU6yGHhPpk7l/lHMjOb9Jju4ZgqPn4y1z17EYB5JavhE/kU/geuvMRU
+      1BwFgS7N4kkpGRjgCLA+vXMBtRrGKudAGDLZSkhuXd4yye5GcmHPi9JJ98BhyMFIz2MoHwqc9MvPFL5ngLnitBdQrMshx80wSgr9
+      dFodQ9u+AY0=`),
+    "SHA-1": bytes(`AbZZ/KOs6LCTrROCkzJ3VWpMX+ZSqe6h2AsaLhcMDHe+iJuf0ZkbpQ2+f6V/Zc6SDEIm0oUg336yDaWzpmMlwCPnANg+VdU9Xc5G
+      iJ+FcQXBah0WxNKL3dztLxj+eYwyw4Qr2ejBeb6WIQoL4OekmXI9s/PisfzU9dj6q4bw3INqZ67+`),
+    "SHA-512": bytes(`AKWHVT874B4GPIYEXu50ziSgKVL3RZ689Hgo+0A25MjT0yY/XMDtVUPXmAVvJGLr2y9VagJrRcRnVyoeRz1Z9M6aAUqOZRgb9kwM
+      V/Q8dqpz1Ph8HmgXxkQuHOdVCe6JoFdzrCSfxJ5VvJ+AH+qBC8WAs0MqdZedwurSioH2AKl645oy`),
+  },
+};
