@@ -18,11 +18,6 @@ impl Samples {
         let index = (self.0.len() * percent / 100).min(self.0.len() - 1);
         self.0[index].as_secs_f64() * 1e3
     }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.len()
-    }
 }
 
 #[cfg(test)]
@@ -34,7 +29,6 @@ mod tests {
         let samples = Samples::new((1..=100).map(Duration::from_millis).collect()).unwrap();
         assert_eq!(samples.percentile_ms(50), 51.0);
         assert_eq!(samples.percentile_ms(99), 100.0);
-        assert_eq!(samples.count(), 100);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mayfly_bindings::AllowRule;
@@ -69,6 +70,30 @@ pub struct ServeArgs {
     /// How Workers run.
     #[command(flatten)]
     pub runtime: RuntimeArgs,
+
+    /// When idle Workers end.
+    #[command(flatten)]
+    pub eviction: EvictionArgs,
+}
+
+/// How long Workers with nothing to do are kept. A Worker that is ended loses the state of its
+/// module; the next call loads it again. One with a request under way is never ended by these.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "When idle Workers end, the longest idle first")]
+pub struct EvictionArgs {
+    /// How many Workers may be in processes at once; when more are called, idle ones end and, where
+    /// none is idle, the call waits [default: 4096]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub guests_max: Option<usize>,
+
+    /// Memory that all Workers together may take before idle ones end, such as 512MiB or 8G
+    /// [default: half of what is free at the start]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub memory_max: Option<u64>,
+
+    /// How long a Worker may be idle [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub idle_seconds: Option<Duration>,
 }
 
 /// `mayfly run`.
@@ -145,6 +170,42 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("{text} has no address"))
 }
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "expected a whole number")?;
+    Ok(Duration::from_secs(seconds))
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("expected a whole number above 0".to_owned()),
+    }
+}
+
+/// `4096`, `512K`, `512KiB`, `8G`: powers of 1024, except `KB`, `MB`, `GB` and `TB`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let expected = || "expected bytes, such as 512MiB, 8G or 8000000000".to_owned();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let unit = unit.trim_start().to_ascii_uppercase();
+    let (base, power) = match unit.as_str() {
+        "" | "B" => (1, 1),
+        "K" | "KIB" => (1024, 1),
+        "M" | "MIB" => (1024, 2),
+        "G" | "GIB" => (1024, 3),
+        "T" | "TIB" => (1024, 4),
+        "KB" => (1000, 1),
+        "MB" => (1000, 2),
+        "GB" => (1000, 3),
+        "TB" => (1000, 4),
+        _ => return Err(expected()),
+    };
+    number
+        .checked_mul(u64::pow(base, power))
+        .ok_or_else(|| format!("{text} is more than any machine has"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +228,28 @@ mod tests {
         }
         assert!(listen_address("nonsense").is_err());
         assert!(listen_address("127.0.0.1:99999").is_err());
+    }
+
+    #[test]
+    fn bytes_may_have_a_unit() {
+        for (text, expect) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("512MiB", 512 << 20),
+            ("8G", 8 << 30),
+            ("8 gib", 8 << 30),
+            ("2KB", 2000),
+        ] {
+            assert_eq!(bytes(text), Ok(expect), "{text}");
+        }
+        for text in ["", "G", "-1", "1.5G", "8GG", "99999999999T"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_worker_at_all_is_not_a_bound() {
+        assert_eq!(count("1"), Ok(1));
+        assert!(count("0").is_err());
     }
 }

@@ -9,7 +9,7 @@ use mayfly_exchange::SharedService;
 use mayfly_supervisor::{Observer, Options, Sandbox, Supervisor, SupervisorError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::args::RuntimeArgs;
+use crate::args::{EvictionArgs, RuntimeArgs};
 use crate::exit::Exit;
 
 /// The internet, as far as the command line lets Workers reach it.
@@ -22,13 +22,8 @@ pub fn network(arguments: &RuntimeArgs) -> Result<SharedService, Exit> {
     Ok(Arc::new(network))
 }
 
-/// A supervisor with its first zygote.
-pub async fn supervisor(
-    guest: PathBuf,
-    arguments: &RuntimeArgs,
-    observer: Arc<dyn Observer>,
-) -> Result<Supervisor, Exit> {
-    raise_descriptor_limit();
+/// What the command line says about Workers, on top of the defaults.
+pub fn options(guest: PathBuf, arguments: &RuntimeArgs, observer: Arc<dyn Observer>) -> Options {
     let mut options = Options::new(guest);
     options.sandbox = match arguments.unsafe_no_sandbox {
         true => Sandbox::UnsafeOptional,
@@ -37,6 +32,25 @@ pub async fn supervisor(
     options.collect_always = arguments.collect_always;
     options.compatibility = Arc::new(compatibility);
     options.observer = observer;
+    options
+}
+
+/// Sets what the command line says about eviction.
+pub fn evict(options: &mut Options, arguments: &EvictionArgs) {
+    if let Some(count) = arguments.guests_max {
+        options.guests_max = count;
+    }
+    if let Some(bytes) = arguments.memory_max {
+        options.memory_bytes_max = bytes;
+    }
+    if let Some(duration) = arguments.idle_seconds {
+        options.idle_max = duration;
+    }
+}
+
+/// A supervisor with its first zygote.
+pub async fn supervisor(options: Options) -> Result<Supervisor, Exit> {
+    raise_descriptor_limit();
     Supervisor::new(options).await.map_err(explain)
 }
 

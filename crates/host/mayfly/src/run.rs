@@ -42,7 +42,8 @@ pub async fn run(arguments: RunArgs) -> Result<(), Exit> {
         LogForm::Pretty => Arc::new(Plain(Printer::new(LogForm::Pretty))),
         LogForm::Json => Arc::new(Printer::new(LogForm::Json)),
     };
-    let supervisor = host::supervisor(guest, &arguments.runtime, observer).await?;
+    let options = host::options(guest, &arguments.runtime, observer);
+    let supervisor = host::supervisor(options).await?;
     supervisor
         .deploy(vec![definition], network)
         .map_err(host::explain)?;

@@ -31,7 +31,9 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     let network = host::network(&arguments.runtime)?;
     let signals = Signals::new()?;
     let printer = Arc::new(Printer::new(arguments.runtime.log));
-    let supervisor = host::supervisor(guest, &arguments.runtime, printer.clone()).await?;
+    let mut options = host::options(guest, &arguments.runtime, printer.clone());
+    host::evict(&mut options, &arguments.eviction);
+    let supervisor = host::supervisor(options).await?;
     let definitions = loaded.iter().map(|worker| worker.definition.clone());
     supervisor
         .deploy(definitions.collect(), network)
