@@ -373,7 +373,7 @@ impl Guest {
     }
 
     /// Ends it now. The caller holds no lock.
-    pub(crate) fn end(self: &Arc<Self>, turn: &mut Turn, reason: EndReason) {
+    pub fn end(self: &Arc<Self>, turn: &mut Turn, reason: EndReason) {
         if self.ended.set(reason.clone()).is_err() {
             return;
         }

@@ -214,6 +214,12 @@ impl Hub {
         busy.clone()
     }
 
+    /// Nobody looks any more; a guest on the list would keep this hub, and this hub the list.
+    pub(crate) fn forget_busy(&self) {
+        let busy = std::mem::take(&mut *self.busy.lock());
+        drop(busy);
+    }
+
     pub(crate) fn any_busy(&self) -> bool {
         self.guests.lock().values().any(|guest| guest.is_busy())
     }
@@ -229,9 +235,9 @@ impl Hub {
 
     pub(crate) fn guest_started(&self, guest: &Arc<Guest>, worker: &Worker) {
         self.counters.starts.fetch_add(1, Ordering::Relaxed);
-        self.options
-            .observer
-            .guest_started(&worker.name, guest.process.pid());
+        let pid = guest.process.pid();
+        tracing::debug!(worker = worker.name, pid, "a guest started");
+        self.options.observer.guest_started(&worker.name, pid);
         let counts = self.pool.counts();
         // Room is made before it is needed, so that nobody waits for an eviction.
         if counts.live >= self.options.guests_max - self.options.guests_max / 16 {

@@ -262,6 +262,11 @@ impl Drop for Supervisor {
         for task in &self.tasks {
             task.abort();
         }
+        self.hub.forget_busy();
+        // Configured Workers hold each other through their bindings, and so would stay for ever.
+        for handle in self.workers.lock().values() {
+            handle.worker().unconfigure();
+        }
     }
 }
 

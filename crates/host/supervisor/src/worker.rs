@@ -148,6 +148,20 @@ impl Worker {
         self.state.lock().set_code(code);
     }
 
+    /// Gives up the code, what it is bound to and its tails: it never starts again.
+    pub(crate) fn unconfigure(&self) {
+        let (code, tails) = {
+            let mut state = self.state.lock();
+            state.released = true;
+            (
+                state.code.take(),
+                std::mem::replace(&mut state.tails, Arc::from([])),
+            )
+        };
+        // Outside the lock: dropping them may lead back to this Worker.
+        drop((code, tails));
+    }
+
     /// Its entrypoints, as its guest last told.
     pub fn entrypoints(&self) -> Arc<[Entrypoint]> {
         self.state.lock().entrypoints.clone()
