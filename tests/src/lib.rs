@@ -70,16 +70,24 @@ impl Server {
 
     /// As [`Self::start`], with more arguments for `mayfly serve`.
     pub fn start_with(workers: &[&str], arguments: &[&str]) -> Self {
-        let configs: Vec<PathBuf> = workers
-            .iter()
-            .map(|name| worker(name).join("wrangler.jsonc"))
-            .collect();
-        Self::start_configs(&configs, arguments)
+        Self::start_configs(&configs(workers), arguments)
+    }
+
+    /// As [`Self::start_with`], and says in its output which guests start: for
+    /// [`Self::guests`].
+    pub fn start_observed(workers: &[&str], arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary("mayfly"));
+        command.env("MAYFLY_LOG", "mayfly_supervisor=debug");
+        let arguments = [arguments, &["--log", "json"]].concat();
+        Self::start_command(command, &configs(workers), &arguments)
     }
 
     /// Serves these configuration files.
     pub fn start_configs(configs: &[PathBuf], arguments: &[&str]) -> Self {
-        let mut command = Command::new(binary("mayfly"));
+        Self::start_command(Command::new(binary("mayfly")), configs, arguments)
+    }
+
+    fn start_command(mut command: Command, configs: &[PathBuf], arguments: &[&str]) -> Self {
         command.arg("serve");
         for config in configs {
             command.arg("--config").arg(config);
@@ -182,6 +190,47 @@ impl Server {
         );
     }
 
+    /// Runs every case that the Worker lists at `folder`, one after another, and gathers what failed.
+    pub fn every_case(&self, folder: &str) {
+        let names: Vec<String> =
+            serde_json::from_str(&self.get(folder).body).expect("the Worker lists its cases");
+        let failures: Vec<String> = names
+            .iter()
+            .map(|name| (name, self.get(&format!("{folder}{name}"))))
+            .filter(|(_, reply)| reply.status != 200 || reply.body != "ok")
+            .map(|(name, reply)| format!("{name}: {} {}", reply.status, reply.body))
+            .collect();
+        assert!(!names.is_empty());
+        assert!(
+            failures.is_empty(),
+            "{} of {} failed\n{}\n--- output\n{}",
+            failures.len(),
+            names.len(),
+            failures.join("\n"),
+            self.output()
+        );
+    }
+
+    /// The Workers that were started so far and their processes, in order, ended ones included. A
+    /// dynamic one is called `<loader binding>/<id>`. Only of [`Self::start_observed`].
+    pub fn guests(&self) -> Vec<(String, u32)> {
+        let started = |line: &str| {
+            let event: serde_json::Value = serde_json::from_str(line).ok()?;
+            let pid = u32::try_from(event["pid"].as_u64()?).ok()?;
+            let worker = event["worker"].as_str()?.to_owned();
+            (event["message"] == "a guest started").then_some((worker, pid))
+        };
+        self.output().lines().filter_map(started).collect()
+    }
+
+    /// The processes among [`Self::guests`] that became `worker`.
+    pub fn guests_of(&self, worker: &str) -> Vec<u32> {
+        let guests = self.guests().into_iter();
+        guests
+            .filter_map(|(name, pid)| (name == worker).then_some(pid))
+            .collect()
+    }
+
     /// Processes below the host, zygotes included.
     pub fn descendants(&self) -> BTreeSet<u32> {
         descendants_of(self.pid())
@@ -236,6 +285,19 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// The processes that `parent` forked and that have not ended.
+pub fn children_of(parent: u32) -> BTreeSet<u32> {
+    parents()
+        .into_iter()
+        .filter_map(|(pid, of)| (of == parent).then_some(pid))
+        .collect()
+}
+
+/// Whether the process exists, also as a zombie.
+pub fn exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
 /// All processes whose ancestry leads to `root`.
 pub fn descendants_of(root: u32) -> BTreeSet<u32> {
     let parents = parents();
@@ -252,6 +314,13 @@ pub fn descendants_of(root: u32) -> BTreeSet<u32> {
         .iter()
         .map(|(pid, _)| *pid)
         .filter(|pid| leads_to_root(*pid))
+        .collect()
+}
+
+fn configs(workers: &[&str]) -> Vec<PathBuf> {
+    workers
+        .iter()
+        .map(|name| worker(name).join("wrangler.jsonc"))
         .collect()
 }
 

@@ -28,7 +28,10 @@ fn install(folder: &Path) {
     if folder.join("node_modules/capnweb/package.json").exists() {
         return;
     }
-    let installed = run(folder, &["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    let installed = run(
+        folder,
+        &["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+    );
     assert!(
         installed.status.success(),
         "capnweb cannot be installed; without a registry, put it into {} by other means: {}",

@@ -1,4 +1,21 @@
-//! The loader's contract, case by case: see `workers/loader/index.js`.
+//! The loader's contract, case by case: see `workers/loader/index.js`; and all of them again while
+//! garbage is collected at every turn, which is when a stub that nobody refers to any more ends.
+
+use mayfly_tests::Server;
+
+fn collecting() -> Server {
+    Server::start_with(&["loader"], &["--collect-always"])
+}
+
+#[test]
+fn chained_temporary_survives_forced_collection() {
+    collecting().case("chained_temporary_survives_collection");
+}
+
+#[test]
+fn every_case_collecting_always() {
+    collecting().every_case("/");
+}
 
 mayfly_tests::cases! {
     ["loader"], [] as [&str; 0];

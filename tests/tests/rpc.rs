@@ -4,19 +4,7 @@
 use mayfly_tests::Server;
 
 fn all(direction: &str, arguments: &[&str]) {
-    let server = Server::start_with(&["rpc", "rpc-peer"], arguments);
-    let names: Vec<String> = serde_json::from_str(&server.get(&format!("/{direction}/")).body)
-        .expect("the Worker lists its cases");
-    let failures: Vec<String> = names
-        .iter()
-        .filter_map(|name| {
-            let reply = server.get(&format!("/{direction}/{name}"));
-            (reply.body != "ok").then(|| format!("{name}: {} {}", reply.status, reply.body))
-        })
-        .collect();
-    println!("{direction}: {} of {} passed", names.len() - failures.len(), names.len());
-    assert!(!names.is_empty());
-    assert!(failures.is_empty(), "{}\n--- output\n{}", failures.join("\n"), server.output());
+    Server::start_with(&["rpc", "rpc-peer"], arguments).every_case(&format!("/{direction}/"));
 }
 
 #[test]
