@@ -73,7 +73,8 @@ export type CallEvent =
   | ["rpc", string[], Payload | undefined]
   | ["scheduled", number, string]
   | ["loadCode"]
-  | ["tail", string];
+  | ["tail", string]
+  | ["queue", name: string, batch: Payload];
 
 export type Outcome =
   | ["response", ResponseHead, Body]

@@ -7,7 +7,7 @@
 // Invariant: every call in the table ends exactly once, by `returned` or by `forgetCall`.
 
 import { wire } from "../ops.ts";
-import type { CallId, CapId, Outcome } from "../ops.ts";
+import type { CallEvent, CallId, CapId, Outcome } from "../ops.ts";
 import { addAbortAlgorithm, removeAbortAlgorithm } from "../web/abort.ts";
 import { requestToWire, responseFromWire } from "../web/fetch-wire.ts";
 import { requestSignal } from "../web/request.ts";
@@ -95,6 +95,20 @@ export function fetchThrough(cap: Cap | undefined, request: Request): Promise<Re
     if (signal !== undefined) addAbortAlgorithm(signal, aborted);
   } catch (error) {
     reject(error);
+  }
+  return promise;
+}
+
+/** Delivers any other event to a service; gives its outcome, also a failed one. */
+export function deliverThrough(cap: Cap, event: CallEvent): Promise<Outcome> {
+  const { promise, resolve } = Promise.withResolvers<Outcome>();
+  const call = newCall(resolve);
+  try {
+    flushCalls();
+    wire.call(call, cap.id, event, undefined);
+  } catch (error) {
+    forgetCall(call);
+    throw error;
   }
   return promise;
 }

@@ -14,6 +14,7 @@ import { DurableObject, WorkflowEntrypoint } from "./entrypoint-classes.ts";
 import { ownEnv } from "./env.ts";
 import { defineExports } from "./exports.ts";
 import { failureOf } from "./failures.ts";
+import { batchOf, packResult } from "./queues.ts";
 import { returnResponse, serveRpc } from "./rpc/serve.ts";
 import { unpack } from "./rpc/message.ts";
 import { callMember, member, pathName } from "./rpc/target.ts";
@@ -144,6 +145,8 @@ function deliver(invocation: Invocation, name: string, event: CallEvent): Promis
       return deliverScheduled(invocation, targetOf(name, invocation), event);
     case "tail":
       return deliverTail(invocation, targetOf(name, invocation), event[1]);
+    case "queue":
+      return deliverQueue(invocation, targetOf(name, invocation), event);
     default:
       throw new TypeError(`A ${event[0]} event is not for an entrypoint.`);
   }
@@ -179,6 +182,23 @@ async function deliverTail(invocation: Invocation, target: Target, items: string
   const handler = handlerOf(target, "tail", "Handler does not export a tail() function.");
   await callHandler(target, handler, JSON.parse(items) as unknown, invocation);
   invocation.return(["nothing", false]);
+}
+
+/** What the handler said of the messages counts even if it threw in the end. */
+async function deliverQueue(
+  invocation: Invocation,
+  target: Target,
+  [, queue, payload]: Extract<CallEvent, ["queue", ...unknown[]]>,
+): Promise<void> {
+  const handler = handlerOf(target, "queue", "Handler does not export a queue() function.");
+  const { event, result } = batchOf(queue, payload);
+  try {
+    await callHandler(target, handler, event, invocation);
+  } catch (error) {
+    result.outcome = "exception";
+    wire.exception(invocation.call, failureOf(error));
+  }
+  invocation.return(["value", packResult(result)]);
 }
 
 function handlerOf(target: Target, name: string, missing: string): Handler {

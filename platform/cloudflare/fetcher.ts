@@ -8,13 +8,17 @@
 
 import { Fetcher, serviceStates } from "./fetcher-class.ts";
 import type { ServiceState } from "./fetcher-class.ts";
-import { fetchThrough } from "./calls.ts";
+import type { CallEvent, Outcome } from "../ops.ts";
+import { deliverThrough, fetchThrough } from "./calls.ts";
 import { Cap, disowned, ownedBy } from "./caps.ts";
 import type { Owned } from "./caps.ts";
 import { has } from "./compat.ts";
 import type { Held, Invocation } from "./context.ts";
 import { dataCloneError } from "./errors.ts";
 import { platformProxy } from "./proxies.ts";
+import { emptyResult, packBatch } from "./queues.ts";
+import type { QueueResult } from "./queues.ts";
+import { unpack } from "./rpc/message.ts";
 import { callThrough, newProperty, registerOrigin } from "./rpc/stub.ts";
 import type { Origin, Result } from "./rpc/stub.ts";
 import { Request } from "../web/request.ts";
@@ -102,6 +106,12 @@ export function serviceOf(value: unknown): ServiceState | undefined {
   return serviceStates.get(value);
 }
 
+/** `outcome` of a trace for a call that failed. */
+function outcomeName(outcome: Outcome): string {
+  const kind = outcome[0] === "failed" ? outcome[1].kind : "exception";
+  return kind === "exceededCpu" || kind === "exceededMemory" || kind === "canceled" ? kind : "exception";
+}
+
 class ServiceHandler implements ProxyHandler<object> {
   readonly #state: ServiceState & Origin;
   readonly #apply: ((args: unknown[]) => unknown) | undefined;
@@ -117,6 +127,12 @@ class ServiceHandler implements ProxyHandler<object> {
         return (input: unknown, init?: unknown): Promise<Response> => this.#fetch(input, init);
       case "connect":
         return connectToService;
+      case "queue":
+        if (!has("service_binding_extra_handlers")) break;
+        return (name: unknown, messages: unknown, metadata?: unknown) => this.#queue(name, messages, metadata);
+      case "scheduled":
+        if (!has("service_binding_extra_handlers")) break;
+        return (options?: unknown) => this.#scheduled(options);
       case "then":
         return undefined;
       case "dup":
@@ -136,6 +152,22 @@ class ServiceHandler implements ProxyHandler<object> {
   async #fetch(input: unknown, init: unknown): Promise<Response> {
     const request = new Request(input, init);
     return fetchThrough(this.#state.cap(), request);
+  }
+
+  async #queue(name: unknown, messages: unknown, metadata: unknown): Promise<QueueResult> {
+    const payload = packBatch(messages, metadata);
+    const outcome = await deliverThrough(this.#state.cap(), ["queue", String(name), payload]);
+    if (outcome[0] === "value") return unpack(outcome[1]).value as QueueResult;
+    return emptyResult(outcomeName(outcome));
+  }
+
+  async #scheduled(options: unknown): Promise<{ outcome: string; noRetry: boolean }> {
+    const { scheduledTime, cron } = (options ?? {}) as { scheduledTime?: Date | number; cron?: unknown };
+    const time = scheduledTime === undefined ? Date.now() : Number(scheduledTime);
+    const event: CallEvent = ["scheduled", time, String(cron ?? "")];
+    const outcome = await deliverThrough(this.#state.cap(), event);
+    if (outcome[0] === "nothing") return { outcome: "ok", noRetry: outcome[1] };
+    return { outcome: outcomeName(outcome), noRetry: false };
   }
 
   apply(_target: object, _thisArg: unknown, args: unknown[]): unknown {

@@ -107,6 +107,13 @@ pub enum HeldEvent {
         /// JSON.
         items: String,
     },
+    /// Messages for `queue()`.
+    Queue {
+        /// The queue's name.
+        queue: String,
+        /// The messages.
+        batch: HeldPayload,
+    },
 }
 
 /// How a call ended.
@@ -220,6 +227,7 @@ impl HeldEvent {
                 bytes: items.len(),
                 ..Room::default()
             },
+            Self::Queue { batch, .. } => batch.room(),
             Self::Scheduled { .. } | Self::LoadCode => Room::default(),
         }
     }

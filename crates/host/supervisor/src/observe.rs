@@ -197,6 +197,9 @@ fn describe(event: &HeldEvent) -> Map<String, Value> {
             map.insert("scheduledTime".to_owned(), json!(time_ms));
             map.insert("cron".to_owned(), json!(cron));
         }
+        HeldEvent::Queue { queue, .. } => {
+            map.insert("queue".to_owned(), json!(queue));
+        }
         HeldEvent::LoadCode | HeldEvent::Tail { .. } => {}
     }
     map

@@ -8,7 +8,7 @@
 //! violation. What a guest merely may not do (a value too large, a capability that cannot be handed
 //! on) is a failure for the caller, and the guest lives on.
 
-use crate::bounds::{FAILURE_BYTES_MAX, PROPS_BYTES_MAX};
+use crate::bounds::{FAILURE_BYTES_MAX, NAME_BYTES_MAX, PROPS_BYTES_MAX};
 use crate::call::overloaded;
 use crate::capability::{Capability, LoaderCap, ObjectCap, Scope, ServiceCap, not_transferable};
 use crate::guest::{Guest, Role, State};
@@ -95,7 +95,15 @@ impl<'a> Lift<'a> {
                 check_size("property path", path_bytes, HEAD_BYTES_MAX)?;
                 Ok(HeldEvent::Rpc { path, args })
             }
-            Event::Scheduled { time_ms, cron } => Ok(HeldEvent::Scheduled { time_ms, cron }),
+            Event::Scheduled { time_ms, cron } => {
+                check_size("cron expression", cron.len(), NAME_BYTES_MAX)?;
+                Ok(HeldEvent::Scheduled { time_ms, cron })
+            }
+            Event::Queue { queue, batch } => {
+                let batch = self.payload(batch, Purpose::Message)?;
+                check_size("name of the queue", queue.len(), NAME_BYTES_MAX)?;
+                Ok(HeldEvent::Queue { queue, batch })
+            }
             // Only the host sends these.
             Event::LoadCode {} | Event::Tail { .. } => Err(Violation::NotForGuests.into()),
         }
@@ -542,6 +550,10 @@ impl<'a> Lower<'a> {
             HeldEvent::Scheduled { time_ms, cron } => Event::Scheduled { time_ms, cron },
             HeldEvent::LoadCode => Event::LoadCode {},
             HeldEvent::Tail { items } => Event::Tail { items },
+            HeldEvent::Queue { queue, batch } => Event::Queue {
+                queue,
+                batch: self.payload(batch),
+            },
         }
     }
 

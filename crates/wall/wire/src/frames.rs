@@ -287,6 +287,8 @@ wire_enum! {
         4 = LoadCode {},
         /// Trace items for `tail()`, as JSON.
         5 = Tail { items: String, },
+        /// A batch of messages for `queue()`. Its outcome is a value.
+        6 = Queue { queue: String, batch: Payload, },
     }
 }
 

@@ -88,6 +88,7 @@ impl IntoData for Event {
             }
             Self::LoadCode {} => tuple("loadCode", []),
             Self::Tail { items } => tuple("tail", [items.into_data()]),
+            Self::Queue { queue, batch } => tuple("queue", [queue.into_data(), batch.into_data()]),
         }
     }
 }
@@ -115,6 +116,10 @@ impl FromData for Event {
             "loadCode" => Ok(Self::LoadCode {}),
             "tail" => Ok(Self::Tail {
                 items: items.take(1)?,
+            }),
+            "queue" => Ok(Self::Queue {
+                queue: items.take(1)?,
+                batch: items.take(2)?,
             }),
             other => Err(unknown("an event", other)),
         }
@@ -247,6 +252,10 @@ pub(super) mod tests {
         round_trip(Event::LoadCode {});
         round_trip(Event::Tail {
             items: "[]".to_owned(),
+        });
+        round_trip(Event::Queue {
+            queue: "q".to_owned(),
+            batch: Payload::empty(),
         });
     }
 
