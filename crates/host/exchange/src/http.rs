@@ -340,11 +340,12 @@ async fn discard<B>(mut incoming: B, mut spare_bytes: u64)
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    while let Some(Ok(bytes)) = next_data(&mut incoming).await {
-        match spare_bytes.checked_sub(bytes.len() as u64) {
-            Some(rest) => spare_bytes = rest,
-            None => return,
-        }
+    // Where nothing is to spare, waiting for the next piece would keep the exchange for as long as
+    // its sender likes.
+    while spare_bytes > 0
+        && let Some(Ok(bytes)) = next_data(&mut incoming).await
+    {
+        spare_bytes = spare_bytes.saturating_sub(bytes.len() as u64);
     }
 }
 
