@@ -44,7 +44,8 @@ export default {
           const response = await child.getEntrypoint().fetch(request);
           return new Response(`answered: ${await response.text()}`);
         } catch (error) {
-          return new Response(`${error.name}: ${error.message}`);
+          // Not always an Error: SpiderMonkey throws "out of memory" as a string.
+          return new Response(`${error}`);
         }
       }
       default:
