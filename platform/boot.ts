@@ -28,6 +28,7 @@ import { releaseExport } from "./cloudflare/rpc/target.ts";
 import { installUncaughtHandlers, reportRejection, reportUncaught } from "./cloudflare/uncaught.ts";
 import { builtin } from "./modules/builtins.ts";
 import { commonJs, setModules } from "./modules/commonjs.ts";
+import { installNodeGlobals } from "./node/globals.ts";
 import { createSignal } from "./web/abort.ts";
 import { setConsoleSink } from "./web/console.ts";
 import { setErrorReporter } from "./web/events.ts";
@@ -70,6 +71,7 @@ function start(info: StartInfo): void {
     setWasmModules(info.modules.filter(([, kind]) => kind === "wasm").map(([name]) => name));
     setOutbound(info.outbound);
     buildEnv(info.env);
+    installNodeGlobals();
     startMain(info);
   } catch (error) {
     wire.startFailed(failureOf(error));

@@ -9,19 +9,27 @@ import { has } from "../cloudflare/compat.ts";
 import { sockets } from "../cloudflare/sockets.ts";
 import { workers } from "../cloudflare/workers.ts";
 import { asyncHooks } from "../node/async_hooks.ts";
+import { bufferModule } from "../node/buffer.ts";
 import { eventsModule } from "../node/events.ts";
+import { processModule, setBuiltinLookup } from "../node/process.ts";
+import { timersModule, timersPromisesModule } from "../node/timers.ts";
 import { utilModule, utilTypesModule } from "../node/util.ts";
 import { assertModule, assertStrictModule } from "../node/assert.ts";
 
 type Exports = Record<string, unknown>;
 
-const modules = new Map<string, Exports>([
+/** A module, or what makes it when it is first asked for. */
+const modules = new Map<string, Exports | (() => Exports)>([
   ["cloudflare:workers", workers],
   ["cloudflare:sockets", sockets],
   ["node:assert", assertModule],
   ["node:assert/strict", assertStrictModule],
   ["node:async_hooks", asyncHooks],
+  ["node:buffer", bufferModule],
   ["node:events", eventsModule],
+  ["node:process", processModule],
+  ["node:timers", timersModule],
+  ["node:timers/promises", timersPromisesModule],
   ["node:util", utilModule],
   ["node:util/types", utilTypesModule],
 ]);
@@ -31,8 +39,15 @@ const OTHER_FLAGS: ReadonlyMap<string, string> = new Map([["node:async_hooks", "
 
 export function builtin(specifier: string): Exports | undefined {
   const found = modules.get(specifier);
-  if (found === undefined || !specifier.startsWith("node:")) return found;
+  if (found === undefined) return undefined;
+  if (!specifier.startsWith("node:")) return made(found);
   const other = OTHER_FLAGS.get(specifier);
   const allowed = has("nodejs_compat") || has("nodejs_compat_v2") || (other !== undefined && has(other));
-  return allowed ? found : undefined;
+  return allowed ? made(found) : undefined;
 }
+
+function made(found: Exports | (() => Exports)): Exports {
+  return typeof found === "function" ? found() : found;
+}
+
+setBuiltinLookup(builtin);

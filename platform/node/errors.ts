@@ -1,0 +1,110 @@
+// Errors as Node.js makes them: a `code`, and messages that say what was wanted and what came.
+//
+// Only what the modules here throw. Packages compare codes, and some compare messages.
+//
+// Invariant: describing a value never runs its code, but for its constructor's name.
+
+import { inspect } from "../web/inspect.ts";
+
+type Coded<E extends Error> = E & { code: string };
+
+function coded<E extends Error>(error: E, code: string): Coded<E> {
+  return Object.assign(error, { code });
+}
+
+/** `kinds`: names of types in lower case, of classes in upper case; others stand as they are. */
+export function invalidArgType(name: string, kinds: readonly string[], value: unknown): Error {
+  const what = name.endsWith(" argument") ? `The ${name}` : `The "${name}" ${name.includes(".") ? "property" : "argument"}`;
+  return coded(new TypeError(`${what} must be ${wanted(kinds)}. Received ${described(value)}`), "ERR_INVALID_ARG_TYPE");
+}
+
+export function invalidArgValue(name: string, value: unknown, why = "is invalid"): Error {
+  const shown = inspect(value).slice(0, 128);
+  return coded(new TypeError(`The argument '${name}' ${why}. Received ${shown}`), "ERR_INVALID_ARG_VALUE");
+}
+
+export function outOfRange(name: string, range: string, value: unknown): Error {
+  const message = `The value of "${name}" is out of range. It must be ${range}. Received ${received(value)}`;
+  return coded(new RangeError(message), "ERR_OUT_OF_RANGE");
+}
+
+export function outOfBounds(name?: string): Error {
+  const message = name === undefined ? "Attempt to access memory outside buffer bounds" : `"${name}" is outside of buffer bounds`;
+  return coded(new RangeError(message), "ERR_BUFFER_OUT_OF_BOUNDS");
+}
+
+export function unknownEncoding(name: unknown): Error {
+  return coded(new TypeError(`Unknown encoding: ${String(name)}`), "ERR_UNKNOWN_ENCODING");
+}
+
+export function invalidBufferSize(bits: string): Error {
+  return coded(new RangeError(`Buffer size must be a multiple of ${bits}`), "ERR_INVALID_BUFFER_SIZE");
+}
+
+export function invalidState(message: string): Error {
+  return coded(new Error(`Invalid state: ${message}`), "ERR_INVALID_STATE");
+}
+
+export function notSupported(what: string): Error {
+  return coded(new Error(`${what} is not supported in Workers`), "ERR_METHOD_NOT_IMPLEMENTED");
+}
+
+export function requireNumber(value: unknown, name: string): number {
+  if (typeof value !== "number") throw invalidArgType(name, ["number"], value);
+  return value;
+}
+
+export function requireString(value: unknown, name: string): string {
+  if (typeof value !== "string") throw invalidArgType(name, ["string"], value);
+  return value;
+}
+
+/** A whole number between the two, both allowed. */
+export function requireInteger(value: unknown, name: string, least = 0, most: number = Number.MAX_SAFE_INTEGER): number {
+  const number = requireNumber(value, name);
+  if (!Number.isInteger(number)) throw outOfRange(name, "an integer", number);
+  if (number < least || number > most) throw outOfRange(name, `>= ${least} && <= ${most}`, number);
+  return number;
+}
+
+export function requireFunction(value: unknown, name: string): (...args: unknown[]) => unknown {
+  if (typeof value !== "function") throw invalidArgType(name, ["function"], value);
+  return value as (...args: unknown[]) => unknown;
+}
+
+function wanted(kinds: readonly string[]): string {
+  const types = kinds.filter((kind) => /^[a-z]+$/.test(kind));
+  const classes = kinds.filter((kind) => /^[A-Z]\w*$/.test(kind));
+  const others = kinds.filter((kind) => !types.includes(kind) && !classes.includes(kind));
+  const parts: string[] = [];
+  if (types.length > 0) parts.push(`${types.length > 1 ? "one of type" : "of type"} ${listed(types)}`);
+  if (classes.length > 0) parts.push(`an instance of ${listed(classes)}`);
+  return [...parts, ...others].join(" or ");
+}
+
+function listed(names: readonly string[]): string {
+  if (names.length < 3) return names.join(" or ");
+  return `${names.slice(0, -1).join(", ")}, or ${names.at(-1)}`;
+}
+
+function described(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === "function") return `function ${value.name}`;
+  if (typeof value === "object") {
+    const maker = (value as { constructor?: { name?: unknown } }).constructor?.name;
+    if (typeof maker === "string" && maker !== "") return `an instance of ${maker}`;
+    return inspect(value, { depth: -1 });
+  }
+  const shown = inspect(value);
+  return `type ${typeof value} (${shown.length > 28 ? `${shown.slice(0, 25)}...` : shown})`;
+}
+
+/** Large numbers are shown in groups of three. */
+function received(value: unknown): string {
+  const large =
+    (typeof value === "number" && Number.isInteger(value) && Math.abs(value) > 2 ** 32) ||
+    (typeof value === "bigint" && (value > 2n ** 32n || value < -(2n ** 32n)));
+  if (!large) return inspect(value);
+  const grouped = String(value).replace(/(?<=\d)(?=(\d{3})+$)/g, "_");
+  return typeof value === "bigint" ? `${grouped}n` : grouped;
+}

@@ -1,0 +1,19 @@
+// The globals that Node.js adds: put in place when a Worker asks for them by its flags.
+//
+// Invariant: what the flags do not name stays as the web platform has it.
+
+import { has } from "../cloudflare/compat.ts";
+import { Buffer } from "./buffer.ts";
+import { process } from "./process.ts";
+import { clearImmediate, globalTimers, setImmediate } from "./timers.ts";
+
+function define(values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    Object.defineProperty(globalThis, name, { value, writable: true, enumerable: false, configurable: true });
+  }
+}
+
+export function installNodeGlobals(): void {
+  if (has("nodejs_compat_v2")) define({ Buffer, clearImmediate, global: globalThis, process, setImmediate });
+  if (has("enable_nodejs_global_timers")) define(globalTimers);
+}
