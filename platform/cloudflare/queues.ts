@@ -19,9 +19,14 @@ interface SentMessage {
   serialized: boolean;
 }
 
+/** How much the queue holds besides this batch. */
+interface Metadata {
+  metrics: { backlogCount: number; backlogBytes: number; oldestMessageTimestamp?: Date };
+}
+
 interface SentBatch {
   messages: SentMessage[];
-  metadata: unknown;
+  metadata: Metadata;
 }
 
 interface RetryBatch {
@@ -50,8 +55,17 @@ export function emptyResult(outcome: string): QueueResult {
 
 export function packBatch(messages: unknown, metadata: unknown): Payload {
   if (!Array.isArray(messages)) throw new TypeError(`queue(): messages must be an array, not ${describe(messages)}.`);
-  const batch: SentBatch = { messages: messages.map(checkMessage), metadata };
+  const batch: SentBatch = { messages: messages.map(checkMessage), metadata: metadataOf(metadata) };
   return ship(packNow(batch, "props"));
+}
+
+/** What is left out is zero, and of the oldest message nothing is known. */
+function metadataOf(value: unknown): Metadata {
+  const given = (value as { metrics?: Record<string, unknown> } | undefined)?.metrics ?? {};
+  const { backlogCount = 0, backlogBytes = 0, oldestMessageTimestamp: oldest } = given;
+  const metrics: Metadata["metrics"] = { backlogCount: Number(backlogCount), backlogBytes: Number(backlogBytes) };
+  if (oldest !== undefined) metrics.oldestMessageTimestamp = new Date(Number(oldest));
+  return { metrics };
 }
 
 function checkMessage(value: unknown, index: number): SentMessage {
@@ -131,7 +145,7 @@ export class QueueMessage {
 export class QueueEvent {
   readonly queue: string;
   readonly messages: QueueMessage[];
-  readonly metadata: unknown;
+  readonly metadata: Metadata;
   readonly #answers: Answers;
 
   constructor(queue: string, { messages, metadata }: SentBatch, answers: Answers) {

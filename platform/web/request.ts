@@ -151,6 +151,9 @@ export class Request extends Body {
       this.#redirect = parseRedirect(redirect);
     }
     if (cache !== undefined) {
+      if (!compatFlag("cache_option_enabled")) {
+        throw new Error("The 'cache' field on 'RequestInitializerDict' is not implemented.");
+      }
       this.#cache = parseCache(cache);
     }
     if (internals.is(init)) {

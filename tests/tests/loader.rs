@@ -63,6 +63,7 @@ mayfly_tests::cases! {
     a_hung_child_is_told_so,
     a_child_that_waits_for_its_parent_is_not_hung,
     abort_isolate_ends_the_child_and_the_next_call_starts_it_afresh,
+    batches_and_cron_reach_their_handlers,
     failed_start_rejects_with_its_error,
     loaders_do_not_share_ids,
     entrypoint_by_name_with_props,

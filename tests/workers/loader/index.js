@@ -395,6 +395,31 @@ const cases = {
     equal(loads, 2);
   },
 
+  async batches_and_cron_reach_their_handlers(env) {
+    const child = env.LOADER.load(code(`export default {
+      queue(batch) {
+        const [first, second, third] = batch.messages;
+        first.ack();
+        first.retry();
+        second.retry({ delaySeconds: 5 });
+        if (third.body === "bad") throw new Error("cannot take it");
+      },
+      scheduled(controller) { if (controller.cron === "once") controller.noRetry(); },
+    };`)).getEntrypoint();
+    const message = (id, body) => ({ id, body, timestamp: new Date(0), attempts: 1 });
+    const send = (body) => child.queue("q", [message("1", { a: new Map() }), message("2", "x"), message("3", body)]);
+    const answered = {
+      ackAll: false,
+      retryBatch: { retry: false },
+      explicitAcks: ["1"],
+      retryMessages: [{ msgId: "2", delaySeconds: 5 }],
+    };
+    same(await send("good"), { outcome: "ok", ...answered });
+    same(await send("bad"), { outcome: "exception", ...answered });
+    same(await child.scheduled({ scheduledTime: new Date(0), cron: "once" }), { outcome: "ok", noRetry: true });
+    equal((await env.LOADER.load(answering("no handler")).getEntrypoint().queue("q", [])).outcome, "exception");
+  },
+
   async failed_start_rejects_with_its_error(env) {
     const stub = env.LOADER.load(code(`throw new RangeError("at the top");`));
     matches((await fails(() => answer(stub))).message, /at the top/);
