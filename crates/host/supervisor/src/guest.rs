@@ -20,6 +20,7 @@ use crate::link::{Link, writer_gone};
 use crate::lock::Mutex;
 use crate::observe::Trace;
 use crate::process::Process;
+use crate::socket::Socket;
 use crate::turn::Turn;
 use crate::worker::Worker;
 use mayfly_wire::bounds::{CALLS_MAX, CAPS_MAX, STREAMS_MAX};
@@ -33,7 +34,6 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
 /// Names a guest for the life of the host; never used again.
@@ -157,7 +157,7 @@ pub struct Invocation {
 struct Out {
     bytes: Vec<u8>,
     sent: usize,
-    stream: Option<Arc<UnixStream>>,
+    stream: Option<Arc<Socket>>,
     /// The socket is full; its task waits for room.
     blocked: bool,
 }
@@ -182,7 +182,7 @@ impl Guest {
     /// A guest behind `stream`. Without one its output is kept for [`Guest::take_output`].
     pub(crate) fn new(
         hub: &Arc<Hub>,
-        stream: Option<Arc<UnixStream>>,
+        stream: Option<Arc<Socket>>,
         process: Arc<dyn Process>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -476,6 +476,7 @@ impl Out {
                     self.compact();
                     return true;
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The reading side sees the end of the socket and reports it.
                 Err(_) => self.sent = self.bytes.len(),
             }
@@ -495,7 +496,7 @@ impl Out {
 }
 
 impl State {
-    fn new(stream: Option<Arc<UnixStream>>) -> Self {
+    fn new(stream: Option<Arc<Socket>>) -> Self {
         Self {
             alive: true,
             out: Out {

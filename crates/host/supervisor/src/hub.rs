@@ -17,6 +17,7 @@ use crate::options::Options;
 use crate::pool::{Nursery, Pool};
 use crate::process::Process;
 use crate::relay;
+use crate::socket::Socket;
 use crate::turn::Turn;
 use crate::worker::{Worker, WorkerId};
 use mayfly_wire::{ExportId, Failure, LogLevel};
@@ -25,7 +26,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::net::UnixStream;
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc};
 
@@ -169,7 +169,7 @@ impl Hub {
     }
 
     /// Takes in a guest that was forked and starts its task. It waits in the pool from now on.
-    pub fn adopt(self: &Arc<Self>, stream: UnixStream, process: Arc<dyn Process>) -> Arc<Guest> {
+    pub fn adopt(self: &Arc<Self>, stream: Socket, process: Arc<dyn Process>) -> Arc<Guest> {
         let stream = Arc::new(stream);
         let guest = Guest::new(self, Some(stream.clone()), process);
         self.counters.forks.fetch_add(1, Ordering::Relaxed);

@@ -9,13 +9,12 @@ use crate::bounds::{EXIT_WAIT, READ_BYTES, TURN_BYTES_MAX};
 use crate::ending::EndReason;
 use crate::guest::Guest;
 use crate::relay::{self, Violation};
+use crate::socket::Socket;
 use crate::turn::Turn;
 use mayfly_wire::{LENGTH_BYTES, ToHost, frame_length, read_frame};
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
-use tokio::io::Interest;
-use tokio::net::UnixStream;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
@@ -82,35 +81,32 @@ enum Drained {
 }
 
 /// A guest's task: runs until the guest has ended.
-pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<UnixStream>) {
+pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<Socket>) {
     let mut inbox = Inbox::default();
     let reason = loop {
         if guest.end_reason().is_some() {
             return;
         }
         let blocked = guest.is_blocked();
-        let interest = if blocked {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
         let ready = tokio::select! {
-            ready = stream.ready(interest) => ready,
+            ready = stream.readable() => ready,
+            room = stream.writable(), if blocked => match room {
+                Ok(()) => {
+                    guest.unblock();
+                    continue;
+                }
+                Err(_) => break None,
+            },
             () = guest.wake.notified() => continue,
         };
-        let Ok(ready) = ready else {
+        let Ok(mut ready) = ready else {
             break None;
         };
-        if blocked && ready.is_writable() {
-            guest.unblock();
-        }
-        if ready.is_readable() || ready.is_read_closed() {
-            match drain(&guest, &stream, &mut inbox) {
-                Ok(Drained::Empty) => {}
-                Ok(Drained::More) => tokio::task::yield_now().await,
-                Ok(Drained::Eof) => break None,
-                Err(violation) => break Some(EndReason::Violation(violation)),
-            }
+        match drain(&guest, &stream, &mut inbox) {
+            Ok(Drained::Empty) => ready.clear_ready(),
+            Ok(Drained::More) => tokio::task::yield_now().await,
+            Ok(Drained::Eof) => break None,
+            Err(violation) => break Some(EndReason::Violation(violation)),
         }
     };
     let reason = match reason {
@@ -130,7 +126,7 @@ async fn exit_reason(guest: &Arc<Guest>) -> EndReason {
     guest.exit_reason().unwrap_or(EndReason::Closed)
 }
 
-fn drain(guest: &Arc<Guest>, stream: &UnixStream, inbox: &mut Inbox) -> Result<Drained, Violation> {
+fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drained, Violation> {
     SCRATCH.with_borrow_mut(|scratch| {
         let mut turn = Turn::new();
         let mut total = 0;
@@ -141,6 +137,7 @@ fn drain(guest: &Arc<Guest>, stream: &UnixStream, inbox: &mut Inbox) -> Result<D
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Drained::Empty);
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return Ok(Drained::Eof),
             };
             total += count;

@@ -36,6 +36,7 @@ pub mod options;
 pub mod pool;
 pub mod process;
 pub mod relay;
+pub mod socket;
 pub mod translate;
 pub mod turn;
 pub mod worker;

@@ -15,6 +15,7 @@ use crate::hub::Hub;
 use crate::options::{Options, Sandbox};
 use crate::pool::Nursery;
 use crate::process::GuestProcess;
+use crate::socket::Socket;
 use crate::turn::Turn;
 use mayfly_sandbox::packets::{self, Packet};
 use mayfly_sandbox::pidfd::Pidfd;
@@ -441,9 +442,7 @@ impl Talk {
         let [socket, pidfd] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidData, "Forked without descriptors")
         })?;
-        let socket = std::os::unix::net::UnixStream::from(socket);
-        socket.set_nonblocking(true)?;
-        let socket = UnixStream::from_std(socket)?;
+        let socket = Socket::new(std::os::unix::net::UnixStream::from(socket))?;
         let process = Arc::new(GuestProcess::new(Pidfd::from(pidfd)));
         Ok(self.hub.adopt(socket, process))
     }

@@ -8,6 +8,7 @@
 use mayfly_exchange::{Body, BoxFuture, Failure, Request, Response, Service, SharedService};
 use mayfly_supervisor::pool::Nursery;
 use mayfly_supervisor::process::Process;
+use mayfly_supervisor::socket::Socket;
 use mayfly_supervisor::{
     BindingDefinition, Options, OutboundDefinition, ServiceTarget, Supervisor, WorkerDefinition,
 };
@@ -87,6 +88,7 @@ impl World {
                 for _ in 0..count {
                     let Some(hub) = hub.upgrade() else { return };
                     let (ours, theirs) = UnixStream::pair().unwrap();
+                    let ours = Socket::new(ours.into_std().unwrap()).unwrap();
                     let process = Arc::new(FakeProcess::default());
                     let guest = hub.adopt(ours, process.clone());
                     let fake = FakeGuest {
