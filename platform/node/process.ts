@@ -7,8 +7,10 @@
 //
 // Invariant: `env` is made when it is first asked for: most Workers never do.
 
+import { failUnanswered } from "../cloudflare/context.ts";
 import { ownEnv } from "../cloudflare/env.ts";
 import { has } from "../cloudflare/compat.ts";
+import { flushCalls } from "../cloudflare/queue.ts";
 import { ops, wire } from "../ops.ts";
 import { console } from "../web/console.ts";
 import { queueMicrotask } from "../web/microtask.ts";
@@ -107,9 +109,16 @@ function nextTick(work: unknown, ...args: unknown[]): void {
   queueMicrotask(() => void Reflect.apply(callback, undefined, args));
 }
 
-/** Ends this Worker's process: what is under way fails, the next event starts it afresh. */
+/** Ends this Worker's process: what is under way fails with these words, the next event starts it
+ * afresh. (Workers cancel the one request and keep the process.) */
+function end(words: string): never {
+  failUnanswered(new Error(words));
+  flushCalls();
+  wire.abort(words);
+}
+
 function exit(code: unknown = 0): never {
-  wire.abort(`The Node.js process.exit(${String(code)}) API was called. Canceling the request.`);
+  return end(`The Node.js process.exit(${String(code)}) API was called. Canceling the request.`);
 }
 
 interface WarningOptions {
@@ -171,7 +180,7 @@ const members: Record<string, unknown> = {
   emitWarning,
   exit,
   reallyExit: exit,
-  abort: () => wire.abort("The Node.js process.abort() API was called."),
+  abort: () => end("The Node.js process.abort() API was called."),
   hrtime,
   uptime: () => ops.timeMonotonic() / 1000,
   cwd: () => "/bundle",

@@ -4,36 +4,45 @@
 //! file a module, as `mayfly serve` builds them; all cases run once more on one file that esbuild
 //! made, as most people deploy.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use mayfly_tests::{Server, worker};
 
 /// The service that the client of `openai` speaks to.
 const FAKE: &str = "npm-openai";
 
+/// Seconds that an installation or a bundle may take, as `timeout` reads them.
+const SECONDS_MAX: &str = "120";
+
 /// The Workers, once the packages are installed.
 fn workers() -> [&'static str; 2] {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        // npm writes this file last.
-        if !worker("npm")
-            .join("node_modules/.package-lock.json")
-            .exists()
-        {
-            run(Command::new("npm").arg("ci"));
-        }
-    });
+    install();
     ["npm", FAKE]
 }
 
+/// Runs `npm ci` where it has not been run. Tests may be processes of their own, so one lock file
+/// stands between them.
+fn install() {
+    // npm writes this file last.
+    let installed = worker("npm").join("node_modules/.package-lock.json");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm-install.lock");
+    let lock = File::create(&path).expect("the folder for tests is there");
+    lock.lock().expect("a file of our own can be locked");
+    if !installed.exists() {
+        run(&["npm", "ci"]);
+    }
+}
+
 /// Runs a tool in the Worker's folder.
-fn run(command: &mut Command) {
-    let output = command
+fn run(command: &[&str]) {
+    let output = Command::new("timeout")
+        .arg(SECONDS_MAX)
+        .args(command)
         .current_dir(worker("npm"))
         .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        .expect("timeout(1) runs");
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}",
@@ -46,15 +55,21 @@ fn run(command: &mut Command) {
 fn bundled() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm-bundled");
     let main = folder.join("index.js");
-    run(
-        Command::new(worker("npm").join("node_modules/.bin/esbuild"))
-            .args(["index.js", "--bundle", "--format=esm", "--target=es2024"])
-            .args(["--platform=browser", "--conditions=workerd,worker,browser"])
-            .args(["--main-fields=browser,module,main", "--log-level=warning"])
-            .args(["--external:node:*", "--external:cloudflare:*"])
-            .arg("--define:process.env.NODE_ENV=\"production\"")
-            .arg(format!("--outfile={}", main.display())),
-    );
+    run(&[
+        "node_modules/.bin/esbuild",
+        "index.js",
+        "--bundle",
+        "--format=esm",
+        "--target=es2024",
+        "--platform=browser",
+        "--conditions=workerd,worker,browser",
+        "--main-fields=browser,module,main",
+        "--external:node:*",
+        "--external:cloudflare:*",
+        "--define:process.env.NODE_ENV=\"production\"",
+        "--log-level=warning",
+        &format!("--outfile={}", main.display()),
+    ]);
     let text = std::fs::read_to_string(worker("npm").join("wrangler.jsonc"))
         .expect("the Worker has a configuration");
     let text = text.replacen('{', "{ \"no_bundle\": true,", 1);
@@ -65,7 +80,7 @@ fn bundled() -> PathBuf {
 
 #[test]
 fn all_cases_bundled_with_esbuild() {
-    let _ = workers();
+    install();
     let fake = worker(FAKE).join("wrangler.jsonc");
     let server = Server::start_configs(&[bundled(), fake], &[]);
     let cases: Vec<String> = serde_json::from_str(&server.get("/").body).unwrap();
