@@ -75,8 +75,8 @@ fn the_longest_idle_end_where_there_may_be_no_more() {
     while_busy(&server, 10_000, || {
         for id in 0..WORKERS {
             assert_eq!(ask(&server, &id.to_string(), "a"), "a:1");
-            let alive = alive(&server);
-            assert!(alive.len() <= 8, "{alive:?}");
+            // What was ended for this one may still be on its way out of the kernel.
+            wait_until("eight Workers at most", || alive(&server).len() <= 8);
         }
         let last = (WORKERS - 1).to_string();
         assert_eq!(ask(&server, &last, "b"), "a:2");
