@@ -14,7 +14,8 @@ import type { Handlers, StartInfo } from "./ops.ts";
 import { currentInvocation } from "./cloudflare/async-context.ts";
 import { returned, setOutbound } from "./cloudflare/calls.ts";
 import { capBroken } from "./cloudflare/caps.ts";
-import { enable } from "./cloudflare/compat.ts";
+import { enable, has } from "./cloudflare/compat.ts";
+import { Cloudflare } from "./cloudflare/compat-global.ts";
 import { cancelInvocation } from "./cloudflare/context.ts";
 import { invoke, startMain } from "./cloudflare/entrypoint.ts";
 import { buildEnv } from "./cloudflare/env.ts";
@@ -39,6 +40,7 @@ import { Response } from "./web/response.ts";
 import * as streams from "./web/streams/wire.ts";
 import { runDue } from "./web/timers.ts";
 import { URL } from "./web/url.ts";
+import { forgetToStringTags } from "./web/webidl.ts";
 
 function defineGlobals(globals: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(globals)) {
@@ -49,7 +51,7 @@ function defineGlobals(globals: Readonly<Record<string, unknown>>): void {
 installProxyWatch();
 defineGlobals(streamGlobals);
 defineGlobals(fetchGlobals);
-defineGlobals({ self: globalThis });
+defineGlobals({ Cloudflare, self: globalThis });
 
 installUncaughtHandlers();
 setErrorReporter(reportUncaught);
@@ -67,6 +69,7 @@ function asJson(args: readonly unknown[]): string {
 function start(info: StartInfo): void {
   try {
     enable(info.compatibilityFlags);
+    if (!has("set_tostring_tag")) forgetToStringTags();
     setModules(info.modules);
     setWasmModules(info.modules.filter(([, kind]) => kind === "wasm").map(([name]) => name));
     setOutbound(info.outbound);

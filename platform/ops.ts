@@ -227,6 +227,36 @@ export interface Wire {
   abort(reason: string): never;
 }
 
+/** A token that handlers wait for: kind, its place in the bytes of the push, and the registrations to
+ * call (for an end tag, the numbers of the elements that it ends, innermost first). */
+export type HtmlToken =
+  | [
+      kind: 0,
+      start: number,
+      end: number,
+      registrations: number[],
+      element: number,
+      tagName: string,
+      namespace: string,
+      canHaveContent: boolean,
+      selfClosing: boolean,
+      /** Flat: name, value, where it begins and ends within the tag (a closing quote not counted). */
+      attributes: (string | number)[],
+    ]
+  | [kind: 1, start: number, end: number, elements: number[], name: string]
+  | [kind: 2, start: number, end: number, registrations: number[], text: string]
+  | [kind: 3, start: number, end: number, registrations: number[], text: string, last: boolean]
+  | [
+      kind: 4,
+      start: number,
+      end: number,
+      registrations: number[],
+      name: string | null,
+      publicId: string | null,
+      systemId: string | null,
+    ]
+  | [kind: 5, start: number, end: number, registrations: number[]];
+
 /** Pure work on well-kept crates. Implemented in `crates/guest/ops`, one file per family. */
 export interface Ops {
   /** Milliseconds since the epoch, with fractions. */
@@ -346,6 +376,19 @@ export interface Ops {
    * One push yields at most 64 MiB (RangeError): cut what is decompressed into 16 KiB pieces. */
   compressPush(handle: number, bytes: Uint8Array, last: boolean): Uint8Array;
   compressFree(handle: number): void;
+
+  /** Throws the TypeError that says what is wrong with a CSS selector. */
+  htmlSelector(selector: string): void;
+  /** A parser of one document. `registrations` is flat: a selector or undefined for the whole document,
+   * and which tokens it asks for (1 elements, 2 comments, 4 text, 8 doctype, 16 the document's end). */
+  htmlNew(encoding: string, registrations: (string | undefined | number)[], esi: boolean): number;
+  /** Parses a piece: its bytes as they are to be written, what was met in them, and the message of the
+   * TypeError that ended the parse. */
+  htmlPush(handle: number, bytes: Uint8Array, last: boolean): [Uint8Array, HtmlToken[], string | undefined];
+  htmlFree(handle: number): void;
+  /** Text in the document's encoding; what it lacks becomes a character reference, or with `exact`
+   * makes the result undefined. */
+  htmlEncode(handle: number, text: string, exact: boolean): Uint8Array | undefined;
 }
 
 interface Mayfly {

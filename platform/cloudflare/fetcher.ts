@@ -9,6 +9,7 @@
 import { Fetcher, serviceStates } from "./fetcher-class.ts";
 import type { ServiceState } from "./fetcher-class.ts";
 import type { CallEvent, Outcome } from "../ops.ts";
+import { fetchFollowing } from "../web/redirect.ts";
 import { deliverThrough, fetchThrough } from "./calls.ts";
 import { Cap, disowned, ownedBy } from "./caps.ts";
 import type { Owned } from "./caps.ts";
@@ -151,7 +152,7 @@ class ServiceHandler implements ProxyHandler<object> {
 
   async #fetch(input: unknown, init: unknown): Promise<Response> {
     const request = new Request(input, init);
-    return fetchThrough(this.#state.cap(), request);
+    return fetchFollowing(request, (next) => fetchThrough(this.#state.cap(), next));
   }
 
   async #queue(name: unknown, messages: unknown, metadata: unknown): Promise<QueueResult> {

@@ -3,15 +3,16 @@
 // SpiderMonkey gives `name@module:line:column` lines without a header, through an accessor on
 // Error.prototype. Here that accessor is replaced by one that rewrites them when a stack is first read,
 // so that making errors costs nothing more. Also here: `Error.captureStackTrace` in that shape,
-// `Error.prepareStackTrace` with call sites, and a `stackTraceLimit`. Frames of the platform itself are
-// left out, as native code would be.
+// `Error.prepareStackTrace` with call sites, and `Error.stackTraceLimit`. Frames of the platform itself
+// are left out, as native code would be, and places in modules with an inline source map are those of
+// their sources.
 //
-// Deliberately absent: receivers and type names of call sites (the engine does not keep them), and
-// source maps.
+// Deliberately absent: receivers and type names of call sites (the engine does not keep them).
 //
 // Invariant: reading a stack never throws, but for what a user's `prepareStackTrace` throws.
 
 import { isError } from "./inspect-error.ts";
+import { originOf } from "./source-maps.ts";
 
 interface Frame {
   name: string;
@@ -31,8 +32,8 @@ type ErrorConstructorOfV8 = ErrorConstructor & {
 const V8Error = Error as ErrorConstructorOfV8;
 const { apply, getOwnPropertyDescriptor, defineProperty } = Reflect;
 
-/** Frames that are kept. V8 keeps 10, but does not count frames that are left out here. */
-const FRAMES_KEPT = 30;
+/** V8's own limit until a script sets another. */
+const FRAMES_KEPT = 10;
 
 /** What the names of the platform's own modules begin with. */
 const PLATFORM_PREFIX = "mayfly:";
@@ -70,15 +71,28 @@ function functionName(name: string): string {
   return own.endsWith("<") ? "" : own;
 }
 
-function parseFrames(stack: string): Frame[] {
+/** How many frames a stack shows; undefined where a script has made the limit no number, which in V8
+ * means no stack. */
+function frameLimit(): number | undefined {
+  const limit: unknown = getOwnPropertyDescriptor(V8Error, "stackTraceLimit")?.value;
+  return typeof limit === "number" ? Math.max(limit, 0) : undefined;
+}
+
+function parseFrames(stack: string, limit: number): Frame[] {
   const frames: Frame[] = [];
   for (const line of stack.split("\n")) {
+    if (frames.length >= limit) break;
     const frame = line === "" ? undefined : parseFrame(line);
     if (frame !== undefined && !frame.file.startsWith(PLATFORM_PREFIX)) {
-      frames.push(frame);
+      frames.push(atItsOrigin(frame));
     }
   }
   return frames;
+}
+
+function atItsOrigin(frame: Frame): Frame {
+  const origin = frame.isEval ? undefined : originOf(frame.file, frame.line, frame.column);
+  return origin === undefined ? frame : { ...frame, ...origin };
 }
 
 // ---- Writing V8's ----------------------------------------------------------------------------------
@@ -111,7 +125,9 @@ function header(target: object): string {
 }
 
 function v8Stack(target: object, engineStack: string): unknown {
-  const frames = parseFrames(engineStack);
+  const limit = frameLimit();
+  if (limit === undefined) return undefined;
+  const frames = parseFrames(engineStack, limit);
   const prepare = V8Error.prepareStackTrace;
   if (typeof prepare === "function") {
     return apply(prepare as (...args: unknown[]) => unknown, V8Error, [target, frames.map((frame) => new CallSite(frame))]);

@@ -19,7 +19,7 @@ import {
   markUsed,
   streamOf,
 } from "./body.ts";
-import { headersFromWire, headersToWire } from "./headers.ts";
+import { type Headers, defaultHeader, headersFromWire, headersToWire } from "./headers.ts";
 import { type Request, requestCfJson, requestFromParts } from "./request.ts";
 import { type Response, isNullBodyStatus, responseEncoding, responseFromParts } from "./response.ts";
 import { receiveReadable, sendReadable } from "./streams/wire.ts";
@@ -58,12 +58,19 @@ export function requestFromWire(head: RequestHead, body: WireBody, signal: Abort
   return requestFromParts({
     method: head.method,
     url: head.url,
-    headers: headersFromWire(head.headers, "immutable"),
+    headers: withLength(headersFromWire(head.headers, "immutable"), body),
     body: bodyFromWire(body),
     redirect: head.redirect,
     cf: head.cf,
     signal,
   });
+}
+
+/** A body of known length says it, also when it never was HTTP. */
+function withLength(headers: Headers, body: WireBody): Headers {
+  const length = Array.isArray(body) ? body[1] : undefined;
+  if (length !== undefined) defaultHeader(headers, "content-length", String(length));
+  return headers;
 }
 
 /** Uses the response's body up. */

@@ -13,6 +13,7 @@ import { Crypto, CryptoKey, SubtleCrypto, crypto } from "./crypto.ts";
 import { TextDecoder, TextEncoder } from "./encoding.ts";
 import { fetch } from "./fetch.ts";
 import { Headers } from "./headers.ts";
+import { HTMLRewriter } from "./html-rewriter.ts";
 import { queueMicrotask, reportError } from "./microtask.ts";
 import { Navigator, navigator } from "./navigator.ts";
 import { Request } from "./request.ts";
@@ -27,6 +28,7 @@ export const globals: Record<string, unknown> = {
   Body,
   Crypto,
   CryptoKey,
+  HTMLRewriter,
   Headers,
   Navigator,
   Request,

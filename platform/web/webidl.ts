@@ -438,11 +438,18 @@ export function defineToStringTag(prototype: object, name: string): void {
   defineProperty(prototype, SymbolToStringTag, { value: name, writable: false, enumerable: false, configurable: true });
 }
 
-const interfacePrototypes = new WeakSet<object>();
+const interfacePrototypes = new Set<object>();
 
 /** Whether `value` is the prototype of one of the platform's interfaces. */
 export function isInterfacePrototype(value: object): boolean {
   return interfacePrototypes.has(value);
+}
+
+/** Takes the tags away again, for Workers of before the flag `set_tostring_tag`. */
+export function forgetToStringTags(): void {
+  for (const prototype of interfacePrototypes) {
+    Reflect.deleteProperty(prototype, SymbolToStringTag);
+  }
 }
 
 /**

@@ -169,6 +169,9 @@ export function returnResponse(invocation: Invocation, response: unknown): void 
   if (!isResponse(response)) {
     throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
   }
+  if (response.type === "error") {
+    throw new TypeError("Return value from serve handler must not be an error response (like Response.error())");
+  }
   const { head, body, finished } = responseToWire(response);
   if (Array.isArray(body)) invocation.follow(finished);
   invocation.return(["response", head, body]);

@@ -162,6 +162,9 @@ export class ReadableStreamBYOBReader {
       requireArguments(arguments.length, 2, "ReadableStreamBYOBReader.readAtLeast");
       const min = unsignedLongLongEnforceRange(minElements, "ReadableStreamBYOBReader.readAtLeast: minElements");
       const converted = arrayBufferView(view, "ReadableStreamBYOBReader.readAtLeast: view");
+      if (min > viewByteLength(converted) / viewKind(converted).elementSize) {
+        throw new TypeError(`Minimum elements to read (${min}) exceeds the view.`);
+      }
       return readInto(core, converted, min, new AtLeastRequest());
     } catch (error) {
       return rejectedWith(error);

@@ -46,6 +46,7 @@ export class IdentityPair {
   constructor(length: number | undefined, highWaterMark: number | undefined) {
     this.#left = length;
     this.readable.expectedLength = length;
+    this.readable.oneReadAtATime = true;
     this.#reader = new ByteControllerCore(
       this.readable,
       { pull: () => this.#pull(), cancel: (reason) => this.#cancel(reason) },

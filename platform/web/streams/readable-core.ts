@@ -59,6 +59,8 @@ export class ReadableCore {
   wrapper: ReadableStream | undefined = undefined;
   /** How many bytes there will be in all, where the maker knows (FixedLengthStream, blobs, bodies). */
   expectedLength: number | undefined = undefined;
+  /** Workers' own pairs refuse a read while another waits. */
+  oneReadAtATime = false;
 
   get locked(): boolean {
     return this.reader !== undefined;
@@ -189,6 +191,11 @@ export class DefaultReaderCore extends ReaderCore<ReadRequest> {
       const { controller } = stream;
       if (controller.kind === "default" && controller.queue.length > 0) {
         return toPromise({ value: controller.takeChunk(), done: false });
+      }
+      if (stream.oneReadAtATime && this.requests.length > 0) {
+        return rejectedWith(
+          new TypeError("This ReadableStream only supports a single pending read request at a time."),
+        );
       }
       const request = new PromiseRequest();
       controller.pullSteps(request);

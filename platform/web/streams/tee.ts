@@ -5,6 +5,7 @@
 //
 // Invariant: the source is cancelled only when both branches were, with both reasons.
 
+import { has } from "../../cloudflare/compat.ts";
 import { viewBuffer, viewByteLength, viewByteOffset } from "../webidl.ts";
 import { ByteControllerCore } from "./byte-core.ts";
 import { RESOLVED, deferred, upon } from "./promises.ts";
@@ -46,14 +47,20 @@ abstract class Tee<Controller extends ReadableController> {
     this.canceledFirst = true;
     this.#firstReason = reason;
     if (this.canceledSecond) this.#cancelBoth();
-    return this.canceled.promise;
+    return this.#cancelResult();
   }
 
   protected cancelSecond(reason: unknown): Promise<undefined> {
     this.canceledSecond = true;
     this.#secondReason = reason;
     if (this.canceledFirst) this.#cancelBoth();
-    return this.canceled.promise;
+    return this.#cancelResult();
+  }
+
+  /** The first branch to be cancelled waits for the other one in the standard, and not in Workers. */
+  #cancelResult(): Promise<undefined> {
+    const both = this.canceledFirst && this.canceledSecond;
+    return both || has("pedantic_wpt") ? this.canceled.promise : RESOLVED;
   }
 
   #cancelBoth(): void {

@@ -7,6 +7,7 @@
 //
 // Invariant: `#change` is the promise of the next change of backpressure, settled once per change.
 
+import { has } from "../../cloudflare/compat.ts";
 import {
   any,
   callbackFunction,
@@ -16,6 +17,7 @@ import {
   isObject,
   optional,
   requireInternal,
+  unsignedLongLongEnforceRange,
 } from "../webidl.ts";
 import { RESOLVED, deferred, react, rejectedWith } from "./promises.ts";
 import type { Deferred } from "./promises.ts";
@@ -45,6 +47,9 @@ export class TransformCore {
   readable = new ReadableCore();
   writable = new WritableCore();
   wrapper: object | undefined = undefined;
+  /** Without the flag `fixup-transform-stream-backpressure` a Worker's own transform streams are not
+   * held back any more once they were read from. */
+  original = false;
   #transformer: Transformer | undefined;
   #backpressure: boolean | undefined;
   #change: Deferred<undefined> | undefined;
@@ -99,7 +104,7 @@ export class TransformCore {
       throw this.readable.storedError;
     }
     const backpressure = controller.hasBackpressure;
-    if (backpressure !== this.#backpressure) this.#setBackpressure(true);
+    if (backpressure !== this.#backpressure && !this.original) this.#setBackpressure(true);
   }
 
   /** When the reader wants more, or the stream has ended; undefined when it does already. */
@@ -279,6 +284,7 @@ type Callback = (...args: unknown[]) => unknown;
 
 const transformerMembers = dictionary("Transformer", {
   cancel: optional(callbackFunction),
+  expectedLength: optional(unsignedLongLongEnforceRange),
   flush: optional(callbackFunction),
   readableType: optional(any),
   start: optional(callbackFunction),
@@ -303,6 +309,8 @@ export class TransformStream {
     const started = deferred<unknown>();
     const steps: Transformer = { transform: undefined, flush: undefined, cancel: undefined };
     this.#core = new TransformCore(steps, writableSide, readableSide);
+    this.#core.original = !has("fixup-transform-stream-backpressure");
+    this.#core.readable.expectedLength = dict.expectedLength;
     const shell = new TransformStreamDefaultController(internalToken, this.#core);
     this.#core.wrapper = shell;
     const { cancel, flush, start, transform } = dict as Record<"cancel" | "flush" | "start" | "transform", Callback | undefined>;
@@ -310,7 +318,13 @@ export class TransformStream {
     if (flush !== undefined) steps.flush = () => callForPromise(flush, transformer, [shell]);
     if (cancel !== undefined) steps.cancel = (reason) => callForPromise(cancel, transformer, [reason]);
     this.#core.start(started.promise);
-    started.resolve(start === undefined ? undefined : apply(start, transformer, [shell]));
+    try {
+      started.resolve(start === undefined ? undefined : apply(start, transformer, [shell]));
+    } catch (error) {
+      // The standard throws here; Workers make a stream that has failed.
+      if (has("pedantic_wpt")) throw error;
+      started.reject(error);
+    }
   }
 
   get readable(): ReadableStream {

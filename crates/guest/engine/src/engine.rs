@@ -121,6 +121,7 @@ impl<S: 'static> Engine<S> {
             error => EngineError::Start(format!("{error:?}")),
         })?;
         threads::install(options.helper_threads_max);
+        crate::messages::speak_as_v8();
         let mut runtime = Runtime::new(engine.handle());
         // Dropping it would shut SpiderMonkey down, which needs every context gone.
         mem::forget(engine);

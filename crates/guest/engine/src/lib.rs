@@ -20,6 +20,7 @@ mod dispatch;
 mod engine;
 mod intrinsics;
 mod memory;
+mod messages;
 mod meta;
 mod modules;
 mod natives;

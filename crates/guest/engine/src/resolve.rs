@@ -136,6 +136,10 @@ pub(crate) fn missing_message<'a>(
     names: impl Iterator<Item = &'a str>,
 ) -> String {
     let mut message = match referrer {
+        // The words that programs look for when they try whether a built-in module is there.
+        _ if specifier.starts_with("node:") || specifier.starts_with("cloudflare:") => {
+            format!("No such module \"{specifier}\".")
+        }
         Some(referrer) => format!("No such module \"{specifier}\", imported from \"{referrer}\"."),
         None => format!("No such module \"{specifier}\"."),
     };

@@ -356,7 +356,7 @@ fn everything_in_order() {
     assert_eq!(texts(said(&mut engine, "collect", vec![])), ["gone it"]);
     assert_eq!(
         texts(said(&mut engine, "recursion", vec![])),
-        ["InternalError: too much recursion"]
+        ["RangeError: Maximum call stack size exceeded"]
     );
     assert!(matches!(
         engine.call("noSuchHandler", vec![]),

@@ -12,6 +12,7 @@
 
 mod compress;
 mod crypto;
+mod html;
 mod random;
 mod table;
 mod text;
@@ -33,6 +34,10 @@ pub const CODERS_MAX: usize = 4_096;
 /// Digests under way that one Worker may hold at once. Each takes some 200 bytes.
 pub const HASHES_MAX: usize = 65_536;
 
+/// HTML documents that one Worker may rewrite at once. Each parser may use 3 MiB, so the Worker's
+/// memory limit usually comes first.
+pub const REWRITERS_MAX: usize = 4_096;
+
 /// What ops keep between calls.
 #[derive(Debug)]
 pub struct OpsState {
@@ -40,6 +45,7 @@ pub struct OpsState {
     decoders: Table<text::StreamDecoder>,
     coders: Table<compress::Coder>,
     hashes: Table<crypto::Hash>,
+    rewriters: Table<html::Rewriter>,
     rsa: crypto::rsa::Keys,
 }
 
@@ -51,6 +57,7 @@ impl OpsState {
             decoders: Table::new("text decoders", DECODERS_MAX),
             coders: Table::new("compression streams", CODERS_MAX),
             hashes: Table::new("digests", HASHES_MAX),
+            rewriters: Table::new("HTML documents", REWRITERS_MAX),
             rsa: crypto::rsa::Keys::default(),
         }
     }
@@ -87,6 +94,7 @@ pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
     all.extend(url::declarations());
     all.extend(crypto::declarations());
     all.extend(compress::declarations());
+    all.extend(html::declarations());
     all
 }
 

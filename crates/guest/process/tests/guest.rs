@@ -357,7 +357,7 @@ export default {
 "#;
 
 const ORDINARY_SAYS: &str = concat!(
-    r#"{"jit":196418,"garbage":"ok","wasm":[0,1,0,"RuntimeError"],"stack":"InternalError","#,
+    r#"{"jit":196418,"garbage":"ok","wasm":[0,1,0,"RuntimeError"],"stack":"RangeError","#,
     r#""buffers":[16777214,8388608],"#,
     r#""time":["Thu Jan 01 1970 00:00:00 GMT+0000 (Coordinated Universal Time)","1.1.1970, 00:00:00","number"],"#,
     r#""words":[3,-1,"ab"],"numbers":["1,234.5",61],"chance":[true,4,36],"timers":true,"later":[2,4]}"#

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use mayfly_config::{Diagnostic, Position};
 use oxc_allocator::Allocator;
-use oxc_codegen::Codegen;
+use oxc_codegen::{Codegen, CodegenOptions};
 use oxc_diagnostics::OxcDiagnostic;
 use oxc_parser::Parser;
 use oxc_resolver::CompilerOptions;
@@ -88,7 +88,8 @@ pub fn needs_transform(path: &Path) -> Option<SourceType> {
     Some(source_type)
 }
 
-/// The JavaScript of a TypeScript or JSX file.
+/// The JavaScript of a TypeScript or JSX file. Its last line is a source map, by which stacks in the
+/// Worker name lines of the file on disk; the map holds no text of that file.
 pub fn transform(
     path: &Path,
     text: &str,
@@ -111,7 +112,19 @@ pub fn transform(
     let transformed =
         Transformer::new(&allocator, path, &options).build_with_scoping(scoping, &mut program);
     refuse(path, text, transformed.diagnostics)?;
-    Ok(Codegen::new().build(&program).code)
+    let codegen = CodegenOptions {
+        source_map_path: Some(path.to_owned()),
+        ..CodegenOptions::default()
+    };
+    let built = Codegen::new().with_options(codegen).build(&program);
+    let mut code = built.code;
+    if let Some(mut map) = built.map {
+        map.set_source_contents(Vec::new());
+        code.push_str("\n//# sourceMappingURL=");
+        code.push_str(&map.to_data_url());
+        code.push('\n');
+    }
+    Ok(code)
 }
 
 /// The errors among a tool's findings, by place.

@@ -138,6 +138,23 @@ fn no_name_stands_twice_and_implications_are_known() {
     }
 }
 
+/// Where the platform keeps the names of all flags.
+const NAMES: &str = "compat-names.ts";
+
+#[test]
+fn the_platform_knows_the_same_names() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../platform/cloudflare")
+        .join(NAMES);
+    let text = std::fs::read_to_string(path).unwrap();
+    let known: std::collections::BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","))
+        .collect();
+    let wanted: std::collections::BTreeSet<&str> = FLAGS.iter().map(|flag| flag.on).collect();
+    assert_eq!(known, wanted);
+}
+
 /// A flag has an effect where the platform or the guest asks for it by its quoted name. Names
 /// without an underscore are too common as words to be looked for.
 #[test]
@@ -175,6 +192,8 @@ fn read_sources(folder: &Path, into: &mut String) {
             .into_owned();
         if path.is_dir() && !matches!(name.as_str(), "node_modules" | "tests" | "target") {
             read_sources(&path, into);
+        } else if name == NAMES {
+            // It has them all, and asks for none.
         } else if name.ends_with(".ts") || name.ends_with(".rs") {
             into.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
         }

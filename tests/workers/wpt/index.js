@@ -1,0 +1,222 @@
+// Runs one file of web-platform-tests: `scripts/wpt` sends it, joined with testharness.js, and gets
+// its results. Each file is a dynamic Worker of its own, whose whole network is `Site` below: the
+// files of the suite as `scripts/wpt` serves them, and what its Python handlers would answer.
+
+import { WorkerEntrypoint } from "cloudflare:workers";
+
+const MAIN = `
+export default {
+  async fetch() {
+    const run = (await import("./test.cjs")).default;
+    return Response.json(await run());
+  },
+};
+`;
+
+export default {
+  async fetch(request, env, ctx) {
+    const { script, site, flags } = await request.json();
+    const worker = env.LOADER.load({
+      compatibilityDate: "2026-11-01",
+      compatibilityFlags: flags,
+      allowExperimental: true,
+      mainModule: "main.js",
+      modules: { "main.js": MAIN, "test.cjs": { cjs: script } },
+      globalOutbound: ctx.exports.Site({ props: { site } }),
+    });
+    return worker.getEntrypoint().fetch(request.url);
+  },
+};
+
+const CORS = {
+  "access-control-allow-origin": "*",
+  "access-control-expose-headers": "*",
+};
+
+/** What several requests of one file leave for each other, by token. */
+const stash = new Map();
+
+const text = (body, headers = {}) => new Response(body, { headers: { ...CORS, "content-type": "text/plain", ...headers } });
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The Python handlers that tests ask, by file name. */
+const handlers = {
+  "inspect-headers.py"(request, query) {
+    const headers = new Headers(CORS);
+    for (const name of (query.get("headers") ?? "").split("|").filter((name) => name !== "")) {
+      const value = request.headers.get(name);
+      if (value !== null) headers.set(`x-request-${name.toLowerCase()}`, value);
+    }
+    return new Response("", { headers });
+  },
+
+  "method.py": async (request) =>
+    text(await request.text(), {
+      "x-request-method": request.method,
+      "x-request-content-type": request.headers.get("content-type") ?? "NO",
+      "x-request-content-length": request.headers.get("content-length") ?? "NO",
+    }),
+
+  "echo-content.py": async (request) =>
+    new Response(await request.bytes(), {
+      headers: {
+        ...CORS,
+        "x-request-method": request.method,
+        "x-request-content-length": request.headers.get("content-length") ?? "NO",
+        "x-request-content-type": request.headers.get("content-type") ?? "NO",
+        "content-type": "text/plain",
+      },
+    }),
+
+  "status.py": async (request, query) =>
+    new Response(query.get("content") ?? "", {
+      status: Number(query.get("code")),
+      statusText: query.get("text") ?? "",
+      headers: { ...CORS, "content-type": query.get("type") ?? "", "x-request-method": request.method },
+    }),
+
+  async "redirect.py"(request, query) {
+    const token = query.get("token");
+    const headers = new Headers(CORS);
+    if (token !== null) {
+      const seen = stash.get(token) ?? { count: 0 };
+      seen.count += 1;
+      stash.set(token, seen);
+      if (query.has("max_count") && seen.count > Number(query.get("max_count"))) {
+        return text(String(seen.count - 1));
+      }
+    }
+    headers.set("cache-control", "no-cache");
+    const location = query.get("location");
+    if (location !== null) {
+      const url = query.has("simple") ? location : locationOf(location, query);
+      headers.set("location", url);
+    }
+    const status = Number(query.get("redirect_status") ?? 302);
+    return new Response(null, { status, headers });
+  },
+
+  "redirect-empty-location.py": () => new Response(null, { status: 302, headers: { ...CORS, location: "" } }),
+
+  async "trickle.py"(request, query) {
+    const ms = Number(query.get("ms") ?? 500);
+    const count = Number(query.get("count") ?? 50);
+    await sleep(ms);
+    const encoder = new TextEncoder();
+    let sent = 0;
+    const body = new ReadableStream({
+      async pull(controller) {
+        if (sent === count) return controller.close();
+        sent += 1;
+        controller.enqueue(encoder.encode("TEST_TRICKLE\n"));
+        await sleep(ms);
+      },
+    });
+    return new Response(query.has("notype") ? body : body, { headers: { ...CORS, "content-type": "text/plain" } });
+  },
+
+  "infinite-slow-response.py"(request, query) {
+    const [state, abort] = [query.get("stateKey"), query.get("abortKey")];
+    if (state !== null) stash.set(state, "open");
+    const encoder = new TextEncoder();
+    const body = new ReadableStream({
+      async pull(controller) {
+        if (abort !== null && stash.has(abort)) return controller.close();
+        controller.enqueue(encoder.encode(".".repeat(10)));
+        await sleep(10);
+      },
+      cancel() {
+        if (state !== null) stash.set(state, "closed");
+      },
+    });
+    return new Response(body, { headers: { ...CORS, "content-type": "text/plain" } });
+  },
+
+  async "stash-put.py"(request, query) {
+    stash.set(query.get("key"), query.get("value"));
+    return text("");
+  },
+
+  "stash-take.py"(request, query) {
+    const key = query.get("key");
+    const value = stash.get(key) ?? null;
+    stash.delete(key);
+    return Response.json(value, { headers: CORS });
+  },
+
+  "clean-stash.py"(request, query) {
+    const known = stash.delete(query.get("token"));
+    return text(known ? "1" : "0");
+  },
+
+  "script-with-header.py": (request, query) =>
+    new Response("1", { headers: { ...CORS, "content-type": query.get("mime") ?? query.get("content") ?? "" } }),
+
+  "bad-gzip-body.py": () =>
+    new Response("not gzip", { encodeBody: "manual", headers: { ...CORS, "content-encoding": "gzip" } }),
+
+  "dump-authorization-header.py": (request) => text(request.headers.get("authorization") ?? "none"),
+
+  "message.py": (request, query) =>
+    new Response(query.get("message") ?? "data: data\n\n", {
+      headers: { ...CORS, "content-type": query.get("mime") ?? "text/event-stream" },
+    }),
+
+  "last-event-id.py": (request) => {
+    const id = request.headers.get("last-event-id") ?? "";
+    const body = id === "" ? `id: …\nretry: 200\ndata: hello\n\n` : `data: ${id}\n\n`;
+    return new Response(body, { headers: { ...CORS, "content-type": "text/event-stream" } });
+  },
+
+  "status-error.py": (request, query) =>
+    new Response("data: x\n\n", {
+      status: Number(query.get("status") ?? 404),
+      headers: { ...CORS, "content-type": "text/event-stream" },
+    }),
+
+  "accept.event_stream": (request) =>
+    new Response(`data: ${request.headers.get("accept")}\n\n`, {
+      headers: { ...CORS, "content-type": "text/event-stream" },
+    }),
+
+  "cache-control.event_stream": (request) =>
+    new Response(`retry:2000\ndata: ${request.headers.get("cache-control")}\n\n`, {
+      headers: { ...CORS, "content-type": "text/event-stream" },
+    }),
+
+  "cors.py": (request, query) =>
+    new Response(query.get("run") ?? "data: data\n\n", { headers: { ...CORS, "content-type": "text/event-stream" } }),
+};
+
+/** Where a redirect leads, with the parameters of the next one. */
+function locationOf(location, query) {
+  if (!query.has("count")) return location;
+  const count = Number(query.get("count"));
+  const url = new URL(location, "http://web-platform.test:8000/fetch/api/resources/");
+  if (count > 1) {
+    const next = new URL("redirect.py", "http://web-platform.test:8000/fetch/api/resources/");
+    for (const [name, value] of query) next.searchParams.set(name, name === "count" ? String(count - 1) : value);
+    return next.href;
+  }
+  return url.href;
+}
+
+export class Site extends WorkerEntrypoint {
+  async fetch(request) {
+    const url = new URL(request.url);
+    const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
+    const handler = handlers[name];
+    if (handler !== undefined) return handler(request, url.searchParams);
+    const answer = await fetch(`${this.ctx.props.site}${url.pathname}`);
+    if (!answer.ok) return new Response("no such file", { status: answer.status, headers: CORS });
+    const piped = url.searchParams.get("pipe");
+    const headers = new Headers(answer.headers);
+    for (const [key, value] of Object.entries(CORS)) headers.set(key, value);
+    if (piped !== null) {
+      const header = /^header\(([^,]+),(.*)\)$/.exec(piped);
+      if (header !== null) headers.set(header[1], header[2]);
+    }
+    return new Response(answer.body, { headers });
+  }
+}
