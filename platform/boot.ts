@@ -14,7 +14,8 @@ import type { Handlers, StartInfo } from "./ops.ts";
 import { currentInvocation } from "./cloudflare/async-context.ts";
 import { returned, setOutbound } from "./cloudflare/calls.ts";
 import { capBroken } from "./cloudflare/caps.ts";
-import { enable, has } from "./cloudflare/compat.ts";
+import { enable } from "./cloudflare/compat.ts";
+import { applyFlags } from "./cloudflare/compat-effects.ts";
 import { Cloudflare } from "./cloudflare/compat-global.ts";
 import { cancelInvocation } from "./cloudflare/context.ts";
 import { invoke, startMain } from "./cloudflare/entrypoint.ts";
@@ -26,6 +27,7 @@ import { installProxyWatch } from "./cloudflare/proxies.ts";
 import { packNow, ship, unpack } from "./cloudflare/rpc/message.ts";
 import { releaseAnswer, serveAnswer, serveExport } from "./cloudflare/rpc/serve.ts";
 import { releaseExport } from "./cloudflare/rpc/target.ts";
+import { globals as serviceWorkerGlobals } from "./cloudflare/service-worker.ts";
 import { installUncaughtHandlers, reportRejection, reportUncaught } from "./cloudflare/uncaught.ts";
 import { builtin } from "./modules/builtins.ts";
 import { commonJs, setModules } from "./modules/commonjs.ts";
@@ -40,7 +42,6 @@ import { Response } from "./web/response.ts";
 import * as streams from "./web/streams/wire.ts";
 import { runDue } from "./web/timers.ts";
 import { URL } from "./web/url.ts";
-import { forgetToStringTags } from "./web/webidl.ts";
 
 function defineGlobals(globals: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(globals)) {
@@ -48,10 +49,15 @@ function defineGlobals(globals: Readonly<Record<string, unknown>>): void {
   }
 }
 
+// Waiting asynchronously needs a thread that wakes this one; the engine has none here and would crash.
+Reflect.deleteProperty(Atomics, "waitAsync");
+
 installProxyWatch();
 defineGlobals(streamGlobals);
 defineGlobals(fetchGlobals);
-defineGlobals({ Cloudflare, self: globalThis });
+defineGlobals(serviceWorkerGlobals);
+// Workers have no origin.
+defineGlobals({ Cloudflare, origin: "null", self: globalThis });
 
 installUncaughtHandlers();
 setErrorReporter(reportUncaught);
@@ -69,7 +75,7 @@ function asJson(args: readonly unknown[]): string {
 function start(info: StartInfo): void {
   try {
     enable(info.compatibilityFlags);
-    if (!has("set_tostring_tag")) forgetToStringTags();
+    applyFlags();
     setModules(info.modules);
     setWasmModules(info.modules.filter(([, kind]) => kind === "wasm").map(([name]) => name));
     setOutbound(info.outbound);

@@ -110,8 +110,55 @@ pub fn run_all(system: &mut Running, effort: &Effort) -> Vec<Figure> {
         "/rpc-payload?n=10485760",
     ));
     figures.push(once("CPU: fib", port, &format!("/fib?n={}", effort.fib)));
+    figures.extend(web(port, effort));
     figures.extend(memory(system, effort.live));
     figures
+}
+
+/// Web APIs by throughput; what each does stands in `worker/web.js`.
+pub fn web(port: u16, effort: &Effort) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for (label, bytes) in [("1 KB", 1_000), ("100 KB", 100_000)] {
+        let json = json_of(bytes);
+        let path = "/web/json";
+        figures.push(driven(
+            &format!("JSON echo of {label}"),
+            port,
+            8,
+            effort.drive,
+            &|connection| connection.post(path, &json).map(|_| ()),
+        ));
+    }
+    for (name, path) in [
+        ("100 MB through a TransformStream", "/web/transform"),
+        ("SHA-256 of 1 MB", "/web/sha256"),
+        ("AES-GCM of 1 MB", "/web/aes"),
+        ("gzip of 1 MB", "/web/gzip"),
+        ("TextDecoder of 1 MB", "/web/decode"),
+        ("1,000 URLs parsed", "/web/urls"),
+        ("HTMLRewriter over 1 MB", "/web/html"),
+        ("multipart of 1 MB parsed", "/web/multipart"),
+    ] {
+        figures.push(warmed(name, port, path));
+    }
+    figures
+}
+
+/// An array of small objects that is about `bytes` long.
+fn json_of(bytes: usize) -> String {
+    let item = r#"{"id":17,"name":"a name","tags":["one","two"],"price":12.5,"on":true}"#;
+    let items = vec![item; (bytes / (item.len() + 1)).max(1)];
+    format!("[{}]", items.join(","))
+}
+
+/// The median of many rounds, after some in which both engines compile what is hot.
+fn warmed(name: &str, port: u16, path: &str) -> Figure {
+    let measure = || -> Result<f64, String> {
+        collect(port, 1, 20, &|_| path.to_owned())?;
+        let samples = collect(port, 1, 30, &|_| path.to_owned())?;
+        Ok(samples.percentile_ms(50))
+    };
+    figure(name, "ms", measure())
 }
 
 fn figure(name: &str, unit: &'static str, value: Result<f64, String>) -> Figure {
@@ -174,12 +221,25 @@ pub fn collect(
 }
 
 fn throughput(name: &str, port: u16, clients: usize, drive: Duration, path: &str) -> Figure {
+    driven(name, port, clients, drive, &|connection| {
+        connection.get(path).map(|_| ())
+    })
+}
+
+/// How often `clients` connections at once do `step` in a second.
+fn driven(
+    name: &str,
+    port: u16,
+    clients: usize,
+    drive: Duration,
+    step: &(impl Fn(&mut Connection) -> Result<(), String> + Sync),
+) -> Figure {
     let end = Instant::now() + drive;
     let work = || -> Result<u64, String> {
         let mut connection = Connection::open(port)?;
         let mut count = 0;
         while Instant::now() < end {
-            connection.get(path)?;
+            step(&mut connection)?;
             count += 1;
         }
         Ok(count)

@@ -32,8 +32,23 @@ impl Connection {
 
     /// `GET path`; the body if the status is 200, and how long it took until its last byte.
     pub fn get(&mut self, path: &str) -> Result<(Vec<u8>, Duration), String> {
+        self.ask(
+            path,
+            &format!("GET {path} HTTP/1.1\r\nHost: bench.test\r\n\r\n"),
+        )
+    }
+
+    /// `POST path` with a JSON body, likewise.
+    pub fn post(&mut self, path: &str, json: &str) -> Result<(Vec<u8>, Duration), String> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: bench.test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            json.len()
+        );
+        self.ask(path, &(head + json))
+    }
+
+    fn ask(&mut self, path: &str, request: &str) -> Result<(Vec<u8>, Duration), String> {
         let began = Instant::now();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench.test\r\n\r\n");
         self.stream
             .get_mut()
             .write_all(request.as_bytes())

@@ -33,6 +33,9 @@ enum What {
         /// A few rounds of each, to see that every case runs.
         #[arg(long)]
         short: bool,
+        /// The cases of web APIs alone.
+        #[arg(long)]
+        web: bool,
         /// Also write the figures to this file, as JSON.
         #[arg(long)]
         json: Option<std::path::PathBuf>,
@@ -56,7 +59,7 @@ enum What {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        What::Compare { short, json } => compare(short, json.as_deref()),
+        What::Compare { short, web, json } => compare(short, web, json.as_deref()),
         What::Ids { count, clients } => ids(count, clients),
         What::Live { count } => live(count),
     };
@@ -69,9 +72,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(short: bool, json: Option<&std::path::Path>) -> Result<(), String> {
+fn compare(short: bool, web: bool, json: Option<&std::path::Path>) -> Result<(), String> {
     let effort = if short { Effort::SHORT } else { Effort::FULL };
-    let workerd = match run(Peer::Workerd, &effort) {
+    let workerd = match run(Peer::Workerd, &effort, web) {
         // Where there is no npm, the short run still shows that Mayfly's cases run.
         Err(error) if short => {
             eprintln!("workerd is left out: {error}");
@@ -79,7 +82,7 @@ fn compare(short: bool, json: Option<&std::path::Path>) -> Result<(), String> {
         }
         result => Some(result?),
     };
-    let mayfly = run(Peer::Mayfly, &effort)?;
+    let mayfly = run(Peer::Mayfly, &effort, web)?;
     let workerd = workerd.unwrap_or_else(|| left_out(&mayfly));
     print_table(&workerd, &mayfly);
     if let Some(path) = json {
@@ -93,9 +96,14 @@ fn compare(short: bool, json: Option<&std::path::Path>) -> Result<(), String> {
     }
 }
 
-fn run(peer: Peer, effort: &Effort) -> Result<Vec<Figure>, String> {
+fn run(peer: Peer, effort: &Effort, web: bool) -> Result<Vec<Figure>, String> {
     eprintln!("running {}", peer.name());
-    Ok(cases::run_all(&mut Running::start(peer, &[])?, effort))
+    let mut system = Running::start(peer, &[])?;
+    Ok(if web {
+        cases::web(system.port, effort)
+    } else {
+        cases::run_all(&mut system, effort)
+    })
 }
 
 /// The column of a system that did not run.

@@ -155,12 +155,14 @@ fn workerd(port: u16) -> Result<Command, String> {
         install_workerd(&folder)?;
     }
     let config = scratch()?.join("workerd.capnp");
-    std::fs::copy(
-        worker_folder().join("index.js"),
-        scratch()?.join("index.js"),
-    )
-    .and_then(|_| std::fs::write(&config, workerd_config(port)))
-    .map_err(|e| format!("write workerd's config: {e}"))?;
+    let target = scratch()?;
+    ["index.js", "web.js"]
+        .iter()
+        .try_for_each(|name| {
+            std::fs::copy(worker_folder().join(name), target.join(name)).map(|_| ())
+        })
+        .and_then(|()| std::fs::write(&config, workerd_config(port)))
+        .map_err(|e| format!("write workerd's config: {e}"))?;
     let mut command = Command::new(binary);
     command.arg("serve").arg(config).arg("--experimental");
     Ok(command)
@@ -194,7 +196,8 @@ fn workerd_config(port: u16) -> String {
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "bench", worker = (
-    modules = [(name = "index.js", esModule = embed "index.js")],
+    modules = [(name = "index.js", esModule = embed "index.js"),
+               (name = "web.js", esModule = embed "web.js")],
     compatibilityDate = "2026-01-01",
     compatibilityFlags = ["rpc", "experimental", "enable_ctx_exports"],
     bindings = [(name = "LOADER", workerLoader = ())]))],

@@ -1,6 +1,8 @@
 // The parent Worker that every system under test runs unchanged. One path, one measurement; the
 // clock is the client's, outside.
 
+import { web } from "./web.js";
+
 const DATE = "2026-01-01";
 const HELLO = `export default { fetch() { return new Response("hello"); } };`;
 const ADDER = `
@@ -64,7 +66,7 @@ export default {
       case "/fib":
         return new Response(String(fib(n)));
       default:
-        return new Response("unknown path", { status: 404 });
+        return web(request, url.pathname);
     }
   },
 };

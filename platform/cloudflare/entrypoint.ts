@@ -17,6 +17,7 @@ import { failureOf } from "./failures.ts";
 import { batchOf, packResult } from "./queues.ts";
 import { returnResponse, serveRpc } from "./rpc/serve.ts";
 import { unpack } from "./rpc/message.ts";
+import { exportsOf } from "./service-worker.ts";
 import { callMember, member, pathName } from "./rpc/target.ts";
 import type { Member } from "./rpc/target.ts";
 import { abortSignal, createSignal, isListenedTo } from "../web/abort.ts";
@@ -34,8 +35,8 @@ export function startMain(info: StartInfo): void {
   main = undefined;
   starting = engine.importModule(info.mainModule).then(
     (namespace) => {
-      main = namespace;
-      const entrypoints = entrypointsOf(namespace);
+      main = exportsOf(namespace);
+      const entrypoints = entrypointsOf(main);
       defineExports(entrypoints);
       wire.started(entrypoints);
     },

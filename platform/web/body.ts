@@ -8,6 +8,7 @@
 // body is null, or that it was read (`used`). Bytes in `bytes` belong to the platform: user code never
 // holds a view on them, so they may be handed out once without a copy.
 
+import { has } from "../cloudflare/compat.ts";
 import { ops } from "../ops.ts";
 import { type Blob, blobBytes, blobFromBytes, isBlob } from "./blob.ts";
 import { type FormData, isFormData, parseFormData, serializeFormData } from "./form-data.ts";
@@ -133,10 +134,11 @@ export class Body {
       assertUsable(state);
     }
     const mime = extractMimeType(headerOf(headers, "content-type"));
+    // What is wrong with the body itself comes first.
+    const { bytes } = await consumeBytes(state);
     if (mime === undefined) {
       throw new TypeError("Parsing a Body as FormData requires a Content-Type header.");
     }
-    const { bytes } = await consumeBytes(state);
     return parseFormData(bytes, mimeEssence(mime), mime.parameters.get("boundary"));
   }
 }
@@ -305,7 +307,7 @@ export function cloneBody(state: BodyState): BodyState {
     clone.shared = state.shared = true;
     return clone;
   }
-  const [mine, theirs] = tee(state.stream);
+  const [mine, theirs] = tee(state.stream, true);
   state.stream = mine;
   clone.stream = theirs;
   return clone;
@@ -382,10 +384,15 @@ async function consumeText(state: BodyState | undefined): Promise<string> {
     const { text } = state;
     markUsed(state);
     // What decoding UTF-8 would do with a byte order mark.
-    return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
+    return text.charCodeAt(0) === BYTE_ORDER_MARK && stripsMark() ? text.slice(1) : text;
   }
   const { bytes } = await consumeBytes(state);
-  return ops.textDecodeUtf8(bytes, false, false);
+  return ops.textDecodeUtf8(bytes, false, !stripsMark());
+}
+
+/** Older Workers keep a byte order mark in what `text()` gives. */
+function stripsMark(): boolean {
+  return has("strip_bom_in_read_all_text");
 }
 
 function bufferOf({ bytes, shared }: Content): ArrayBuffer {

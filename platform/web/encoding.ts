@@ -49,6 +49,8 @@ export class TextEncoder {
     requireArguments(arguments.length, 2, "TextEncoder.encodeInto");
     const text = USVString(source, "TextEncoder.encodeInto: source");
     const target = uint8Array(destination, "TextEncoder.encodeInto: destination");
+    // A detached target has no room, and nothing can be set in it.
+    if (target.length === 0) return { read: 0, written: 0 };
     const [read, bytes] = ops.textEncodeInto(text, target.length);
     target.set(bytes);
     return { read, written: bytes.length };

@@ -7,6 +7,7 @@
 //
 // Invariant: an entry's value is a string or a File, never a bare Blob.
 
+import { has } from "../cloudflare/compat.ts";
 import { ops } from "../ops.ts";
 import { blobBytes, fileFromBytes, isBlob, isFile } from "./blob.ts";
 import type { Blob, File } from "./blob.ts";
@@ -224,7 +225,8 @@ interface PartHeaders {
 
 function partEntry(headers: PartHeaders, content: Uint8Array): Entry {
   const { name, filename, type } = headers;
-  if (filename === undefined) return [name, ops.textDecodeUtf8(content, false, true)];
+  // Older Workers gave files as strings.
+  if (filename === undefined || !has("formdata_parser_supports_files")) return [name, ops.textDecodeUtf8(content, false, true)];
   return [name, fileFromBytes(content.slice(), filename, partType(type))];
 }
 

@@ -20,7 +20,8 @@ import {
 } from "./events.ts";
 import { FormData } from "./form-data.ts";
 import { MessageChannel, MessagePort } from "./message-channel.ts";
-import { Performance, PerformanceEntry, PerformanceMark, PerformanceMeasure, performance } from "./performance.ts";
+import { Performance, PerformanceEntry, PerformanceMark, PerformanceMeasure, PerformanceResourceTiming, performance } from "./performance.ts";
+import { PerformanceObserver, PerformanceObserverEntryList } from "./performance-observer.ts";
 import {
   ByteLengthQueuingStrategy,
   CountQueuingStrategy,
@@ -64,6 +65,9 @@ export const globals: Record<string, unknown> = {
   PerformanceEntry,
   PerformanceMark,
   PerformanceMeasure,
+  PerformanceObserver,
+  PerformanceObserverEntryList,
+  PerformanceResourceTiming,
   PromiseRejectionEvent,
   ReadableByteStreamController,
   ReadableStream,

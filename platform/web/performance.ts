@@ -3,8 +3,7 @@
 // `timeOrigin` is the guest's start, not the zygote's: it is worked out when first asked for, from the
 // two clocks, and nothing is read at boot.
 //
-// Deliberately absent: observers and resource, navigation and paint timing: nothing here makes such
-// entries.
+// Deliberately absent: entries of resources, navigation and paint: nothing here makes such entries.
 //
 // Invariant: the buffer holds at most ENTRIES_MAX entries; the oldest leave first.
 
@@ -14,6 +13,7 @@ import { EventTarget } from "./events.ts";
 import {
   DOMString,
   any,
+  callbackFunction,
   defineInterface,
   dictionary,
   double,
@@ -23,6 +23,7 @@ import {
   requireArguments,
   requireInternal,
 } from "./webidl.ts";
+import { EventCounts, observed, setBufferedEntries } from "./performance-observer.ts";
 import type { Converter } from "./webidl.ts";
 
 /** Marks and measures kept; an endless loop of marks must not fill memory. */
@@ -61,7 +62,7 @@ defineInterface(PerformanceEntry);
 
 interface EntryFields {
   name: string;
-  entryType: "mark" | "measure";
+  entryType: "mark" | "measure" | "node";
   startTime: number;
   duration: number;
   /** Undefined for entries that have no such member; null for marks without one. */
@@ -150,6 +151,7 @@ export class Performance extends EventTarget {
     requireArguments(arguments.length, 1, "Performance.mark");
     const mark = new PerformanceMark(name, options);
     keep(entries, mark);
+    observed(mark);
     return mark;
   }
 
@@ -165,6 +167,7 @@ export class Performance extends EventTarget {
       detail: cloneDetail(times.detail),
     } satisfies EntryFields);
     keep(this.#entries, measure);
+    observed(measure);
     return measure;
   }
 
@@ -220,6 +223,31 @@ export class Performance extends EventTarget {
     this.#clear("measure", name, "Performance.clearMeasures: measureName");
   }
 
+  get eventCounts(): EventCounts {
+    void this.#entries;
+    return new EventCounts(internalToken);
+  }
+
+  /** When Node.js started would stand here; a Worker's times are all zero. */
+  get nodeTiming(): object {
+    void this.#entries;
+    return new PerformanceNodeTiming(internalToken);
+  }
+
+  eventLoopUtilization(): { idle: number; active: number; utilization: number } {
+    void this.#entries;
+    return { idle: 0, active: 0, utilization: 0 };
+  }
+
+  markResourceTiming(): void {
+    void this.#entries;
+  }
+
+  timerify<F>(fn: F): F {
+    void this.#entries;
+    return callbackFunction(fn, "Performance.timerify: fn") as F;
+  }
+
   clearResourceTimings(): void {
     void this.#entries;
   }
@@ -254,6 +282,42 @@ export class Performance extends EventTarget {
 }
 defineInterface(Performance);
 
+class PerformanceNodeTiming extends PerformanceEntry {
+  readonly bootstrapComplete = 0;
+  readonly environment = 0;
+  readonly idleTime = 0;
+  readonly loopExit = 0;
+  readonly loopStart = 0;
+  readonly nodeStart = 0;
+  readonly v8Start = 0;
+  readonly uvMetricsInfo: object = { loopCount: 0, events: 0, eventsWaiting: 0 };
+
+  constructor(token: unknown) {
+    super(token, { name: "node", entryType: "node", startTime: 0, duration: 0, detail: undefined } satisfies EntryFields);
+  }
+}
+defineInterface(PerformanceNodeTiming);
+
+/** The shape of entries for what was fetched; there are none. */
+export class PerformanceResourceTiming extends PerformanceEntry {
+  constructor(token: unknown = undefined) {
+    requireInternal(token);
+    super(token, { name: "", entryType: "mark", startTime: 0, duration: 0, detail: undefined } satisfies EntryFields);
+  }
+}
+const TIMES = [
+  "connectEnd", "connectStart", "decodedBodySize", "domainLookupEnd", "domainLookupStart", "encodedBodySize",
+  "fetchStart", "redirectEnd", "redirectStart", "requestStart", "responseEnd", "responseStart", "responseStatus",
+  "secureConnectionStart", "transferSize", "workerStart",
+];
+for (const name of [...TIMES, "initiatorType", "nextHopProtocol"]) {
+  const get = function (this: PerformanceResourceTiming): number | string {
+    return TIMES.includes(name) ? 0 : "";
+  };
+  Object.defineProperty(PerformanceResourceTiming.prototype, name, { get, enumerable: true, configurable: true });
+}
+defineInterface(PerformanceResourceTiming);
+
 function keep(entries: PerformanceEntry[], entry: PerformanceEntry): void {
   if (entries.length >= ENTRIES_MAX) entries.shift();
   entries.push(entry);
@@ -265,3 +329,4 @@ function sorted(entries: readonly PerformanceEntry[]): PerformanceEntry[] {
 }
 
 export const performance: Performance = new Performance(internalToken);
+setBufferedEntries(() => performance.getEntries());

@@ -7,6 +7,7 @@
 // Invariant: a URL's href is ASCII (the serialiser percent-encodes or punycodes the rest), so the
 // byte offsets of the op are string offsets.
 
+import { has } from "../cloudflare/compat.ts";
 import { ops } from "../ops.ts";
 import {
   USVString,
@@ -81,6 +82,18 @@ export class URL {
         url.#parsed = parsed as Parsed;
       }
     };
+  }
+
+  static createObjectURL(object: unknown): string {
+    requireArguments(arguments.length, 1, "URL.createObjectURL");
+    void object;
+    throw new Error("URL.createObjectURL() is not implemented");
+  }
+
+  static revokeObjectURL(url: unknown): void {
+    requireArguments(arguments.length, 1, "URL.revokeObjectURL");
+    void url;
+    throw new Error("URL.revokeObjectURL() is not implemented");
   }
 
   static canParse(url: string, base: string | undefined = undefined): boolean {
@@ -252,6 +265,11 @@ export class URL {
   }
 }
 
+/** The second argument of `has` and `delete`, which older Workers do not look at. */
+function valueArgument(value: string | undefined, context: string): string | undefined {
+  return value === undefined || !has("urlsearchparams_delete_has_value_arg") ? undefined : USVString(value, context);
+}
+
 export class URLSearchParams {
   /** Flat: name, value, name, value. */
   #list: string[] = [];
@@ -310,7 +328,7 @@ export class URLSearchParams {
   delete(name: string, value: string | undefined = undefined): void {
     requireArguments(arguments.length, 1, "URLSearchParams.delete");
     const wanted = USVString(name, "URLSearchParams.delete: name");
-    const wantedValue = value === undefined ? undefined : USVString(value, "URLSearchParams.delete: value");
+    const wantedValue = valueArgument(value, "URLSearchParams.delete: value");
     const list = this.#pairs();
     let kept = 0;
     for (let i = 0; i < list.length; i += 2) {
@@ -353,7 +371,7 @@ export class URLSearchParams {
   has(name: string, value: string | undefined = undefined): boolean {
     requireArguments(arguments.length, 1, "URLSearchParams.has");
     const wanted = USVString(name, "URLSearchParams.has: name");
-    const wantedValue = value === undefined ? undefined : USVString(value, "URLSearchParams.has: value");
+    const wantedValue = valueArgument(value, "URLSearchParams.has: value");
     const list = this.#pairs();
     for (let i = 0; i < list.length; i += 2) {
       if (list[i] === wanted && (wantedValue === undefined || list[i + 1] === wantedValue)) {

@@ -49,6 +49,7 @@ const dataViewBuffer = getterOf(DataView.prototype, "buffer") as (view: unknown)
 const dataViewOffset = getterOf(DataView.prototype, "byteOffset") as (view: unknown) => number;
 const dataViewBytes = getterOf(DataView.prototype, "byteLength") as (view: unknown) => number;
 const bufferBytes = getterOf(ArrayBuffer.prototype, "byteLength") as (buffer: unknown) => number;
+const bufferDetached = getterOf(ArrayBuffer.prototype, "detached") as (buffer: unknown) => boolean;
 const sharedBytes =
   typeof SharedArrayBuffer === "undefined"
     ? undefined
@@ -280,6 +281,9 @@ export const uint8Array: Converter<Uint8Array> = (value, context) => {
 
 /** The bytes behind a buffer source, not copied: the view shares the caller's memory. */
 export function bytesView(source: BufferSource): Uint8Array {
+  const buffer = isView(source) ? viewBuffer(source) : source;
+  // There is no view on a detached buffer; it has no bytes.
+  if (isArrayBuffer(buffer) && bufferDetached(buffer) === true) return new Uint8Array(0);
   if (!isView(source)) return new Uint8Array(source);
   return new Uint8Array(viewBuffer(source) as ArrayBuffer, viewByteOffset(source), viewByteLength(source));
 }
@@ -438,17 +442,23 @@ export function defineToStringTag(prototype: object, name: string): void {
   defineProperty(prototype, SymbolToStringTag, { value: name, writable: false, enumerable: false, configurable: true });
 }
 
-const interfacePrototypes = new Set<object>();
+/** Prototypes of the platform's interfaces, with their names. */
+const interfacePrototypes = new Map<object, string>();
 
 /** Whether `value` is the prototype of one of the platform's interfaces. */
 export function isInterfacePrototype(value: object): boolean {
   return interfacePrototypes.has(value);
 }
 
-/** Takes the tags away again, for Workers of before the flag `set_tostring_tag`. */
-export function forgetToStringTags(): void {
-  for (const prototype of interfacePrototypes) {
-    Reflect.deleteProperty(prototype, SymbolToStringTag);
+let tagged = true;
+
+/** Takes the tags away, for Workers of before the flag `set_tostring_tag`, or gives them back. */
+export function keepToStringTags(keep: boolean): void {
+  if (keep === tagged) return;
+  tagged = keep;
+  for (const [prototype, name] of interfacePrototypes) {
+    if (keep) defineToStringTag(prototype, name);
+    else Reflect.deleteProperty(prototype, SymbolToStringTag);
   }
 }
 
@@ -459,7 +469,7 @@ export function forgetToStringTags(): void {
 export function defineInterface(constructor: Class, shape: InterfaceShape = {}): void {
   const name = shape.name ?? constructor.name;
   const prototype = constructor.prototype as object;
-  interfacePrototypes.add(prototype);
+  interfacePrototypes.set(prototype, name);
   makeEnumerable(prototype, ["constructor"]);
   makeEnumerable(constructor, ["length", "name", "prototype"]);
   if (shape.name !== undefined) defineProperty(constructor, "name", { value: name, configurable: true });

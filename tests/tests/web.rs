@@ -24,4 +24,21 @@ mayfly_tests::cases! {
     stack_places_are_those_of_typescript,
     stack_of_endless_recursion_is_a_range_error,
     stack_too_large_allocations_are_range_errors,
+    observers_are_told_of_marks_and_measures,
+    flags_are_there_to_be_read,
+    names_of_the_scope,
+    object_prototype_then_does_not_see_bodies,
+}
+
+#[test]
+fn a_module_that_listens_is_a_service_worker() {
+    let server = mayfly_tests::Server::start(&["listener"]);
+    let body = |path: &str| server.get(path).body;
+    assert_eq!(body("/greeting"), "hello");
+    assert_eq!(body("/second"), "false");
+    assert_eq!(
+        body("/twice"),
+        "TypeError: FetchEvent.respondWith() has already been called; it can only be called once."
+    );
+    assert_eq!(body("/event"), r#"[true,true,true,"fetch"]"#);
 }

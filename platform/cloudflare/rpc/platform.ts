@@ -142,7 +142,9 @@ function buildResponse(next: () => unknown): Response {
   const [status, statusText, headers, url, redirected, encoding, cf] = [
     next(), next(), next(), next(), next(), next(), next(),
   ];
-  if (typeof status !== "number" || !Number.isInteger(status) || status < 100 || status > 599) {
+  // 0 is `Response.error()`.
+  const known = typeof status === "number" && Number.isInteger(status) && (status === 0 || status >= 100) && status <= 599;
+  if (!known) {
     throw new MalformedError("a response that is none");
   }
   const body = buildBody(next);

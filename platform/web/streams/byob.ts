@@ -87,6 +87,11 @@ export class ReadableStreamBYOBRequest {
     return this.#core.view;
   }
 
+  /** Workers' own: how many bytes the reader waits for at least. */
+  get atLeast(): number | null {
+    return this.#core.controller?.atLeast ?? null;
+  }
+
   respond(bytesWritten: unknown): void {
     const core = this.#core;
     requireArguments(arguments.length, 1, "ReadableStreamBYOBRequest.respond");

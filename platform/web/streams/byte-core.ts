@@ -89,6 +89,13 @@ export class ByteControllerCore {
   closeRequested = false;
   wrapper: object | undefined = undefined;
   pending: PullInto[] = [];
+
+  /** How many bytes the first waiting read still needs. */
+  get atLeast(): number | null {
+    const first = this.pending[0];
+    return first === undefined ? null : Math.max(first.minimumFill - first.filled, 1);
+  }
+
   #byobRequest: ByobRequestCore | undefined;
   #highWaterMark: number;
   #autoAllocate: number | undefined;

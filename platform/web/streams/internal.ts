@@ -58,8 +58,8 @@ export function isWritableLocked(stream: WritableStream): boolean {
 }
 
 /** `stream.tee()` whatever the user's prototype says. */
-export function tee(stream: ReadableStream): [ReadableStream, ReadableStream] {
-  const [first, second] = teeCore(readableCore(stream));
+export function tee(stream: ReadableStream, clones = false): [ReadableStream, ReadableStream] {
+  const [first, second] = teeCore(readableCore(stream), clones);
   return [wrapReadable(first), wrapReadable(second)];
 }
 

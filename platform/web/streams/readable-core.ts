@@ -329,7 +329,8 @@ export class DefaultControllerCore {
       ((stream.reader as DefaultReaderCore).requests.shift()).chunk(chunk);
     } else {
       try {
-        this.queue.enqueue(chunk, this.#size === undefined ? 1 : this.#size(chunk));
+        const size = this.#size;
+        this.queue.enqueue(chunk, size === undefined ? 1 : size(chunk));
       } catch (error) {
         this.error(error);
         throw error;

@@ -5,6 +5,7 @@
 //
 // Invariant: the source is cancelled only when both branches were, with both reasons.
 
+import { engine } from "../../ops.ts";
 import { has } from "../../cloudflare/compat.ts";
 import { viewBuffer, viewByteLength, viewByteOffset } from "../webidl.ts";
 import { ByteControllerCore } from "./byte-core.ts";
@@ -13,8 +14,9 @@ import type { Deferred } from "./promises.ts";
 import { ByobReaderCore, DefaultControllerCore, DefaultReaderCore, ReadableCore } from "./readable-core.ts";
 import type { ReadIntoRequest, ReadRequest, ReadableController } from "./readable-core.ts";
 
-export function tee(stream: ReadableCore): [ReadableCore, ReadableCore] {
-  const shared = stream.controller.kind === "byte" ? new ByteTee(stream) : new DefaultTee(stream);
+/** `clones` gives the second branch copies, as a body's clone has them. */
+export function tee(stream: ReadableCore, clones = false): [ReadableCore, ReadableCore] {
+  const shared = stream.controller.kind === "byte" ? new ByteTee(stream) : new DefaultTee(stream, clones);
   const branches = shared.begin();
   // What is known of the whole is as true of each branch.
   for (const branch of branches) branch.expectedLength = stream.expectedLength;
@@ -77,10 +79,12 @@ abstract class Tee<Controller extends ReadableController> {
 class DefaultTee extends Tee<DefaultControllerCore> implements ReadRequest {
   #reader: DefaultReaderCore;
   #readAgain = false;
+  #clones: boolean;
 
-  constructor(stream: ReadableCore) {
+  constructor(stream: ReadableCore, clones: boolean) {
     super(stream);
     this.#reader = new DefaultReaderCore(stream);
+    this.#clones = clones;
   }
 
   begin(): [ReadableCore, ReadableCore] {
@@ -113,8 +117,19 @@ class DefaultTee extends Tee<DefaultControllerCore> implements ReadRequest {
   chunk(value: unknown): void {
     enqueueMicrotask(() => {
       this.#readAgain = false;
+      let copy = value;
+      if (this.#clones && !this.canceledSecond) {
+        try {
+          copy = engine.structuredClone(value, []);
+        } catch (error) {
+          this.first.error(error);
+          this.second.error(error);
+          this.canceled.resolve(this.stream.cancel(error));
+          return;
+        }
+      }
       if (!this.canceledFirst) this.first.enqueue(value);
-      if (!this.canceledSecond) this.second.enqueue(value);
+      if (!this.canceledSecond) this.second.enqueue(copy);
       this.reading = false;
       if (this.#readAgain) this.#pull();
     });

@@ -391,9 +391,11 @@ export class WritableControllerCore {
   }
 
   sizeOf(chunk: unknown): number {
-    if (this.#size === undefined || this.#sizeGone) return 1;
+    // A plain call: the strategy is not the function's receiver, and neither is this.
+    const size = this.#size;
+    if (size === undefined || this.#sizeGone) return 1;
     try {
-      return this.#size(chunk);
+      return size(chunk);
     } catch (error) {
       this.errorIfNeeded(error);
       return 1;

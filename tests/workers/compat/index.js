@@ -36,6 +36,7 @@ function names(object) {
 function instances(request, env, ctx) {
   const loader = env.LOADER;
   return {
+    WorkerGlobalScope: () => globalThis,
     Console: () => console,
     Scheduler: () => scheduler,
     Cloudflare: () => Cloudflare,

@@ -1,7 +1,8 @@
-// Web APIs that are best seen from a Worker: HTMLRewriter, and stacks in V8's shape.
+// Web APIs that are best seen from a Worker: HTMLRewriter, stacks in V8's shape, some globals.
 
 import { suite } from "../kit/suite.js";
+import { globals } from "./globals.js";
 import { html } from "./html.js";
 import { stacks } from "./stacks.js";
 
-export default suite({ ...html, ...stacks });
+export default suite({ ...html, ...stacks, ...globals });

@@ -56,6 +56,9 @@ const handlers = {
       "x-request-method": request.method,
       "x-request-content-type": request.headers.get("content-type") ?? "NO",
       "x-request-content-length": request.headers.get("content-length") ?? "NO",
+      "x-request-content-encoding": request.headers.get("content-encoding") ?? "NO",
+      "x-request-content-language": request.headers.get("content-language") ?? "NO",
+      "x-request-content-location": request.headers.get("content-location") ?? "NO",
     }),
 
   "echo-content.py": async (request) =>
@@ -70,31 +73,29 @@ const handlers = {
     }),
 
   "status.py": async (request, query) =>
-    new Response(query.get("content") ?? "", {
+    new Response([204, 205, 304].includes(Number(query.get("code"))) ? null : (query.get("content") ?? ""), {
       status: Number(query.get("code")),
       statusText: query.get("text") ?? "",
       headers: { ...CORS, "content-type": query.get("type") ?? "", "x-request-method": request.method },
     }),
 
-  async "redirect.py"(request, query) {
+  "redirect.py"(request, query) {
     const token = query.get("token");
-    const headers = new Headers(CORS);
-    if (token !== null) {
-      const seen = stash.get(token) ?? { count: 0 };
-      seen.count += 1;
-      stash.set(token, seen);
-      if (query.has("max_count") && seen.count > Number(query.get("max_count"))) {
-        return text(String(seen.count - 1));
-      }
+    const seen = (token === null ? undefined : stash.get(token)) ?? { count: 0 };
+    seen.count += 1;
+    if (token !== null) stash.set(token, seen);
+    if (token !== null && query.has("max_count") && seen.count > Number(query.get("max_count"))) {
+      return text(String(seen.count - 1));
     }
-    headers.set("cache-control", "no-cache");
-    const location = query.get("location");
+    const headers = new Headers({ ...CORS, "cache-control": "no-cache" });
+    let location = query.get("location");
     if (location !== null) {
-      const url = query.has("simple") ? location : locationOf(location, query);
-      headers.set("location", url);
+      if (!query.has("simple") && !/^(?!https?:)[a-z]+:/i.test(location)) {
+        location += `${location.includes("?") ? "&" : "?"}${new URLSearchParams(Object.fromEntries(query))}&count=${seen.count}`;
+      }
+      headers.set("location", location);
     }
-    const status = Number(query.get("redirect_status") ?? 302);
-    return new Response(null, { status, headers });
+    return new Response(null, { status: Number(query.get("redirect_status") ?? 302), headers });
   },
 
   "redirect-empty-location.py": () => new Response(null, { status: 302, headers: { ...CORS, location: "" } }),
@@ -188,19 +189,6 @@ const handlers = {
   "cors.py": (request, query) =>
     new Response(query.get("run") ?? "data: data\n\n", { headers: { ...CORS, "content-type": "text/event-stream" } }),
 };
-
-/** Where a redirect leads, with the parameters of the next one. */
-function locationOf(location, query) {
-  if (!query.has("count")) return location;
-  const count = Number(query.get("count"));
-  const url = new URL(location, "http://web-platform.test:8000/fetch/api/resources/");
-  if (count > 1) {
-    const next = new URL("redirect.py", "http://web-platform.test:8000/fetch/api/resources/");
-    for (const [name, value] of query) next.searchParams.set(name, name === "count" ? String(count - 1) : value);
-    return next.href;
-  }
-  return url.href;
-}
 
 export class Site extends WorkerEntrypoint {
   async fetch(request) {

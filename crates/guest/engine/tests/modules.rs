@@ -235,7 +235,7 @@ fn modules() {
         "missing3.js",
         &[
             "builtin node:nothing",
-            "failed Error: No such module \"node:nothing\", imported from \"missing3.js\". importModule:1",
+            "failed Error: No such module \"node:nothing\". importModule:1",
         ],
     );
     check(

@@ -15,6 +15,19 @@ use mayfly_wire::{
 use crate::convert;
 use crate::guest::{GuestEngine, handler_call};
 
+/// Flags of the rehearsed Worker: those without which a start takes something away, which then would be
+/// gone in every fork (`platform/cloudflare/compat-effects.ts`), and what most Workers have.
+const FLAGS: [&str; 8] = [
+    "rpc",
+    "enable_ctx_exports",
+    "set_tostring_tag",
+    "global_navigator",
+    "enable_navigator_language",
+    "expose_global_message_channel",
+    "http_headers_getsetcookie",
+    "enable_weak_ref",
+];
+
 /// Rounds in a zygote. Above 100 calls a function gets baseline code, so all of the path has it. At
 /// 1,500 it is compiled by Ion on a helper thread: with 120 rounds no whole number of calls a round
 /// comes that close, so no fork starts a thread for a function that the zygote left on the brink.
@@ -65,7 +78,7 @@ fn start() -> Start {
             content: Blob(SOURCE.as_bytes().to_vec()),
         }],
         main_module: MAIN.to_owned(),
-        compatibility_flags: vec!["rpc".to_owned(), "enable_ctx_exports".to_owned()],
+        compatibility_flags: FLAGS.map(str::to_owned).to_vec(),
         env: Env::Value {
             payload: Payload::empty(),
         },
