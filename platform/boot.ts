@@ -28,6 +28,8 @@ import { packNow, ship, unpack } from "./cloudflare/rpc/message.ts";
 import { releaseAnswer, serveAnswer, serveExport } from "./cloudflare/rpc/serve.ts";
 import { releaseExport } from "./cloudflare/rpc/target.ts";
 import { globals as serviceWorkerGlobals } from "./cloudflare/service-worker.ts";
+import { tailEvents } from "./cloudflare/tails.ts";
+import { logMessage, warn } from "./cloudflare/trace.ts";
 import { installUncaughtHandlers, reportRejection, reportUncaught } from "./cloudflare/uncaught.ts";
 import { builtin } from "./modules/builtins.ts";
 import { commonJs, setModules } from "./modules/commonjs.ts";
@@ -42,6 +44,7 @@ import { Response } from "./web/response.ts";
 import * as streams from "./web/streams/wire.ts";
 import { runDue } from "./web/timers.ts";
 import { URL } from "./web/url.ts";
+import { setWarningSink } from "./web/warnings.ts";
 
 function defineGlobals(globals: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(globals)) {
@@ -61,16 +64,12 @@ defineGlobals({ Cloudflare, origin: "null", self: globalThis });
 
 installUncaughtHandlers();
 setErrorReporter(reportUncaught);
-setConsoleSink((level, text, args) => wire.log(currentInvocation()?.call, level, text, asJson(args)));
-
-/** Console arguments for a tail; nothing when they have no JSON. */
-function asJson(args: readonly unknown[]): string {
-  try {
-    return JSON.stringify(args) ?? "";
-  } catch {
-    return "";
-  }
-}
+setWarningSink(warn);
+setConsoleSink((level, text, args) => {
+  const invocation = currentInvocation();
+  const trace = invocation?.trace;
+  wire.log(trace?.call ?? invocation?.call, level, text, trace === undefined ? "" : logMessage(args));
+});
 
 function start(info: StartInfo): void {
   try {
@@ -112,6 +111,7 @@ const handlers: Handlers = {
   releaseExport,
   releaseAnswer,
   capBroken,
+  tailEvents,
   wake: runDue,
   silence,
   rejection: reportRejection,

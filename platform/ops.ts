@@ -74,7 +74,8 @@ export type CallEvent =
   | ["scheduled", number, string]
   | ["loadCode"]
   | ["tail", string]
-  | ["queue", name: string, batch: Payload];
+  | ["queue", name: string, batch: Payload]
+  | ["tailStream", onset: string];
 
 export type Outcome =
   | ["response", ResponseHead, Body]
@@ -138,7 +139,8 @@ export interface Handlers {
    */
   warm(): void;
   start(info: StartInfo): void;
-  invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent): void;
+  /** `traced` where somebody follows the invocation (`cloudflare/trace.ts`). */
+  invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent, traced?: boolean): void;
   callExport(call: CallId, target: ExportId, event: CallEvent): void;
   callAnswer(call: CallId, answer: CallId, event: CallEvent): void;
   returned(call: CallId, outcome: Outcome): void;
@@ -151,6 +153,8 @@ export interface Handlers {
   releaseExport(target: ExportId, count: number): void;
   releaseAnswer(call: CallId): void;
   capBroken(cap: CapId, failure: Failure): void;
+  /** More events of the invocation that the `tailStream` call follows, as JSON. */
+  tailEvents(call: CallId, events: string): void;
   /** The time asked for with `timeWake` has come. */
   wake(): void;
   /** Calls into this guest are unanswered, and for a while nothing has happened: no call of its own is
@@ -223,6 +227,15 @@ export interface Wire {
   streamCancel(stream: StreamId, reason: string): void;
   log(call: CallId | undefined, level: LogLevel, text: string, message: string): void;
   exception(call: CallId | undefined, failure: Failure): void;
+  tailMore(call: CallId): void;
+  /** Spans have numbers from 1 on; `parent` 0 is the invocation. */
+  spanOpen(call: CallId, span: number, parent: number, name: string): void;
+  spanClose(call: CallId, span: number, attributes: string): void;
+  diagnostic(call: CallId, channel: string, message: Uint8Array): void;
+  /** Goes right before the call `made`. */
+  callFrom(made: CallId, call: CallId, span: number): void;
+  traceHold(call: CallId): void;
+  traceEnd(call: CallId): void;
   /** Ends this guest after an exception with `reason`. Does not return. */
   abort(reason: string): never;
 }

@@ -9,8 +9,10 @@
 mod cases;
 mod http;
 mod memory;
+mod metering;
 mod peer;
 mod stats;
+mod tails;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -55,6 +57,21 @@ enum What {
         #[arg(long, default_value_t = 5000)]
         count: usize,
     },
+    /// What is metered against what happened, with the host killed in the middle.
+    Metering {
+        /// Invocations that clients ask for.
+        #[arg(long, default_value_t = 10_000)]
+        count: usize,
+        /// Clients at once.
+        #[arg(long, default_value_t = 8)]
+        clients: usize,
+    },
+    /// A request's latency without a tail, with one, and with a streaming one.
+    Tails {
+        /// Requests of each kind.
+        #[arg(long, default_value_t = 2000)]
+        rounds: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,6 +79,8 @@ fn main() -> ExitCode {
         What::Compare { short, web, json } => compare(short, web, json.as_deref()),
         What::Ids { count, clients } => ids(count, clients),
         What::Live { count } => live(count),
+        What::Metering { count, clients } => metering::run(count, clients),
+        What::Tails { rounds } => tails::run(rounds),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

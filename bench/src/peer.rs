@@ -42,12 +42,28 @@ pub struct Running {
 impl Running {
     /// Starts `peer` on a free port and waits for its first answer.
     pub fn start(peer: Peer, arguments: &[&str]) -> Result<Self, String> {
-        let available_before_kib = crate::memory::available_kib();
         let port = free_port()?;
-        let mut command = match peer {
-            Peer::Mayfly => mayfly(port)?,
+        let command = match peer {
+            Peer::Mayfly => mayfly(port, &[&folder("worker").join("wrangler.jsonc")])?,
             Peer::Workerd => workerd(port)?,
         };
+        Self::start_command(peer, command, port, arguments)
+    }
+
+    /// Starts Mayfly with other Workers, the first of which answers `/hello`.
+    pub fn start_mayfly(configs: &[&PathBuf], arguments: &[&str]) -> Result<Self, String> {
+        let port = free_port()?;
+        let command = mayfly(port, configs)?;
+        Self::start_command(Peer::Mayfly, command, port, arguments)
+    }
+
+    fn start_command(
+        peer: Peer,
+        mut command: Command,
+        port: u16,
+        arguments: &[&str],
+    ) -> Result<Self, String> {
+        let available_before_kib = crate::memory::available_kib();
         let log = std::fs::File::create(scratch()?.join(format!("{}.log", peer.name())))
             .map_err(|e| format!("create the log: {e}"))?;
         let errors = log.try_clone().map_err(|e| e.to_string())?;
@@ -96,6 +112,33 @@ impl Running {
         self.child.id()
     }
 
+    /// Sends a signal by its name, through the shell's `kill`.
+    pub fn signal(&self, name: &str) -> Result<(), String> {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status()
+            .map_err(|error| format!("run kill: {error}"))?;
+        status
+            .success()
+            .then_some(())
+            .ok_or_else(|| format!("kill -{name} {} failed", self.pid()))
+    }
+
+    /// Ends it at once and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end and waits until it has.
+    pub fn terminate(&mut self) -> Result<(), String> {
+        self.signal("TERM")?;
+        self.child
+            .wait()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
     /// Whether it is still running.
     pub fn alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -126,11 +169,12 @@ fn free_port() -> Result<u16, String> {
         .map_err(|e| e.to_string())
 }
 
-fn worker_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("worker")
+/// A folder of Workers beside this bench's sources.
+pub fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn mayfly(port: u16) -> Result<Command, String> {
+fn mayfly(port: u16, configs: &[&PathBuf]) -> Result<Command, String> {
     let here = std::env::current_exe().map_err(|e| e.to_string())?;
     let binary = here.with_file_name("mayfly");
     if !binary.exists() {
@@ -140,10 +184,10 @@ fn mayfly(port: u16) -> Result<Command, String> {
         ));
     }
     let mut command = Command::new(binary);
-    command
-        .arg("serve")
-        .arg("--config")
-        .arg(worker_folder().join("wrangler.jsonc"));
+    command.arg("serve");
+    for config in configs {
+        command.arg("--config").arg(config);
+    }
     command.arg("--listen").arg(format!("127.0.0.1:{port}"));
     Ok(command)
 }
@@ -159,7 +203,7 @@ fn workerd(port: u16) -> Result<Command, String> {
     ["index.js", "web.js"]
         .iter()
         .try_for_each(|name| {
-            std::fs::copy(worker_folder().join(name), target.join(name)).map(|_| ())
+            std::fs::copy(folder("worker").join(name), target.join(name)).map(|_| ())
         })
         .and_then(|()| std::fs::write(&config, workerd_config(port)))
         .map_err(|e| format!("write workerd's config: {e}"))?;

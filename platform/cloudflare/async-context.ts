@@ -9,6 +9,7 @@
 
 import { engine } from "../ops.ts";
 import type { Invocation } from "./context.ts";
+import type { OpenSpan } from "./trace.ts";
 
 export interface Frame {
   readonly invocation: Invocation | undefined;
@@ -16,6 +17,8 @@ export interface Frame {
   readonly env: { readonly value: unknown } | undefined;
   readonly exports: { readonly value: unknown } | undefined;
   readonly stores: ReadonlyMap<object, unknown> | undefined;
+  /** The innermost span of a followed invocation. */
+  readonly span: OpenSpan | undefined;
 }
 
 const EMPTY: Frame = Object.freeze({
@@ -23,6 +26,7 @@ const EMPTY: Frame = Object.freeze({
   env: undefined,
   exports: undefined,
   stores: undefined,
+  span: undefined,
 });
 
 export function currentFrame(): Frame {

@@ -17,6 +17,8 @@ import type { Cap } from "./caps.ts";
 import { followCurrent } from "./context.ts";
 import { errorOf } from "./failures.ts";
 import { flushCalls } from "./queue.ts";
+import { callComesFrom, fetchAnswered, fetchSpan } from "./trace.ts";
+import type { OpenSpan } from "./trace.ts";
 
 /** Calls under way at once. In step with `wire/src/bounds.rs`. */
 export const CALLS_MAX = 4096;
@@ -81,17 +83,20 @@ export function fetchThrough(cap: Cap | undefined, request: Request): Promise<Re
     const target = cap?.id ?? requireOutbound();
     const signal = requestSignal(request);
     signal?.throwIfAborted();
+    const span = fetchSpan(request);
     const aborted = (reason: unknown): void => {
+      span?.end();
       cancelCall(call, "aborted", discardOutcome);
       reject(reason);
     };
     const call = newCall((outcome) => {
       if (signal !== undefined) removeAbortAlgorithm(signal, aborted);
+      if (span !== undefined) fetchAnswered(span, outcome);
       if (outcome[0] === "response") resolve(responseFromWire(outcome[1], outcome[2]));
       else if (outcome[0] === "failed") reject(errorOf(outcome[1]));
       else reject(new TypeError(`A fetch was answered with a ${outcome[0]}.`));
     });
-    send(call, target, request);
+    send(call, target, request, span);
     if (signal !== undefined) addAbortAlgorithm(signal, aborted);
   } catch (error) {
     reject(error);
@@ -113,10 +118,11 @@ export function deliverThrough(cap: Cap, event: CallEvent): Promise<Outcome> {
   return promise;
 }
 
-function send(call: CallId, target: CapId, request: Request): void {
+function send(call: CallId, target: CapId, request: Request, span: OpenSpan | undefined): void {
   try {
     flushCalls();
     const { head, body, finished } = requestToWire(request);
+    callComesFrom(span, call);
     wire.call(call, target, ["fetch", head, body], undefined);
     if (Array.isArray(body)) followCurrent(finished);
   } catch (error) {

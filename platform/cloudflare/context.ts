@@ -15,6 +15,7 @@ import { has } from "./compat.ts";
 import { exportsOf } from "./exports.ts";
 import { failureOf } from "./failures.ts";
 import { flushCalls } from "./queue.ts";
+import { Trace, tracing } from "./trace.ts";
 
 /** Something a context gives back when it ends. */
 export interface Held {
@@ -31,6 +32,8 @@ class Shared {
   aborted: { reason: unknown } | undefined;
   readonly running = new Set<Invocation>();
   warnedOfLeak = false;
+  /** Of an invocation that somebody follows. */
+  trace: Trace | undefined;
 
   constructor(props: unknown) {
     this.props = props;
@@ -53,6 +56,15 @@ export class Invocation {
     this.#shared.callsLive++;
     this.#shared.running.add(this);
     live.set(call, this);
+  }
+
+  /** What is told of this invocation, where somebody follows it. */
+  get trace(): Trace | undefined {
+    return this.#shared.trace;
+  }
+
+  traced(): void {
+    this.#shared.trace = new Trace(this.call);
   }
 
   get aborted(): { reason: unknown } | undefined {
@@ -79,6 +91,7 @@ export class Invocation {
   workDone(): void {
     if (--this.#work !== 0) return;
     flushCalls();
+    this.#holdTrace();
     wire.done(this.call);
     live.delete(this.call);
     this.#shared.running.delete(this);
@@ -92,7 +105,7 @@ export class Invocation {
     Promise.resolve(promise).then(
       () => this.workDone(),
       (error: unknown) => {
-        wire.exception(this.call, failureOf(error));
+        wire.exception(this.trace?.call ?? this.call, failureOf(error));
         this.workDone();
       },
     );
@@ -126,8 +139,21 @@ export class Invocation {
     return this.#shared.aborted === undefined && (this.#shared.callsLive > 0 || this.#shared.exportsLive > 0);
   }
 
+  /** Calls to objects that this invocation exported belong to its trace. */
+  #holdTrace(): void {
+    const { trace, exportsLive, callsLive } = this.#shared;
+    if (trace === undefined || trace.call !== this.call || (exportsLive === 0 && callsLive === 1)) return;
+    trace.held = true;
+    wire.traceHold(trace.call);
+  }
+
   #closeIfIdle(): void {
-    if (!this.isOpen) this.#endHeld("closed");
+    if (this.isOpen) return;
+    this.#endHeld("closed");
+    const { trace } = this.#shared;
+    if (trace?.held !== true) return;
+    trace.held = false;
+    wire.traceEnd(trace.call);
   }
 
   #endHeld(how: "closed" | "aborted"): void {
@@ -151,7 +177,7 @@ export class Invocation {
     if (this.#shared.warnedOfLeak) return;
     this.#shared.warnedOfLeak = true;
     wire.log(
-      this.call,
+      this.trace?.call ?? this.call,
       "warn",
       "An RPC stub was not disposed: it was left to the garbage collector, which may take long to find it. " +
         "Dispose a stub (or the result it came in) with [Symbol.dispose]() or a `using` declaration.",
@@ -243,12 +269,17 @@ export class ExecutionContext {
     return undefined;
   }
 
+  get tracing(): unknown {
+    void this.#invocation;
+    return tracing;
+  }
+
   get exports(): unknown {
     void this.#invocation;
     return has("enable_ctx_exports") ? exportsOf() : undefined;
   }
 }
 Object.defineProperty(ExecutionContext.prototype, Symbol.toStringTag, { value: "ExecutionContext", configurable: true });
-for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports", "access"]) {
+for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports", "access", "tracing"]) {
   Object.defineProperty(ExecutionContext.prototype, name, { enumerable: true });
 }

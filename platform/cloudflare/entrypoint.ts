@@ -15,6 +15,8 @@ import { ownEnv } from "./env.ts";
 import { defineExports } from "./exports.ts";
 import { failureOf } from "./failures.ts";
 import { batchOf, packResult } from "./queues.ts";
+import { followStream, traceItems } from "./tails.ts";
+import { warnOnce } from "./trace.ts";
 import { returnResponse, serveRpc } from "./rpc/serve.ts";
 import { unpack } from "./rpc/message.ts";
 import { exportsOf } from "./service-worker.ts";
@@ -77,9 +79,10 @@ function kindOf(value: unknown): EntrypointInfo["kind"] | undefined {
   return typeof value === "object" && value !== null ? "object" : undefined;
 }
 
-export function invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent): void {
+export function invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent, traced?: boolean): void {
   const arrived = unpackProps(props);
   const invocation = new Invocation(call, arrived);
+  if (traced === true) invocation.traced();
   if (event[0] === "rpc") {
     const [, path, args] = event;
     let target: Target | undefined;
@@ -146,6 +149,8 @@ function deliver(invocation: Invocation, name: string, event: CallEvent): Promis
       return deliverScheduled(invocation, targetOf(name, invocation), event);
     case "tail":
       return deliverTail(invocation, targetOf(name, invocation), event[1]);
+    case "tailStream":
+      return deliverTailStream(invocation, targetOf(name, invocation), event[1]);
     case "queue":
       return deliverQueue(invocation, targetOf(name, invocation), event);
     default:
@@ -180,9 +185,19 @@ async function deliverScheduled(
 }
 
 async function deliverTail(invocation: Invocation, target: Target, items: string): Promise<void> {
-  const handler = handlerOf(target, "tail", "Handler does not export a tail() function.");
-  await callHandler(target, handler, JSON.parse(items) as unknown, invocation);
+  const name = typeof (target.object as Record<string, unknown>)["tail"] === "function" ? "tail" : "trace";
+  const handler = handlerOf(target, name, "Handler does not export a tail() function.");
+  await callHandler(target, handler, traceItems(items), invocation);
   invocation.return(["nothing", false]);
+}
+
+function deliverTailStream(invocation: Invocation, target: Target, onset: string): Promise<void> {
+  const find = (): ((event: unknown) => unknown) | undefined => {
+    const handler = (target.object as Record<string, unknown>)["tailStream"];
+    if (typeof handler !== "function") return undefined;
+    return (event) => callHandler(target, handler as Handler, event, invocation);
+  };
+  return followStream(invocation, find, onset);
 }
 
 /** What the handler said of the messages counts even if it threw in the end. */
@@ -202,9 +217,24 @@ async function deliverQueue(
   invocation.return(["value", packResult(result)]);
 }
 
+const HINTS = new Map([
+  ["fetch", "Received a FetchEvent but we lack a handler for FetchEvents. Did you remember to export a fetch() function?"],
+  [
+    "scheduled",
+    "Received a ScheduledEvent but we lack a handler for ScheduledEvents (a.k.a. Cron Triggers). Did you remember to " +
+      "export a scheduled() function?",
+  ],
+  ["trace", "Attempted to send events but we lack a handler, did you remember to export a tail() function?"],
+  ["queue", "Received a QueueEvent but we lack a handler for QueueEvents. Did you remember to export a queue() function?"],
+]);
+
 function handlerOf(target: Target, name: string, missing: string): Handler {
   const handler: unknown = (target.object as Record<string, unknown>)[name];
-  if (typeof handler !== "function") throw new Error(missing);
+  if (typeof handler !== "function") {
+    const hint = HINTS.get(name);
+    if (hint !== undefined) warnOnce(hint);
+    throw new Error(missing);
+  }
   return handler as Handler;
 }
 

@@ -42,7 +42,8 @@ function prevented(event: () => ErrorEvent | PromiseRejectionEvent): boolean {
 }
 
 function tell(error: unknown): void {
-  wire.exception(currentInvocation()?.call, failureOf(error));
+  const invocation = currentInvocation();
+  wire.exception(invocation?.trace?.call ?? invocation?.call, failureOf(error));
 }
 
 function messageOf(error: unknown): string {

@@ -2,8 +2,7 @@
 //
 // `env`, `exports` and `cache` are proxies, because the import binding of a module cannot follow
 // `withEnv()` and `withExports()`: each access asks the async context. Absent: Workflows run
-// nowhere here (the class exists so that a Worker which also defines one still loads), `restore`
-// and `tracing`.
+// nowhere here (the class exists so that a Worker which also defines one still loads), and `restore`.
 //
 // Invariant: built once, at boot; nothing here is specific to a Worker.
 
@@ -18,6 +17,7 @@ import { platformProxy } from "./proxies.ts";
 import { flushCalls } from "./queue.ts";
 import { RpcPromise, RpcProperty, RpcStub } from "./rpc/stub.ts";
 import { RpcTarget } from "./rpc/target.ts";
+import { tracing } from "./trace.ts";
 
 /** An object that stands for whatever `current` gives at the moment of each access. */
 function following(current: () => unknown, mutable: "mutable" | "read-only"): object {
@@ -78,5 +78,6 @@ export const workers: Record<string, unknown> = {
   exports: following(exportsOf, "read-only"),
   waitUntil,
   abortIsolate,
+  tracing,
   cache: following(() => undefined, "read-only"),
 };

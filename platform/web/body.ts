@@ -12,7 +12,7 @@ import { has } from "../cloudflare/compat.ts";
 import { ops } from "../ops.ts";
 import { type Blob, blobBytes, blobFromBytes, isBlob } from "./blob.ts";
 import { type FormData, isFormData, parseFormData, serializeFormData } from "./form-data.ts";
-import { type Headers, headerOf } from "./headers.ts";
+import { type Headers, defaultHeader, headerOf } from "./headers.ts";
 import { extractMimeType, mimeEssence, serializeMimeType } from "./mime.ts";
 import {
   chunkBytes,
@@ -28,6 +28,7 @@ import {
 import { DefaultReaderCore } from "./streams/readable-core.ts";
 import { type ReadableStream, isReadableStream, readableCore, wrapReadable } from "./streams/readable.ts";
 import { type URLSearchParams, isURLSearchParams, urlEncodedBody } from "./url.ts";
+import { warnIfNotText, warnOfFormData } from "./warnings.ts";
 import {
   SymbolAsyncIterator,
   USVString,
@@ -112,6 +113,8 @@ export class Body {
   }
 
   async text(): Promise<string> {
+    const headers = this.#headers;
+    if (this.#state !== undefined && headers !== undefined) warnIfNotText(headerOf(headers, "content-type") ?? undefined);
     return consumeText(this.#state);
   }
 
@@ -182,6 +185,11 @@ function bodyFromText(text: string): BodyState {
   const state = newState();
   state.text = text;
   return state;
+}
+
+/** The type that a body implies, where the message names none. */
+export function typeByDefault(headers: Headers, type: string): void {
+  if (!defaultHeader(headers, "content-type", type) && type.startsWith("multipart/form-data")) warnOfFormData();
 }
 
 /** "Extract a body" from `BodyInit`. */

@@ -191,13 +191,13 @@ export function headerOf(headers: Headers, name: string): string | null {
   return combined(internals.list(headers), name);
 }
 
-/** Adds a header that the platform itself implies (`content-type`), unless there is one. */
-export function defaultHeader(headers: Headers, name: string, value: string): void {
+/** Adds a header that the platform itself implies (`content-type`), unless there is one; `false` then. */
+export function defaultHeader(headers: Headers, name: string, value: string): boolean {
   const list = internals.list(headers);
-  if (indexOf(list, name) === -1) {
-    list.push(name, value);
-    internals.touched(headers);
-  }
+  if (indexOf(list, name) !== -1) return false;
+  list.push(name, value);
+  internals.touched(headers);
+  return true;
 }
 
 /** A fresh header list from `HeadersInit`. */

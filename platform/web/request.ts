@@ -19,8 +19,9 @@ import {
   extractBody,
   setBody,
   takeBody,
+  typeByDefault,
 } from "./body.ts";
-import { Headers, copyHeaders, defaultHeader, headersFromInit } from "./headers.ts";
+import { Headers, copyHeaders, headersFromInit } from "./headers.ts";
 import { DOMString, USVString, defineInterface, internalToken, isObject, requireArguments } from "./webidl.ts";
 
 export type Redirect = "follow" | "manual" | "error";
@@ -178,7 +179,7 @@ export class Request extends Body {
     if (given !== undefined && given !== null) {
       const { state, type } = extractBody(given, "Request constructor: body");
       if (type !== null) {
-        defaultHeader(headers, "content-type", type);
+        typeByDefault(headers, type);
       }
       setBody(this, state, headers);
       return;

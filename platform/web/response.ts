@@ -15,11 +15,13 @@ import {
   cloneBody,
   extractBody,
   setBody,
+  typeByDefault,
 } from "./body.ts";
 import { DOMException } from "./dom-exception.ts";
 import { Headers, copyHeaders, defaultHeader, headersFromInit } from "./headers.ts";
 import { type EncodeBody, cloneCf, parseEncodeBody } from "./request.ts";
 import { statusTextOf } from "./status-text.ts";
+import { warn } from "./warnings.ts";
 import {
   DOMString,
   USVString,
@@ -184,7 +186,7 @@ export class Response extends Body {
   #extract(body: unknown, headers: Headers): BodyState | undefined {
     const { state, type } = extractBody(body, "Response constructor: body");
     if (type !== null) {
-      defaultHeader(headers, "content-type", type);
+      typeByDefault(headers, type);
     }
     if (!isNullBodyStatus(this.#status)) {
       return state;
@@ -193,6 +195,14 @@ export class Response extends Body {
     if (bytesAtHand(state)?.length !== 0) {
       throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
     }
+    const status = this.#status;
+    warn(
+      `Constructing a Response with a null body status (${status}) and a non-null, zero-length body. This is ` +
+        "technically incorrect, and we recommend you update your code to explicitly pass in a `null` body, e.g. " +
+        `\`new Response(null, { status: ${status}, ... })\`. (We continue to allow the zero-length body behavior ` +
+        "because it was previously the only way to construct a Response with a null body status. This behavior may " +
+        "change in the future.)",
+    );
     return undefined;
   }
 

@@ -82,6 +82,13 @@ impl Server {
         Self::start_command(command, &configs(workers), &arguments)
     }
 
+    /// As [`Self::start_with`], with variables of the environment.
+    pub fn start_in(workers: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary("mayfly"));
+        command.envs(variables.iter().copied());
+        Self::start_command(command, &configs(workers), arguments)
+    }
+
     /// Serves these configuration files.
     pub fn start_configs(configs: &[PathBuf], arguments: &[&str]) -> Self {
         Self::start_command(Command::new(binary("mayfly")), configs, arguments)
@@ -142,6 +149,17 @@ impl Server {
     /// Where it listens.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Where its admin listener is; started with `--admin 127.0.0.1:0`.
+    pub fn admin(&self) -> String {
+        let output = self.output();
+        let line = output
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("admin "));
+        line.expect("an admin listener is announced")
+            .trim()
+            .to_owned()
     }
 
     /// The port it listens on.
@@ -337,7 +355,13 @@ fn parents() -> Vec<(u32, u32)> {
 }
 
 fn port_in(output: &str) -> Option<u16> {
-    let rest = output.split("http://127.0.0.1:").nth(1)?;
+    // In JSON form the line that says so is one object; an admin listener's address comes after it,
+    // in pretty form before it.
+    let said = output
+        .find("listening on ")
+        .or_else(|| output.find("\"kind\":\"listening\""))?;
+    let rest = output[said..].split("\"url\":\"").last()?;
+    let rest = rest.split("http://127.0.0.1:").nth(1)?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     // The line may still be arriving; wait for whatever follows the number.
     (rest.len() > digits.len())

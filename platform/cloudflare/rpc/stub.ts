@@ -22,6 +22,7 @@ import type { Held, Invocation } from "../context.ts";
 import { errorOf } from "../failures.ts";
 import { platformProxy } from "../proxies.ts";
 import { flushCalls, queueCall } from "../queue.ts";
+import { callComesFrom, openSpan } from "../trace.ts";
 import { DISPOSE } from "../symbols.ts";
 import { startTimer } from "../../web/timers.ts";
 import { pack, ship, unpack, unpackLocal } from "./message.ts";
@@ -253,10 +254,15 @@ function sendPacked(result: Result, callee: Cap, path: string[], packed: Packed)
 }
 
 function send(result: Result, callee: Cap, event: CallEvent, packed: Packed | undefined): void {
-  result.call = newCall((outcome) => settle(result, outcome));
+  const span = openSpan("jsRpcSession");
+  result.call = newCall((outcome) => {
+    span?.end();
+    settle(result, outcome);
+  });
   const go = (): void => {
     try {
       const slot = result.sending();
+      callComesFrom(span, result.call);
       wire.call(result.call, callee.id, event, slot?.id);
     } catch (error) {
       forgetCall(result.call);

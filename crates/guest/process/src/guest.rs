@@ -19,7 +19,7 @@ use mayfly_sandbox::fork::exit_now;
 use mayfly_sandbox::poll::{self, Interest, Waker};
 use mayfly_sandbox::seccomp::{Filter, SeccompError};
 use mayfly_sandbox::{SysError, descriptors, rlimits, signals};
-use mayfly_wire::{Attachment, Failure, FailureKind, Start, ToGuest, ToHost};
+use mayfly_wire::{Attachment, CallId, Failure, FailureKind, Start, ToGuest, ToHost};
 use thiserror::Error;
 
 use crate::convert::{self, IntoData};
@@ -86,6 +86,7 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
         socket,
         waker,
         started: false,
+        traced: None,
         last_frame: Instant::now(),
         silence_asked: false,
     };
@@ -126,6 +127,8 @@ struct Guest {
     socket: Arc<File>,
     waker: Waker,
     started: bool,
+    /// Somebody follows the invocation of this number, which comes next.
+    traced: Option<CallId>,
     last_frame: Instant,
     /// The platform was asked about unanswered calls since something last happened.
     silence_asked: bool,
@@ -229,12 +232,24 @@ impl Guest {
             ToGuest::Start { .. } => exit_now(exit::PROTOCOL),
             _ if !self.started => exit_now(exit::PROTOCOL),
             ToGuest::Collect {} => self.collect(),
+            ToGuest::Traced { call } => self.traced = Some(call),
             frame => {
                 self.engine.state().holds_new_caps |= brings_cap(&frame);
-                if let Some((handler, arguments)) = handler_call(frame) {
+                let traced = self.is_traced(&frame);
+                if let Some((handler, mut arguments)) = handler_call(frame) {
+                    if traced {
+                        arguments.push(Data::Bool(true));
+                    }
                     self.call(handler, arguments);
                 }
             }
+        }
+    }
+
+    fn is_traced(&mut self, frame: &ToGuest) -> bool {
+        match frame {
+            ToGuest::Invoke { call, .. } => self.traced.take_if(|traced| traced == call).is_some(),
+            _ => false,
         }
     }
 
@@ -304,7 +319,7 @@ impl Guest {
 /// loop handles itself.
 pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> {
     let (handler, arguments) = match frame {
-        ToGuest::Start { .. } | ToGuest::Collect {} => return None,
+        ToGuest::Start { .. } | ToGuest::Collect {} | ToGuest::Traced { .. } => return None,
         ToGuest::Invoke {
             call,
             entrypoint,
@@ -358,6 +373,9 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
         ToGuest::ReleaseAnswer { call } => ("releaseAnswer", vec![call.into_data()]),
         ToGuest::CapBroken { cap, failure } => {
             ("capBroken", vec![cap.into_data(), failure.into_data()])
+        }
+        ToGuest::TailEvents { call, events } => {
+            ("tailEvents", vec![call.into_data(), events.into_data()])
         }
     };
     Some((handler, arguments))

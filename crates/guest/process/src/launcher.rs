@@ -174,7 +174,7 @@ fn reap_until_childless(zygote: Pid) -> ! {
     let mut code = exit::SYSTEM;
     loop {
         match reap(Wait::Block) {
-            Ok(Reaped::Child(pid, ended)) if pid == zygote => code = code_of(Some(ended)),
+            Ok(Reaped::Child(pid, ended, _)) if pid == zygote => code = code_of(Some(ended)),
             Ok(Reaped::Child(..) | Reaped::None) => {}
             Ok(Reaped::Childless) | Err(_) => exit_now(code),
         }

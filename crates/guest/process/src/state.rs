@@ -38,7 +38,8 @@ impl GuestState {
         self.holds_new_caps |= introduces_cap(frame);
         self.output.push(frame)?;
         match frame {
-            ToHost::Call { .. } => self.calls_waiting += 1,
+            // A tail waits for more events as a caller does for its outcome.
+            ToHost::Call { .. } | ToHost::TailMore { .. } => self.calls_waiting += 1,
             ToHost::Return { .. } => {
                 self.calls_unanswered = self.calls_unanswered.saturating_sub(1);
             }
@@ -55,7 +56,9 @@ impl GuestState {
             }
             // What a rehearsal did does not count.
             ToGuest::Start { .. } => (self.calls_unanswered, self.calls_waiting) = (0, 0),
-            ToGuest::Return { .. } => self.calls_waiting = self.calls_waiting.saturating_sub(1),
+            ToGuest::Return { .. } | ToGuest::TailEvents { .. } => {
+                self.calls_waiting = self.calls_waiting.saturating_sub(1);
+            }
             _ => {}
         }
     }

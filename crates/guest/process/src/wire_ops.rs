@@ -5,7 +5,7 @@
 
 use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
 use mayfly_sandbox::fork::exit_now;
-use mayfly_wire::bounds::{CHUNK_BYTES_MAX, LOG_BYTES_MAX};
+use mayfly_wire::bounds::{CHUNK_BYTES_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX};
 use mayfly_wire::{Blob, Failure, FailureKind, Outcome, StreamId, ToHost};
 
 use crate::convert::{FromData, check_code};
@@ -134,7 +134,7 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 call: args.at(0)?,
                 level: args.at(1)?,
                 text: cut(args.at(2)?),
-                message: whole_or_nothing(args.at(3)?),
+                message: shortened(args.at(3)?, LOG_MESSAGE_BYTES_MAX),
             })
         }),
         wire("exception", |state, args| {
@@ -142,6 +142,50 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 call: args.at(0)?,
                 failure: args.at(1)?,
             })
+        }),
+        wire("tailMore", |state, args| {
+            state.frame(ToHost::TailMore { call: args.at(0)? })
+        }),
+        wire("spanOpen", |state, args| {
+            state.frame(ToHost::SpanOpen {
+                call: args.at(0)?,
+                span: args.at(1)?,
+                parent: args.at(2)?,
+                name: shortened(args.at(3)?, SPAN_BYTES_MAX),
+            })
+        }),
+        wire("spanClose", |state, args| {
+            state.frame(ToHost::SpanClose {
+                call: args.at(0)?,
+                span: args.at(1)?,
+                attributes: whole_or_nothing(args.at(2)?),
+            })
+        }),
+        wire("diagnostic", |state, args| {
+            let (call, channel) = (args.at(0)?, shortened(args.at(1)?, SPAN_BYTES_MAX));
+            let message: Blob = args.at(2)?;
+            // One that was cut would be no value.
+            if message.0.len() > LOG_MESSAGE_BYTES_MAX {
+                return Ok(Data::Undefined);
+            }
+            state.frame(ToHost::Diagnostic {
+                call,
+                channel,
+                message,
+            })
+        }),
+        wire("callFrom", |state, args| {
+            state.frame(ToHost::CallFrom {
+                made: args.at(0)?,
+                call: args.at(1)?,
+                span: args.at(2)?,
+            })
+        }),
+        wire("traceHold", |state, args| {
+            state.frame(ToHost::TraceHold { call: args.at(0)? })
+        }),
+        wire("traceEnd", |state, args| {
+            state.frame(ToHost::TraceEnd { call: args.at(0)? })
         }),
         wire("abort", |state, args| {
             let failure = Failure::new(FailureKind::Exception {}, "Error", cut(args.at(0)?));
@@ -191,9 +235,17 @@ fn cut(mut text: String) -> String {
     text
 }
 
+/// At most so many bytes, in whole characters.
+fn shortened(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+    }
+    text
+}
+
 /// JSON that was cut is none.
 fn whole_or_nothing(json: String) -> String {
-    if json.len() > LOG_BYTES_MAX {
+    if json.len() > SPAN_BYTES_MAX {
         String::new()
     } else {
         json

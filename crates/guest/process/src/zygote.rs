@@ -227,7 +227,7 @@ impl Nursery {
 
     fn reap(&mut self, control: &OwnedFd) {
         self.signals.clear();
-        while let Ok(Reaped::Child(pid, ended)) = reap(Wait::Poll) {
+        while let Ok(Reaped::Child(pid, ended, cpu)) = reap(Wait::Poll) {
             if !self.children.remove(&pid) {
                 continue;
             }
@@ -237,6 +237,7 @@ impl Nursery {
                     Ended::Exit(code) => End::Exit { code },
                     Ended::Signal(signal) => End::Signal { signal },
                 },
+                cpu_us: u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
             };
             // If the host is gone, the next look at the control socket says so.
             let _ = send(control, &exited, &[]);

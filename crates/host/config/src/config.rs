@@ -43,6 +43,10 @@ pub struct Config {
     pub outbound: Outbound,
     /// Limits of every invocation.
     pub limits: Limits,
+    /// `tail_consumers`.
+    pub tails: Vec<ServiceTarget>,
+    /// `streaming_tail_consumers`.
+    pub streaming_tails: Vec<ServiceTarget>,
     /// What only a development server uses.
     pub dev: Dev,
 }
@@ -175,7 +179,12 @@ impl Config {
                 BindingValue::Service(target) => Some((binding.name.as_str(), target)),
                 _ => None,
             });
-        bound.chain(outbound)
+        let tails = self.tails.iter().map(|tail| ("tail_consumers", tail));
+        let streaming = self
+            .streaming_tails
+            .iter()
+            .map(|tail| ("streaming_tail_consumers", tail));
+        bound.chain(outbound).chain(tails).chain(streaming)
     }
 }
 

@@ -153,6 +153,8 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
     let modules = read_modules(reader, root, &folder, main.as_deref());
     let outbound = read_outbound(reader, root);
     let limits = read_limits(reader, root);
+    let tails = read_tails(reader, root, "tail_consumers");
+    let streaming_tails = read_tails(reader, root, "streaming_tail_consumers");
     let dev = read_dev(reader, root);
     let (compatibility_date, compatibility_flags, enabled_flags) = compat?;
     Some(Config {
@@ -169,6 +171,8 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         modules,
         outbound,
         limits,
+        tails,
+        streaming_tails,
         dev,
     })
 }
@@ -369,6 +373,20 @@ fn read_outbound(reader: &mut Reader<'_>, root: &Root<'_>) -> Outbound {
         .and_then(|fields| read_target(reader, field, &fields));
     // What could not be read was noted as an error; until then nothing may leave.
     target.map_or(Outbound::Blocked, Outbound::Service)
+}
+
+/// `entrypoint` and `props` are ours; wrangler's tails are default exports.
+fn read_tails(reader: &mut Reader<'_>, root: &Root<'_>, name: &str) -> Vec<ServiceTarget> {
+    let mut tails = Vec::new();
+    for item in tables(reader, root, name) {
+        let allowed = ["service", "entrypoint", "props", "environment"];
+        let Some(fields) = reader.table_of(&item, &allowed) else {
+            continue;
+        };
+        warn_of_others(reader, &fields, &["environment"]);
+        tails.extend(read_target(reader, &item, &fields));
+    }
+    tails
 }
 
 fn read_modules(

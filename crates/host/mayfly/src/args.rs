@@ -18,11 +18,16 @@ Examples:
     mayfly serve -c front/wrangler.jsonc -c api/wrangler.jsonc --listen 0.0.0.0:8080
   Run one module once:
     mayfly run hello.js
+  Follow what fails, and see what it all used:
+    mayfly serve -c wrangler.jsonc --admin 8788 --state state
+    mayfly tail --status error
+    mayfly usage --state state --by id
 
 Exit codes:
   0 done      1 the Worker threw      2 usage      3 invalid configuration
   4 a file is missing or unreadable   5 cannot listen, such as a port in use
   6 mayfly-guest is missing or of another version  7 no sandbox on this machine
+  8 no running host answers
   70 a fault of Mayfly itself
 
 Environment:
@@ -45,6 +50,10 @@ pub enum Command {
     Serve(ServeArgs),
     /// Run one module once: its fetch handler with GET /, or the script itself
     Run(RunArgs),
+    /// Follow the invocations of a running host: what was asked, what was logged, how it ended
+    Tail(TailArgs),
+    /// What Workers used, by month, with what that would cost
+    Usage(UsageArgs),
 }
 
 /// `mayfly serve`.
@@ -66,6 +75,15 @@ pub struct ServeArgs {
     /// What a client sees of an error
     #[arg(long, default_value = "auto", value_name = "WHAT")]
     pub errors: Errors,
+
+    /// A folder for what outlives the host; without it usage is not kept
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Where to answer /healthz, /metrics (Prometheus) and `mayfly tail`; a port alone is one of
+    /// this machine's only, and whoever reaches the address can read what Workers log
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub admin: Option<SocketAddr>,
 
     /// How Workers run.
     #[command(flatten)]
@@ -110,6 +128,102 @@ pub struct RunArgs {
     /// How Workers run.
     #[command(flatten)]
     pub runtime: RuntimeArgs,
+}
+
+/// `mayfly tail`.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Only these Workers: a configured one and all that it loads, or a dynamic one (LOADER/id)
+    #[arg(value_name = "WORKER")]
+    pub workers: Vec<String>,
+
+    /// The host's --admin address
+    #[arg(long, default_value = "127.0.0.1:8788", value_name = "ADDR", value_parser = listen_address)]
+    pub admin: SocketAddr,
+
+    /// Only invocations that ended so
+    #[arg(long, value_name = "STATUS")]
+    pub status: Vec<StatusArg>,
+
+    /// Only invocations with this outcome, such as exceededCpu
+    #[arg(long, value_name = "OUTCOME")]
+    pub outcome: Vec<String>,
+
+    /// Only requests with this HTTP method
+    #[arg(long, value_name = "METHOD")]
+    pub method: Vec<String>,
+
+    /// Only invocations whose log lines or exceptions have this text in them
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+
+    /// The share of invocations to show, from 0 to 1
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub sampling_rate: Option<f64>,
+
+    /// One trace item of JSON per line, as tail() gets it, instead of text for people
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatusArg {
+    /// It returned
+    Ok,
+    /// It threw, or a limit ended it
+    Error,
+    /// Its caller left
+    Canceled,
+}
+
+/// `mayfly usage`.
+#[derive(Debug, Args)]
+pub struct UsageArgs {
+    /// The host's --state folder
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+
+    /// Which month of UTC [default: this one]
+    #[arg(long, value_name = "YYYY-MM", value_parser = month)]
+    pub month: Option<Month>,
+
+    /// What makes a row
+    #[arg(long, default_value = "worker", value_name = "WHAT")]
+    pub by: ByArg,
+
+    /// Prices, as JSON; see docs/observability.md [default: DIR/prices.json if it is there, else
+    /// the published ones]
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+
+    /// As JSON
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+
+    /// As CSV, rows only
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// `--by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ByArg {
+    /// A configured Worker with all that it loads
+    Worker,
+    /// A dynamic Worker's id
+    Id,
+    /// A day of UTC
+    Day,
+}
+
+/// A month of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Month {
+    /// Its year.
+    pub year: i64,
+    /// From 1.
+    pub month: i64,
 }
 
 /// What `serve` and `run` share.
@@ -168,6 +282,24 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|error| format!("expected HOST:PORT, such as 127.0.0.1:8787 ({error})"))?
         .next()
         .ok_or_else(|| format!("{text} has no address"))
+}
+
+fn month(text: &str) -> Result<Month, String> {
+    let expected = || "expected a month like 2026-11".to_owned();
+    let (year, month) = text.split_once('-').ok_or_else(expected)?;
+    let year = year.parse().map_err(|_| expected())?;
+    let month = month.parse().map_err(|_| expected())?;
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) {
+        return Err(expected());
+    }
+    Ok(Month { year, month })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -23,6 +23,8 @@ pub const LISTEN: u8 = 5;
 pub const GUEST: u8 = 6;
 /// The sandbox is not available.
 pub const SANDBOX: u8 = 7;
+/// There is no running host to talk to.
+pub const UNREACHABLE: u8 = 8;
 /// A fault of Mayfly itself; `EX_SOFTWARE`.
 pub const INTERNAL: u8 = 70;
 
@@ -59,6 +61,9 @@ pub enum Exit {
     /// No sandbox.
     #[error("{0}")]
     Sandbox(String),
+    /// No running host.
+    #[error("{0}")]
+    Unreachable(String),
     /// Anything else.
     #[error("{0}")]
     Internal(String),
@@ -76,6 +81,7 @@ impl Exit {
             Self::Listen(_) => LISTEN,
             Self::Guest(_) => GUEST,
             Self::Sandbox(_) => SANDBOX,
+            Self::Unreachable(_) => UNREACHABLE,
             Self::Internal(_) => INTERNAL,
         }
     }

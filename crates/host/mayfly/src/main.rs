@@ -1,7 +1,7 @@
 //! The binary `mayfly`: reads the command line, builds the parts, wires them together, and turns
 //! what went wrong into one line and an exit code.
 //!
-//! `args` is what may be typed, `serve` and `run` are the commands, `host` builds what both need,
+//! `args` is what may be typed, `serve`, `run`, `tail` and `usage` are the commands, `host` builds what both need,
 //! `workers` makes definitions of configurations, `logs` prints, `exit` ends. No decision about a
 //! Worker's life is made here.
 
@@ -15,6 +15,8 @@ mod logs;
 mod props;
 mod run;
 mod serve;
+mod tail;
+mod usage;
 mod workers;
 
 use std::process::ExitCode;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
             match arguments.command {
                 Command::Serve(arguments) => serve::serve(arguments).await,
                 Command::Run(arguments) => run::run(arguments).await,
+                Command::Tail(arguments) => tail::tail(arguments).await,
+                Command::Usage(arguments) => usage::usage(&arguments),
             }
         }),
         Err(error) => Err(Exit::Internal(format!("cannot start threads: {error}"))),

@@ -85,6 +85,7 @@ fn define(file: &Path) -> Result<WorkerDefinition, Exit> {
         outbound: OutboundDefinition::Network,
         limits: Limits::NONE,
         tails: Vec::new(),
+        streaming_tails: Vec::new(),
     })
 }
 

@@ -4,11 +4,15 @@
 //! binary, then address, then sandbox. Stopping goes the other way round: the gateway first, then
 //! the guests, so that an accepted request still finds its Worker.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_exchange::{BoxFuture, Failure, Request, Response, Service, SharedService};
 use mayfly_gateway::{FailureDetail, Gateway, Options, Router, Stop};
+use mayfly_observe::{Admin, Meter, Otel, Watch};
+use mayfly_store::usage::Usage;
 use mayfly_supervisor::{Observer, Supervisor};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -30,17 +34,39 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     let gateway = Gateway::bind(arguments.listen, options)?;
     let network = host::network(&arguments.runtime)?;
     let signals = Signals::new()?;
+    let admin = arguments
+        .admin
+        .map(|address| bind_admin(address))
+        .transpose()?;
+    let usage = arguments.state.as_deref().map(open_usage).transpose()?;
     let printer = Arc::new(Printer::new(arguments.runtime.log));
-    let mut options = host::options(guest, &arguments.runtime, printer.clone());
+    let otel = Otel::from_env().map_err(|error| Exit::Definition(error.to_string()))?;
+    let otel = otel.map(Arc::new);
+    let exporter = otel.clone().map(|otel| otel as Arc<dyn Observer>);
+    let watch = Arc::new(Watch::new(printer.clone(), exporter));
+    let mut options = host::options(guest, &arguments.runtime, watch.clone());
+    options.metered = usage.is_some();
     host::evict(&mut options, &arguments.eviction);
-    let supervisor = host::supervisor(options).await?;
+    let supervisor = Arc::new(host::supervisor(options).await?);
     let definitions = loaded.iter().map(|worker| worker.definition.clone());
     supervisor
         .deploy(definitions.collect(), network)
         .map_err(host::explain)?;
     let router = router(&supervisor, &loaded, &printer)?;
-    announce(&arguments, &supervisor, &loaded, &gateway);
+    announce(&arguments, &supervisor, &loaded, &gateway, admin.as_ref());
     let stop = watch::Sender::new(Stop::No);
+    let meter = usage
+        .map(|usage| Meter::start(supervisor.clone(), usage))
+        .transpose()
+        .map_err(|error| Exit::Internal(format!("cannot start a thread: {error}")))?;
+    if let Some(otel) = &otel {
+        let started = otel.start_metrics(&supervisor, watch.metrics.clone());
+        started.map_err(|error| Exit::Definition(error.to_string()))?;
+    }
+    if let Some(admin) = admin {
+        let service: SharedService = Arc::new(Admin::new(supervisor.clone(), watch));
+        tokio::spawn(admin.serve(Arc::new(move |_| Some(service.clone())), stop.subscribe()));
+    }
     let grace = Duration::from_secs(arguments.grace);
     let stopping = tokio::spawn(follow(signals, stop.clone(), grace));
     let cut = gateway.serve(router, stop.subscribe()).await;
@@ -48,6 +74,12 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
         eprintln!("mayfly: {cut} connections were cut with a request under way");
     }
     wind_down(&supervisor, &stop, grace).await;
+    // Its last write has what the end of every guest added.
+    drop(meter);
+    if let Some(otel) = otel {
+        // It waits for the collector, whose exchange runs on this runtime.
+        let _ = tokio::task::spawn_blocking(move || otel.shutdown()).await;
+    }
     stopping.abort();
     Ok(())
 }
@@ -99,15 +131,44 @@ fn failure_detail(arguments: &ServeArgs) -> FailureDetail {
     }
 }
 
-fn announce(arguments: &ServeArgs, supervisor: &Supervisor, loaded: &[Loaded], gateway: &Gateway) {
+/// Somebody else's machine may be listening on purpose, so that is said and not refused.
+fn bind_admin(address: SocketAddr) -> Result<Gateway, Exit> {
+    if !address.ip().is_loopback() {
+        eprintln!(
+            "mayfly: warning: --admin {address} is not of this machine alone: whoever reaches it \
+             can read what Workers log"
+        );
+    }
+    let options = Options {
+        failure_detail: FailureDetail::Brief,
+    };
+    Ok(Gateway::bind(address, options)?)
+}
+
+fn open_usage(folder: &Path) -> Result<Usage, Exit> {
+    std::fs::create_dir_all(folder).map_err(|source| Exit::File {
+        path: folder.to_owned(),
+        source,
+    })?;
+    Usage::open(folder).map_err(|error| Exit::Definition(error.to_string()))
+}
+
+fn announce(
+    arguments: &ServeArgs,
+    supervisor: &Supervisor,
+    loaded: &[Loaded],
+    gateway: &Gateway,
+    admin: Option<&Gateway>,
+) {
     let url = format!("http://{}", gateway.local_addr());
+    let admin = admin.map(|admin| format!("http://{}", admin.local_addr()));
     match arguments.runtime.log {
-        LogForm::Pretty => announce_to_people(supervisor, loaded, &url),
-        LogForm::Json => announce_to_programs(supervisor, loaded, &url),
+        LogForm::Pretty => announce_to_people(supervisor, loaded, &url, admin.as_deref()),
+        LogForm::Json => announce_to_programs(supervisor, loaded, &url, admin.as_deref()),
     }
 }
 
-fn announce_to_people(supervisor: &Supervisor, loaded: &[Loaded], url: &str) {
+fn announce_to_people(supervisor: &Supervisor, loaded: &[Loaded], url: &str, admin: Option<&str>) {
     eprintln!("mayfly {}", env!("CARGO_PKG_VERSION"));
     for worker in loaded {
         eprintln!(
@@ -123,10 +184,19 @@ fn announce_to_people(supervisor: &Supervisor, loaded: &[Loaded], url: &str) {
     for layer in layers.iter().filter(|layer| !layer.active) {
         eprintln!("  NOT active: {} ({})", layer.name, layer.reason);
     }
+    // The line with the main address is the last: whoever waits for it finds the rest there.
+    if let Some(admin) = admin {
+        eprintln!("  admin    {admin}");
+    }
     eprintln!("listening on {url}");
 }
 
-fn announce_to_programs(supervisor: &Supervisor, loaded: &[Loaded], url: &str) {
+fn announce_to_programs(
+    supervisor: &Supervisor,
+    loaded: &[Loaded],
+    url: &str,
+    admin: Option<&str>,
+) {
     let workers: Vec<_> = loaded
         .iter()
         .map(|worker| &worker.definition.name)
@@ -141,6 +211,7 @@ fn announce_to_programs(supervisor: &Supervisor, loaded: &[Loaded], url: &str) {
         "kind": "listening",
         "version": env!("CARGO_PKG_VERSION"),
         "url": url,
+        "admin": admin,
         "workers": workers,
         "sandbox": layers.collect::<Vec<_>>(),
     });

@@ -72,7 +72,8 @@ fn define(config: Config) -> Result<Loaded, Exit> {
             Outbound::Service(target) => OutboundDefinition::Service(aim(target)?),
         },
         limits: config.limits,
-        tails: Vec::new(),
+        tails: aim_all(config.tails)?,
+        streaming_tails: aim_all(config.streaming_tails)?,
     };
     Ok(Loaded {
         definition,
@@ -95,6 +96,10 @@ fn bind(binding: Binding) -> Result<(String, BindingDefinition), Exit> {
         BindingValue::Loader { id } => BindingDefinition::Loader { shared: id },
     };
     Ok((binding.name, definition))
+}
+
+fn aim_all(targets: Vec<ConfiguredTarget>) -> Result<Vec<ServiceTarget>, Exit> {
+    targets.into_iter().map(aim).collect()
 }
 
 fn aim(target: ConfiguredTarget) -> Result<ServiceTarget, Exit> {

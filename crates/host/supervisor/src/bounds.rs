@@ -73,11 +73,23 @@ pub const TAILS_MAX: usize = 32;
 /// Log lines that one guest may write in a second; the rest are counted and dropped.
 pub const LOG_LINES_PER_SECOND_MAX: u32 = 20_000;
 
-/// Log lines and exceptions kept for one trace item.
-pub const TRACE_ENTRIES_MAX: usize = 256;
-
-/// Bytes of logs and exceptions kept for one trace item.
+/// Bytes of event, logs, exceptions and diagnostics kept for one trace item, the documented limit.
 pub const TRACE_BYTES_MAX: usize = 256 * 1024;
+
+/// Spans of one invocation.
+pub const SPANS_MAX: usize = 10_000;
+
+/// Traces of one guest that wait for objects of their invocations to be released.
+pub const TRACES_HELD_MAX: usize = 256;
+
+/// Bytes of events that wait for one streaming tail to hear of one invocation.
+pub const SESSION_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The same, of all of them.
+pub const SESSIONS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How far tails that tell of tails go: enough for a tail's tail, and an end to a circle.
+pub const TAIL_GENERATIONS_MAX: u32 = 3;
 
 /// Trace items on their way to tails, whole host. Above this they are dropped and counted.
 pub const TRACES_UNDER_WAY_MAX: usize = 4096;

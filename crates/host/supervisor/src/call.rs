@@ -8,9 +8,10 @@
 
 use crate::guest::{Guest, Inbound};
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
-use crate::hub::TailPermit;
 use crate::lock::Mutex;
 use crate::relay;
+use crate::tail::{Session, TailPermit};
+use crate::trace::SpanContext;
 use crate::translate::Lower;
 use crate::turn::Turn;
 use crate::worker::Worker;
@@ -27,6 +28,8 @@ pub struct Call {
     /// Whether anyone may pipeline on the answer.
     result_wanted: AtomicBool,
     settled: AtomicBool,
+    /// The span of a followed invocation that it was made in.
+    from: Option<SpanContext>,
     phase: Mutex<Phase>,
 }
 
@@ -40,6 +43,8 @@ pub enum Caller {
     Load(Arc<Worker>),
     /// Nobody: a trace item for a tail.
     Tail(TailPermit),
+    /// Nobody: an invocation told to a streaming tail.
+    TailStream(Arc<Session>, TailPermit),
 }
 
 enum Phase {
@@ -77,7 +82,13 @@ pub enum Target<'a> {
 impl Call {
     /// A call not delivered yet.
     pub fn new(caller: Caller, result_wanted: bool) -> Arc<Self> {
+        Self::made_in(None, caller, result_wanted)
+    }
+
+    /// The same, made in a span.
+    pub fn made_in(from: Option<SpanContext>, caller: Caller, result_wanted: bool) -> Arc<Self> {
         Arc::new(Self {
+            from,
             caller,
             result_wanted: AtomicBool::new(result_wanted),
             settled: AtomicBool::new(false),
@@ -102,11 +113,32 @@ impl Call {
         matches!(self.caller, Caller::Load(_))
     }
 
+    /// The span that it was made in, where that is followed.
+    pub fn from(&self) -> Option<SpanContext> {
+        self.from
+    }
+
+    /// The session that a streaming tail has with this call.
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        match &self.caller {
+            Caller::TailStream(session, _) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Where it was delivered to, and its number there.
+    pub fn place(&self) -> Option<(Arc<Guest>, CallId)> {
+        match &*self.phase.lock() {
+            Phase::At(guest, id) => Some((guest.clone(), *id)),
+            _ => None,
+        }
+    }
+
     /// The guest that made the call.
     pub fn calling_guest(&self) -> Option<&Arc<Guest>> {
         match &self.caller {
             Caller::Guest(guest, _) => Some(guest),
-            Caller::Host(_) | Caller::Load(_) | Caller::Tail(_) => None,
+            Caller::Host(_) | Caller::Load(_) | Caller::Tail(_) | Caller::TailStream(..) => None,
         }
     }
 
@@ -131,6 +163,7 @@ impl Call {
             }
             Caller::Load(worker) => worker.code_arrived(turn, outcome),
             Caller::Tail(_) => {}
+            Caller::TailStream(session, _) => session.over(),
         }
     }
 
@@ -289,6 +322,12 @@ pub fn deliver(
             event: lower.event(event),
         },
     };
+    if extra
+        .as_ref()
+        .is_some_and(|invocation| invocation.trace.is_some())
+    {
+        guest.push(&mut state, &ToGuest::Traced { call: id });
+    }
     guest.push(&mut state, &frame);
     if is_rpc && !call.result_wanted.load(Ordering::Acquire) {
         guest.push(&mut state, &ToGuest::ReleaseAnswer { call: id });

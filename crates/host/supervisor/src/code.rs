@@ -8,6 +8,7 @@ use crate::bounds::{MODULES_MAX, TAILS_MAX};
 use crate::capability::Capability;
 use crate::held::{HeldCode, HeldPayload, Weight};
 use crate::options::Options;
+use crate::trace::Tails;
 use mayfly_wire::bounds::{CODE_BYTES_MAX, ENV_BYTES_MAX};
 use mayfly_wire::{Blob, Failure, FailureKind, Limits, Module};
 use std::collections::HashSet;
@@ -30,8 +31,8 @@ pub struct Code {
     pub outbound: Option<Capability>,
     /// Of every invocation.
     pub limits: Limits,
-    /// Services that receive its trace items.
-    pub tails: Arc<[Capability]>,
+    /// Services that hear of its invocations.
+    pub tails: Arc<Tails>,
 }
 
 /// What a Worker sees as `env`.
@@ -74,13 +75,10 @@ pub fn check(options: &Options, code: HeldCode) -> Result<Code, Failure> {
             ),
         ));
     }
-    if code.tails.len() > TAILS_MAX {
-        let message = format!("{} tails, limit {TAILS_MAX}", code.tails.len());
+    let tails = code.tails.buffered.len() + code.tails.streaming.len();
+    if tails > TAILS_MAX {
+        let message = format!("{tails} tails, limit {TAILS_MAX}");
         return Err(error("TypeError", message));
-    }
-    if code.streaming_tails {
-        let message = "streamingTails are not supported yet".to_owned();
-        return Err(error("Error", message));
     }
     let compatibility_flags = (options.compatibility)(
         &code.compatibility_date,

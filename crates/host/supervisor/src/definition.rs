@@ -21,6 +21,8 @@ pub struct WorkerDefinition {
     pub limits: Limits,
     /// Workers that receive its trace items.
     pub tails: Vec<ServiceTarget>,
+    /// Workers that follow its invocations while they run.
+    pub streaming_tails: Vec<ServiceTarget>,
 }
 
 /// One entry of `env`.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What a guest costs beside what it wrote since it was forked: page tables and kernel memory.
-const GUEST_BYTES_FIXED: u64 = 640 * 1024;
+pub(crate) const GUEST_BYTES_FIXED: u64 = 640 * 1024;
 
 /// Sweeps between two looks at a guest's memory grow with the number of guests; this is where the
 /// next look begins.
@@ -68,6 +68,10 @@ impl Sweep {
             };
             guest.memory_bytes.store(bytes, Ordering::Relaxed);
             self.floor_bytes = self.floor_bytes.min(bytes);
+            hub.counters.floor_bytes.fetch_min(bytes, Ordering::Relaxed);
+            if let Some(worker) = guest.lock().worker.clone() {
+                worker.account.weighed(hub.cost_of(bytes));
+            }
             if bytes.saturating_sub(self.floor_bytes) > hub.options.guest_bytes_max {
                 guest.end(turn, EndReason::ExceededMemory);
             }

@@ -10,6 +10,7 @@
 
 use crate::bounds::{
     COLLECT_BYTES, COLLECT_CAPS, LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY, OUT_BYTES_MAX,
+    TRACES_HELD_MAX,
 };
 use crate::call::{Call, overloaded};
 use crate::capability::{Capability, Handle};
@@ -18,10 +19,12 @@ use crate::held::Room;
 use crate::hub::{Chore, Hub};
 use crate::link::{Link, writer_gone};
 use crate::lock::Mutex;
-use crate::observe::Trace;
+use crate::observe::{EventKind, InvocationReport};
 use crate::process::Process;
 use crate::socket::Socket;
+use crate::trace::{SpanContext, Trace};
 use crate::turn::Turn;
+use crate::usage::Account;
 use crate::worker::Worker;
 use mayfly_wire::bounds::{CALLS_MAX, CAPS_MAX, STREAMS_MAX};
 use mayfly_wire::{
@@ -31,7 +34,7 @@ use mayfly_wire::{
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -54,6 +57,10 @@ pub struct Guest {
     pub(crate) wake: Notify,
     /// What the zygote said about its end.
     exit: Mutex<Option<EndReason>>,
+    last_cpu: Mutex<LastCpu>,
+    /// Bytes since they were last booked on the Worker's account.
+    pub(crate) bytes_read: AtomicUsize,
+    bytes_written: AtomicUsize,
     pub(crate) exit_told: Notify,
     /// Guests that hold objects of this one and must hear of its end.
     dependents: Mutex<HashSet<GuestId>>,
@@ -77,6 +84,25 @@ pub struct Guest {
     pub(crate) heard: AtomicBool,
 }
 
+/// What a process used between the last look at its clock and its end, once both the host and the
+/// kernel have said theirs.
+#[derive(Debug, Default)]
+struct LastCpu {
+    /// The account, and what was booked there.
+    booked: Option<(Arc<Account>, Duration)>,
+    /// What the kernel counted in all.
+    all: Option<Duration>,
+}
+
+impl LastCpu {
+    fn settle(&mut self) {
+        if let (Some((account, booked)), Some(all)) = (&self.booked, self.all) {
+            account.ran(all.saturating_sub(*booked));
+            *self = Self::default();
+        }
+    }
+}
+
 /// What stands behind a guest's lock.
 pub struct State {
     /// `false` after the end: nothing is sent or installed any more.
@@ -94,6 +120,10 @@ pub struct State {
     pub calls_out: HashMap<u32, Arc<Call>>,
     /// Calls delivered to it, until `Done`.
     pub calls_in: HashMap<u32, Inbound>,
+    /// Traces of invocations that are done, whose objects are held.
+    pub traces_held: HashMap<u32, HeldTrace>,
+    /// The next call and the span that it is made in.
+    pub call_from: Option<(CallId, SpanContext)>,
     next_call: u32,
     /// Its Worker, from `Start` on.
     pub worker: Option<Arc<Worker>>,
@@ -149,8 +179,84 @@ pub struct Invocation {
     pub began: Instant,
     /// How it ended, once returned.
     pub outcome: &'static str,
-    /// What tails will get.
+    /// What kind of event it is.
+    pub event: EventKind,
+    /// What is told of it, where somebody follows.
     pub trace: Option<Box<Trace>>,
+    /// Objects of it are held, so that its trace goes on after `Done`.
+    pub trace_held: bool,
+    /// The body of its response.
+    pub body: Option<StreamId>,
+}
+
+/// A trace whose invocation is over.
+#[derive(Debug)]
+pub struct HeldTrace {
+    pub(crate) trace: Option<Box<Trace>>,
+    handle: Handle,
+    entrypoint: String,
+    event: EventKind,
+    outcome: &'static str,
+    cpu: Duration,
+    wall: Duration,
+}
+
+impl HeldTrace {
+    /// Of an invocation and the CPU it used.
+    pub fn new(invocation: Invocation, cpu: Duration) -> Self {
+        Self {
+            wall: invocation.began.elapsed(),
+            trace: invocation.trace,
+            handle: invocation.handle,
+            entrypoint: invocation.entrypoint,
+            event: invocation.event,
+            outcome: invocation.outcome,
+            cpu,
+        }
+    }
+
+    /// The trace of an invocation that goes on without it.
+    pub fn of(invocation: &Invocation, trace: Box<Trace>, cpu: Duration) -> Self {
+        Self {
+            wall: invocation.began.elapsed(),
+            trace: Some(trace),
+            handle: invocation.handle.clone(),
+            entrypoint: invocation.entrypoint.clone(),
+            event: invocation.event,
+            outcome: invocation.outcome,
+            cpu,
+        }
+    }
+
+    /// Its guest ended before it was over.
+    pub fn ended_by(&mut self, reason: &EndReason) {
+        if self.outcome != "ok" {
+            return;
+        }
+        self.outcome = reason.outcome();
+        if let Some(trace) = &mut self.trace {
+            trace.exception(&reason.failure());
+        }
+    }
+
+    /// Books it on its Worker's account.
+    pub fn account(&self) {
+        let account = &self.handle.worker().account;
+        account.invoked(self.event, self.wall);
+    }
+
+    /// In numbers.
+    pub fn report(&self) -> InvocationReport<'_> {
+        InvocationReport {
+            worker: &self.handle.worker().name,
+            root: &self.handle.worker().account.worker,
+            entrypoint: &self.entrypoint,
+            event: self.event,
+            outcome: self.outcome,
+            cpu: self.cpu,
+            wall: self.wall,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -193,6 +299,9 @@ impl Guest {
             ended: OnceLock::new(),
             wake: Notify::new(),
             exit: Mutex::new(None),
+            last_cpu: Mutex::new(LastCpu::default()),
+            bytes_read: AtomicUsize::new(0),
+            bytes_written: AtomicUsize::new(0),
             exit_told: Notify::new(),
             dependents: Mutex::new(HashSet::new()),
             calls_in_flight: AtomicU32::new(0),
@@ -251,6 +360,9 @@ impl Guest {
     /// Forgets a stream and tells the guest with `frame`.
     pub(crate) fn close_stream(self: &Arc<Self>, turn: &mut Turn, id: StreamId, frame: &ToGuest) {
         let mut state = self.lock();
+        if matches!(frame, ToGuest::StreamCancel { .. }) {
+            state.body_left(id);
+        }
         let link = state.streams.remove(&id.0);
         self.push(&mut state, frame);
         drop(state);
@@ -260,7 +372,8 @@ impl Guest {
 
     /// Writes what waits, as far as the socket takes it.
     pub(crate) fn flush(&self) {
-        let blocked = self.lock().out.flush();
+        let (blocked, written) = self.lock().out.flush();
+        self.bytes_written.fetch_add(written, Ordering::Relaxed);
         if blocked {
             self.wake.notify_one();
         }
@@ -290,7 +403,11 @@ impl Guest {
         let under_way = state.calls_in.get_mut(&call.0);
         if let Some(inbound) = under_way {
             if let Some(invocation) = &mut inbound.invocation {
-                invocation.outcome = "canceled";
+                // Whoever left after the response did not read it to its end.
+                invocation.outcome = match inbound.returned {
+                    true => "responseStreamDisconnected",
+                    false => "canceled",
+                };
             }
             let reason = reason.to_owned();
             self.push(&mut state, &ToGuest::Cancel { call, reason });
@@ -328,9 +445,17 @@ impl Guest {
     }
 
     fn note_use(&self, state: &State) {
+        if let Some(worker) = &state.worker {
+            self.book_bytes(&worker.account);
+        }
         let count = u32::try_from(state.calls_in.len()).unwrap_or(u32::MAX);
         self.calls_in_flight.store(count, Ordering::SeqCst);
         self.used_ms.store(self.hub.now_ms(), Ordering::Relaxed);
+    }
+
+    fn book_bytes(&self, account: &Arc<Account>) {
+        account.sent(self.bytes_written.swap(0, Ordering::Relaxed));
+        account.received(self.bytes_read.swap(0, Ordering::Relaxed));
     }
 
     /// Whether a call is in flight.
@@ -354,8 +479,12 @@ impl Guest {
         self.ended.get().unwrap_or(&EndReason::Closed).failure()
     }
 
-    /// The zygote says how it ended.
-    pub(crate) fn exited(&self, reason: EndReason) {
+    /// The zygote says how it ended, and what CPU the kernel counted for it.
+    pub(crate) fn exited(&self, reason: EndReason, cpu: Duration) {
+        let mut last = self.last_cpu.lock();
+        last.all = Some(cpu);
+        last.settle();
+        drop(last);
         self.exit.lock().get_or_insert(reason);
         self.exit_told.notify_one();
     }
@@ -377,8 +506,15 @@ impl Guest {
         if self.ended.set(reason.clone()).is_err() {
             return;
         }
+        let cpu = self.process.cpu();
+        let memory_bytes = match self.is_taken() {
+            true => self.process.memory_bytes(),
+            false => None,
+        };
         self.process.kill();
-        let taken = self.lock().take();
+        let mut taken = self.lock().take();
+        taken.charge(cpu);
+        self.close_account(&taken, memory_bytes);
         self.calls_in_flight.store(0, Ordering::Release);
         self.wake.notify_one();
         let failure = reason.failure();
@@ -391,8 +527,11 @@ impl Guest {
             inbound.call.fail(turn, failure.clone());
             if let Some(invocation) = inbound.invocation {
                 self.hub
-                    .invocation_done(turn, *invocation, inbound.cpu, Some(&reason));
+                    .invocation_done(*invocation, inbound.cpu, Some(&reason));
             }
+        }
+        for (_, held) in taken.traces_held {
+            self.hub.tell(held);
         }
         for (_, call) in taken.calls_out {
             call.cancel(turn, "the caller's process ended");
@@ -415,6 +554,22 @@ impl Guest {
                 holder.break_objects_of(turn, self, &failure);
             }
         }
+    }
+
+    fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn close_account(&self, taken: &State, memory_bytes: Option<u64>) {
+        let Some(worker) = &taken.worker else { return };
+        let account = &worker.account;
+        self.book_bytes(account);
+        if let Some(bytes) = memory_bytes {
+            account.weighed(self.hub.cost_of(bytes));
+        }
+        let mut last = self.last_cpu.lock();
+        last.booked = Some((account.clone(), taken.cpu_seen));
+        last.settle();
     }
 
     fn break_objects_of(self: &Arc<Self>, turn: &mut Turn, ended: &Arc<Self>, failure: &Failure) {
@@ -460,21 +615,25 @@ impl Guest {
 }
 
 impl Out {
-    /// `true` if the socket is full.
-    fn flush(&mut self) -> bool {
+    /// Whether the socket is full, and the bytes that went out.
+    fn flush(&mut self) -> (bool, usize) {
         let Some(stream) = &self.stream else {
-            return false;
+            return (false, 0);
         };
         if self.blocked {
-            return false;
+            return (false, 0);
         }
+        let mut written = 0;
         while self.sent < self.bytes.len() {
             match stream.try_write(&self.bytes[self.sent..]) {
-                Ok(count) => self.sent += count,
+                Ok(count) => {
+                    self.sent += count;
+                    written += count;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
                     self.compact();
-                    return true;
+                    return (true, written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The reading side sees the end of the socket and reports it.
@@ -484,7 +643,7 @@ impl Out {
         self.bytes.clear();
         self.sent = 0;
         self.bytes.shrink_to(OUT_KEEP_BYTES);
-        false
+        (false, written)
     }
 
     fn compact(&mut self) {
@@ -511,6 +670,8 @@ impl State {
             host_ids_wrapped: false,
             calls_out: HashMap::new(),
             calls_in: HashMap::new(),
+            traces_held: HashMap::new(),
+            call_from: None,
             next_call: 1,
             worker: None,
             outbound: None,
@@ -522,6 +683,37 @@ impl State {
             collect_caps: COLLECT_CAPS,
             collect_bytes: COLLECT_BYTES,
         }
+    }
+
+    /// Nobody reads this stream any more. If it is a response's body, its reader left early.
+    fn body_left(&mut self, id: StreamId) {
+        let invocations = self
+            .calls_in
+            .values_mut()
+            .filter_map(|inbound| inbound.invocation.as_mut());
+        for invocation in invocations {
+            if invocation.body == Some(id) && invocation.outcome == "ok" {
+                invocation.outcome = "responseStreamDisconnected";
+            }
+        }
+    }
+
+    /// The trace that what happens under a call's number belongs to.
+    pub fn trace(&mut self, call: CallId) -> Option<&mut Trace> {
+        let inbound = self.calls_in.get_mut(&call.0);
+        let trace = match inbound.and_then(|inbound| inbound.invocation.as_mut()) {
+            Some(invocation) => invocation.trace.as_mut(),
+            None => self.traces_held.get_mut(&call.0)?.trace.as_mut(),
+        };
+        trace.map(|trace| &mut **trace)
+    }
+
+    /// Keeps the trace of a call that is done; gives one back where there are too many.
+    pub fn hold_trace(&mut self, call: CallId, held: HeldTrace) -> Option<HeldTrace> {
+        if self.traces_held.len() >= TRACES_HELD_MAX {
+            return Some(held);
+        }
+        self.traces_held.insert(call.0, held)
     }
 
     /// Leaves a dead guest's state behind and gives what it held.
@@ -539,6 +731,11 @@ impl State {
         let Some(now) = now else { return };
         let used = now.saturating_sub(self.cpu_seen);
         self.cpu_seen = now;
+        if let Some(worker) = &self.worker
+            && !used.is_zero()
+        {
+            worker.account.ran(used);
+        }
         let calls = u32::try_from(self.calls_in.len()).unwrap_or(u32::MAX);
         if calls == 0 || used.is_zero() {
             return;
@@ -582,7 +779,7 @@ impl State {
         loop {
             let id = self.next_call;
             self.next_call = self.next_call.wrapping_add(1).max(1);
-            if !self.calls_in.contains_key(&id) {
+            if !self.calls_in.contains_key(&id) && !self.traces_held.contains_key(&id) {
                 return CallId(id);
             }
         }

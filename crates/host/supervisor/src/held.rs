@@ -8,6 +8,7 @@
 use crate::bounds::HELD_BYTES_MAX;
 use crate::capability::Capability;
 use crate::link::{ReaderEnd, WriterEnd};
+use crate::trace::Tails;
 use mayfly_wire::{Blob, Failure, Limits, Module, RequestHead, ResponseHead};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +107,15 @@ pub enum HeldEvent {
     Tail {
         /// JSON.
         items: String,
+        /// 1 for what tells of a Worker, one more for what tells of a tail.
+        generation: u32,
+    },
+    /// The begin of an invocation, for `tailStream()`.
+    TailStream {
+        /// JSON.
+        onset: String,
+        /// As above.
+        generation: u32,
     },
     /// Messages for `queue()`.
     Queue {
@@ -128,7 +138,7 @@ pub enum HeldOutcome {
     },
     /// To `Rpc`.
     Value(HeldPayload),
-    /// To `Scheduled` and `Tail`.
+    /// To `Scheduled`, `Tail` and `TailStream`.
     Nothing {
         /// `controller.noRetry()` was called.
         no_retry: bool,
@@ -158,10 +168,8 @@ pub struct HeldCode {
     pub env: HeldPayload,
     /// Already resolved: the parent's own, none, or a service.
     pub outbound: Option<Capability>,
-    /// Services that receive trace items.
-    pub tails: Vec<Capability>,
-    /// Whether `streamingTails` was given.
-    pub streaming_tails: bool,
+    /// Services that hear of its invocations.
+    pub tails: Tails,
     /// As given.
     pub limits: Limits,
 }
@@ -223,8 +231,8 @@ impl HeldEvent {
         match self {
             Self::Fetch { body, .. } => body.room(),
             Self::Rpc { args, .. } => args.as_ref().map(HeldPayload::room).unwrap_or_default(),
-            Self::Tail { items } => Room {
-                bytes: items.len(),
+            Self::Tail { items: text, .. } | Self::TailStream { onset: text, .. } => Room {
+                bytes: text.len(),
                 ..Room::default()
             },
             Self::Queue { batch, .. } => batch.room(),

@@ -4,21 +4,22 @@
 //! A chore is what a drop or a frame under a lock cannot do on the spot, because it needs another
 //! lock: release an export, cancel a stream, end a guest. They run in one task, in order.
 
-use crate::call::{Call, Caller};
+use crate::call::Call;
 use crate::capability::Capability;
 use crate::ending::EndReason;
+use crate::guest::HeldTrace;
 use crate::guest::{Guest, GuestId, Invocation};
-use crate::held::HeldEvent;
 use crate::link::{Link, writer_gone};
 use crate::loader::{self, Cache, CacheKey};
 use crate::lock::Mutex;
-use crate::observe::{InvocationReport, LogLine};
+use crate::observe::LogLine;
 use crate::options::Options;
 use crate::pool::{Nursery, Pool};
 use crate::process::Process;
-use crate::relay;
 use crate::socket::Socket;
+use crate::tail::{self, Session};
 use crate::turn::Turn;
+use crate::usage::Meter;
 use crate::worker::{Worker, WorkerId};
 use mayfly_wire::{ExportId, Failure, LogLevel};
 use std::collections::HashMap;
@@ -52,6 +53,7 @@ pub struct Hub {
     /// Guests must make room now.
     pub(crate) crowded: Notify,
     pub(crate) counters: Counters,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) draining: AtomicBool,
     /// Calls from outside that wait for their outcome.
     pub(crate) host_calls: AtomicU64,
@@ -69,8 +71,13 @@ pub(crate) struct Counters {
     pub logs_dropped: AtomicU64,
     pub traces_dropped: AtomicU64,
     pub traces_under_way: AtomicU64,
+    pub tail_events_dropped: AtomicU64,
+    /// Bytes of events that wait for streaming tails.
+    pub session_bytes: AtomicU64,
     pub zygotes: AtomicU64,
     pub memory_bytes: AtomicU64,
+    /// The least memory ever seen in a guest: what all of them share with their zygote.
+    pub floor_bytes: AtomicU64,
 }
 
 /// See the file's head.
@@ -100,13 +107,21 @@ pub enum Chore {
     Unheld(Arc<Worker>),
     /// A named Worker was dropped.
     Tidy(CacheKey),
-    /// Trace items for tails.
-    Tail {
-        /// Who hears them.
-        tails: Arc<[Capability]>,
+    /// A finished trace, for whoever follows.
+    Tell(Box<HeldTrace>),
+    /// The begin of an invocation, for a streaming tail.
+    OpenTail {
+        /// The tail's invocation.
+        call: Arc<Call>,
+        /// Who hears it.
+        tail: Capability,
         /// JSON.
-        items: String,
+        onset: String,
+        /// See `HeldEvent::Tail`.
+        generation: u32,
     },
+    /// Events wait for a streaming tail.
+    FeedTail(Arc<Session>),
 }
 
 /// Where chores are posted. Unbounded in form; in fact bounded by the things that exist to be
@@ -135,7 +150,9 @@ impl Hub {
             options.guests_max,
             nursery,
         );
+        let meter = Meter::new(options.metered);
         let hub = Arc::new(Self {
+            meter,
             options,
             chores: Chores(sender),
             pool,
@@ -149,7 +166,10 @@ impl Hub {
             active: Notify::new(),
             watching: AtomicBool::new(false),
             crowded: Notify::new(),
-            counters: Counters::default(),
+            counters: Counters {
+                floor_bytes: AtomicU64::new(u64::MAX),
+                ..Counters::default()
+            },
             draining: AtomicBool::new(false),
             host_calls: AtomicU64::new(0),
         });
@@ -318,75 +338,46 @@ impl Hub {
         self.options.observer.exception(name, &failure);
     }
 
+    /// An invocation is over.
     pub(crate) fn invocation_done(
         &self,
-        _turn: &mut Turn,
         invocation: Invocation,
         cpu: Duration,
         end: Option<&EndReason>,
     ) {
         self.counters.invocations.fetch_add(1, Ordering::Relaxed);
-        let report = InvocationReport {
-            worker: &invocation.handle.worker().name,
-            entrypoint: &invocation.entrypoint,
-            outcome: match end {
-                Some(reason) if invocation.outcome == "ok" => reason.outcome(),
-                _ => invocation.outcome,
-            },
-            cpu,
-            wall: invocation.began.elapsed(),
-        };
-        self.options.observer.invocation_done(InvocationReport {
-            worker: report.worker,
-            entrypoint: report.entrypoint,
-            ..report
-        });
-        let Some(trace) = invocation.trace else {
+        let mut done = HeldTrace::new(invocation, cpu);
+        if let Some(reason) = end {
+            done.ended_by(reason);
+        }
+        done.account();
+        self.options.observer.invocation_done(done.report());
+        self.tell(done);
+    }
+
+    /// Hands a finished trace to whoever follows.
+    pub(crate) fn tell(&self, done: HeldTrace) {
+        if done.trace.is_none() {
             return;
-        };
+        }
         let under_way = self.counters.traces_under_way.load(Ordering::Relaxed);
         if under_way >= crate::bounds::TRACES_UNDER_WAY_MAX as u64 {
             self.counters.traces_dropped.fetch_add(1, Ordering::Relaxed);
-            self.options.observer.trace_dropped(report.worker);
+            self.options.observer.trace_dropped(done.report().worker);
             return;
         }
-        let tails = trace.tails().clone();
-        let items = trace.into_items(&report);
-        // A chore, so that tails are off the request's path.
-        self.chores.post(Chore::Tail { tails, items });
+        // A chore, so that it is off the request's path.
+        self.chores.post(Chore::Tell(Box::new(done)));
+    }
+
+    /// Memory that would be free without a guest that is seen with so much.
+    pub(crate) fn cost_of(&self, bytes: u64) -> u64 {
+        let floor = self.counters.floor_bytes.load(Ordering::Relaxed);
+        bytes.saturating_sub(floor) + crate::evict::GUEST_BYTES_FIXED
     }
 
     pub(crate) fn worker_dropped(&self, key: &CacheKey) {
         self.chores.post(Chore::Tidy(key.clone()));
-    }
-
-    fn tail(self: &Arc<Self>, turn: &mut Turn, tails: &[Capability], items: &str) {
-        for tail in tails {
-            let call = Call::new(Caller::Tail(TailPermit::new(self)), false);
-            let items = items.to_owned();
-            relay::route(turn, self, &call, tail, HeldEvent::Tail { items });
-        }
-    }
-}
-
-/// Counts a trace item that is under way.
-pub struct TailPermit(Arc<Hub>);
-
-impl TailPermit {
-    fn new(hub: &Arc<Hub>) -> Self {
-        hub.counters
-            .traces_under_way
-            .fetch_add(1, Ordering::Relaxed);
-        Self(hub.clone())
-    }
-}
-
-impl Drop for TailPermit {
-    fn drop(&mut self) {
-        self.0
-            .counters
-            .traces_under_way
-            .fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -418,7 +409,14 @@ fn run_batch(hub: &Arc<Hub>, batch: &mut Vec<Chore>) {
             Chore::AbortLink(link) => link.abort(&mut turn, writer_gone()),
             Chore::Unheld(worker) => worker.unheld(&mut turn),
             Chore::Tidy(key) => loader::tidy(hub, &key),
-            Chore::Tail { tails, items } => hub.tail(&mut turn, &tails, &items),
+            Chore::Tell(done) => tail::tell(hub, &mut turn, *done),
+            Chore::OpenTail {
+                call,
+                tail,
+                onset,
+                generation,
+            } => tail::open_stream(hub, &mut turn, &call, &tail, onset, generation),
+            Chore::FeedTail(session) => session.feed(&mut turn),
         }
         turn.breathe();
     }

@@ -15,6 +15,7 @@ use mayfly_wire::{LENGTH_BYTES, ToHost, frame_length, read_frame};
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
@@ -141,6 +142,7 @@ fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drain
                 Err(_) => return Ok(Drained::Eof),
             };
             total += count;
+            guest.bytes_read.fetch_add(count, Ordering::Relaxed);
             inbox.feed(&scratch[..count], |body| {
                 let frame = read_frame::<ToHost>(body)?;
                 relay::apply(guest, frame, &mut turn)?;

@@ -3,7 +3,8 @@
 //! The journey of a call: `supervisor` (or a guest's frame: `inbox`, `relay`) -> `worker` (which
 //! guest, start it where there is none: `pool`, `zygote`) -> `call` (deliver) -> `translate` (one
 //! guest's numbers to another's) -> `guest` (its buffer and socket). Streams are `link`s, the host's
-//! own services `network`, dynamic Workers `loader` and `code`. `limits` and `evict` end guests,
+//! own services `network`, dynamic Workers `loader` and `code`. What is told of an invocation is a
+//! `trace`, delivered by `tail`; what Workers use is counted in `usage`. `limits` and `evict` end guests,
 //! `ending` says why. Start with `supervisor`.
 //!
 //! It never runs JavaScript, reads no value in the platform's codec, and opens no listening socket.
@@ -37,14 +38,19 @@ pub mod pool;
 pub mod process;
 pub mod relay;
 pub mod socket;
+pub mod tail;
+pub mod trace;
 pub mod translate;
 pub mod turn;
+pub mod usage;
 pub mod worker;
 mod zygote;
 
 pub use definition::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
 pub use ending::EndReason;
 pub use error::SupervisorError;
-pub use observe::{InvocationReport, LogLine, Observer, Silent};
+pub use observe::{EventKind, InvocationReport, LogLine, Observer, Silent};
 pub use options::{Compatibility, Options, Sandbox};
 pub use supervisor::{Metrics, Supervisor};
+pub use trace::{Span, SpanContext, TraceReport};
+pub use usage::Used;

@@ -19,6 +19,7 @@ use crate::lock::Mutex;
 use crate::relay::{Violation, failed, introduce};
 use crate::translate::{Lift, LiftError};
 use crate::turn::Turn;
+use crate::usage::{LOADED, UNNAMED};
 use crate::worker::{Origin, Worker};
 use mayfly_wire::{CapId, ExportId, WorkerCode};
 use std::collections::HashMap;
@@ -85,6 +86,7 @@ pub fn load(
 ) -> Result<(), Violation> {
     let loader = loader_cap(&state, loader)?;
     let depth = depth_of(&state);
+    let root = root_of(&state);
     let held = match Lift::new(guest, &mut state).code(code) {
         Ok(held) => held,
         Err(LiftError::Refused(failure)) => return introduce(&mut state, slot, failed(failure)),
@@ -94,7 +96,8 @@ pub fn load(
         Ok(code) => {
             let name = format!("{}/load", loader.binding);
             let code = Some(Arc::new(code));
-            let handle = Worker::create(&guest.hub, name, Origin::Loaded, depth, code);
+            let account = guest.hub.meter.shared(&root, LOADED);
+            let handle = Worker::create(&guest.hub, name, Origin::Loaded, depth, code, account);
             stub(handle, None)
         }
         Err(failure) => failed(failure),
@@ -114,6 +117,7 @@ pub fn get(
 ) -> Result<(), Violation> {
     let loader = loader_cap(&state, loader)?;
     let depth = depth_of(&state);
+    let root = root_of(&state);
     let callback = Lift::new(guest, &mut state).export(callback);
     let handle = match id {
         None => {
@@ -124,9 +128,10 @@ pub fn get(
                 Origin::Unnamed,
                 depth,
                 None,
+                guest.hub.meter.shared(&root, UNNAMED),
             ))
         }
-        Some(id) => named(&guest.hub, &loader, id, depth).handle(),
+        Some(id) => named(&guest.hub, &loader, id, depth, &root).handle(),
     };
     let Some(handle) = handle else {
         // A named Worker always gives a handle.
@@ -139,7 +144,13 @@ pub fn get(
     Ok(())
 }
 
-fn named(hub: &Arc<Hub>, loader: &LoaderCap, id: String, depth: u32) -> Arc<Worker> {
+fn named(
+    hub: &Arc<Hub>,
+    loader: &LoaderCap,
+    id: String,
+    depth: u32,
+    root: &Arc<str>,
+) -> Arc<Worker> {
     let name = format!("{}/{id}", loader.binding);
     let key = CacheKey {
         scope: loader.scope.clone(),
@@ -147,7 +158,8 @@ fn named(hub: &Arc<Hub>, loader: &LoaderCap, id: String, depth: u32) -> Arc<Work
     };
     hub.cache.worker(&key, || {
         let origin = Origin::Named(key.clone());
-        Worker::create(hub, name, origin, depth, None)
+        let account = hub.meter.account(root, &key.id);
+        Worker::create(hub, name, origin, depth, None, account)
             .worker()
             .clone()
     })
@@ -170,6 +182,15 @@ fn loader_cap(state: &State, cap: CapId) -> Result<Arc<LoaderCap>, Violation> {
 
 fn depth_of(state: &State) -> u32 {
     state.worker.as_ref().map_or(0, |worker| worker.depth) + 1
+}
+
+/// The configured Worker at the top.
+fn root_of(state: &State) -> Arc<str> {
+    match &state.worker {
+        Some(worker) => worker.account.worker.clone(),
+        // `apply` refuses frames of a guest without a Worker.
+        None => Arc::from(""),
+    }
 }
 
 impl Drop for Worker {

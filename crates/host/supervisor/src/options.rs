@@ -54,6 +54,8 @@ pub struct Options {
     pub collect_always: bool,
     /// Knows compatibility dates and flags.
     pub compatibility: Compatibility,
+    /// Whether what Workers use is gathered for [`crate::Supervisor::drain_usage`].
+    pub metered: bool,
     /// Hears what happens.
     pub observer: Arc<dyn Observer>,
 }
@@ -77,6 +79,7 @@ impl Options {
             heap_bytes_max: HEAP_BYTES_DEFAULT,
             collect_always: false,
             compatibility: Arc::new(|_, flags, _| Ok(flags.to_vec())),
+            metered: false,
             observer: Arc::new(Silent),
         }
     }

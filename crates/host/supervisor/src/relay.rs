@@ -10,7 +10,7 @@ use crate::bounds::{ID_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
 use crate::call::{Call, Caller, Target, deliver};
 use crate::capability::{AnswerCap, Capability, ServiceCap, StubCap, blocked};
 use crate::ending::EndReason;
-use crate::guest::{Guest, Role, State};
+use crate::guest::{Guest, HeldTrace, Role, State};
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
 use crate::hub::Hub;
 use crate::link::Link;
@@ -19,7 +19,9 @@ use crate::network;
 use crate::translate::{Lift, LiftError, Lower, Purpose, cut};
 use crate::turn::Turn;
 use crate::worker::PendingInvoke;
-use mayfly_wire::bounds::{CALLS_MAX, CAPS_MAX, LOG_BYTES_MAX};
+use mayfly_wire::bounds::{
+    CALLS_MAX, CAPS_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX,
+};
 use mayfly_wire::{
     CallId, CapId, Failure, FailureKind, Limits, Outcome, StreamId, ToGuest, ToHost,
 };
@@ -86,6 +88,8 @@ pub enum Violation {
     OverCredit,
     #[error("too many unread stream bytes")]
     StreamHoard,
+    #[error("call {0:?} does not follow an invocation")]
+    NotATail(CallId),
 }
 
 /// Does what one frame of `guest` says.
@@ -116,7 +120,10 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             }
             let capability = callable(&state, cap)?;
             guest.collect_if_due(&mut state);
-            let made = Call::new(Caller::Guest(guest.clone(), call), result.is_some());
+            let from = state.call_from.take();
+            let from = from.filter(|(made, _)| *made == call).map(|(_, span)| span);
+            let caller = Caller::Guest(guest.clone(), call);
+            let made = Call::made_in(from, caller, result.is_some());
             if let Some(slot) = result {
                 let chores = guest.hub.chores.clone();
                 let answer = Capability::Answer(Arc::new(AnswerCap::new(made.clone(), chores)));
@@ -146,13 +153,23 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
                 Some(_) => {}
             }
             let done = guest.call_done(&mut state, call);
-            drop(state);
             if let Some(inbound) = done
-                && let Some(invocation) = inbound.invocation
+                && let Some(mut invocation) = inbound.invocation
             {
-                guest
-                    .hub
-                    .invocation_done(turn, *invocation, inbound.cpu, None);
+                let is_held = invocation.trace_held;
+                let trace = invocation.trace.take_if(|_| is_held);
+                let late = match trace {
+                    Some(trace) => {
+                        let held = HeldTrace::of(&invocation, trace, inbound.cpu);
+                        state.hold_trace(call, held)
+                    }
+                    None => None,
+                };
+                drop(state);
+                guest.hub.invocation_done(*invocation, inbound.cpu, None);
+                if let Some(late) = late {
+                    guest.hub.tell(late);
+                }
             }
             Ok(())
         }
@@ -279,13 +296,10 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             let now = Instant::now();
             let allowed = state.log_allowed(now);
             cut(&mut text, LOG_BYTES_MAX);
-            if message.len() > LOG_BYTES_MAX {
-                message.clear();
-            }
-            if allowed && let Some(call) = call {
-                trace_of(&mut state, call, |trace| {
-                    trace.log(&level, &text, &message);
-                });
+            cut(&mut message, LOG_MESSAGE_BYTES_MAX);
+            // A log line of a call that is done already belongs to nobody's trace.
+            if allowed && let Some(trace) = call.and_then(|call| state.trace(call)) {
+                trace.log(&level, &text, &message);
             }
             let worker = state.worker.clone();
             drop(state);
@@ -299,8 +313,8 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             let allowed = state.log_allowed(Instant::now());
             if let Some(call) = call {
                 failed_meanwhile(&mut state, call);
-                if allowed {
-                    trace_of(&mut state, call, |trace| trace.exception(&failure));
+                if allowed && let Some(trace) = state.trace(call) {
+                    trace.exception(&failure);
                 }
             }
             let worker = state.worker.clone();
@@ -308,6 +322,76 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             guest
                 .hub
                 .exception(guest, worker.as_deref(), failure, allowed);
+            Ok(())
+        }
+        ToHost::TailMore { call } => {
+            let inbound = state.calls_in.get(&call.0);
+            let session = inbound.and_then(|inbound| inbound.call.session().cloned());
+            drop(state);
+            session
+                .ok_or(Violation::NotATail(call))
+                .map(|session| session.more())
+        }
+        // What is told of a call that is done, or that nobody follows, is nobody's business.
+        ToHost::SpanOpen {
+            call,
+            span,
+            parent,
+            mut name,
+        } => {
+            cut(&mut name, SPAN_BYTES_MAX);
+            if state.log_allowed(Instant::now())
+                && let Some(trace) = state.trace(call)
+            {
+                trace.span_open(span, parent, name);
+            }
+            Ok(())
+        }
+        ToHost::SpanClose {
+            call,
+            span,
+            mut attributes,
+        } => {
+            cut(&mut attributes, SPAN_BYTES_MAX);
+            if let Some(trace) = state.trace(call) {
+                trace.span_close(span, attributes);
+            }
+            Ok(())
+        }
+        ToHost::Diagnostic {
+            call,
+            mut channel,
+            message,
+        } => {
+            cut(&mut channel, SPAN_BYTES_MAX);
+            if message.0.len() <= LOG_MESSAGE_BYTES_MAX
+                && state.log_allowed(Instant::now())
+                && let Some(trace) = state.trace(call)
+            {
+                trace.diagnostic(&channel, &message.0);
+            }
+            Ok(())
+        }
+        ToHost::CallFrom { made, call, span } => {
+            let from = state
+                .trace(call)
+                .map(|trace| (made, trace.context_of(span)));
+            state.call_from = from;
+            Ok(())
+        }
+        ToHost::TraceHold { call } => {
+            let inbound = state.calls_in.get_mut(&call.0);
+            if let Some(invocation) = inbound.and_then(|inbound| inbound.invocation.as_mut()) {
+                invocation.trace_held = true;
+            }
+            Ok(())
+        }
+        ToHost::TraceEnd { call } => {
+            let held = state.traces_held.remove(&call.0);
+            drop(state);
+            if let Some(held) = held {
+                guest.hub.tell(held);
+            }
             Ok(())
         }
     }
@@ -338,6 +422,13 @@ fn returned(
             && invocation.outcome == "ok"
         {
             invocation.outcome = failed_outcome(failure);
+        }
+        if let Outcome::Response {
+            body: mayfly_wire::Body::Stream { stream, .. },
+            ..
+        } = &outcome
+        {
+            invocation.body = Some(*stream);
         }
         if let Some(trace) = &mut invocation.trace {
             trace.returned(&outcome);
@@ -523,18 +614,6 @@ fn failed_meanwhile(state: &mut State, call: CallId) {
         && invocation.outcome == "ok"
     {
         invocation.outcome = "exception";
-    }
-}
-
-fn trace_of(state: &mut State, call: CallId, with: impl FnOnce(&mut crate::observe::Trace)) {
-    // A log line of a call that is done already belongs to nobody's trace.
-    if let Some(trace) = state
-        .calls_in
-        .get_mut(&call.0)
-        .and_then(|inbound| inbound.invocation.as_mut())
-        .and_then(|invocation| invocation.trace.as_mut())
-    {
-        with(trace);
     }
 }
 

@@ -13,7 +13,9 @@ use crate::network::{from_exchange, to_exchange};
 use crate::options::Options;
 use crate::pool::Nursery;
 use crate::relay::{invoke, no_props};
+use crate::trace::Tails;
 use crate::turn::Turn;
+use crate::usage::Used;
 use crate::worker::{Origin, Worker};
 use crate::zygote::{self, ZygoteNursery};
 use crate::{evict, limits};
@@ -63,6 +65,7 @@ pub struct Metrics {
     pub memory_bytes: u64,
     pub logs_dropped: u64,
     pub traces_dropped: u64,
+    pub tail_events_dropped: u64,
 }
 
 impl Supervisor {
@@ -124,7 +127,9 @@ impl Supervisor {
             check_modules(&definition.modules, &definition.main_module)
                 .map_err(|failure| problem(failure.message))?;
             let name = definition.name.clone();
-            let handle = Worker::create(&self.hub, name.clone(), Origin::Configured, 0, None);
+            let account = self.hub.meter.account(&Arc::from(name.as_str()), "");
+            let origin = Origin::Configured;
+            let handle = Worker::create(&self.hub, name.clone(), origin, 0, None, account);
             if handles.insert(name, handle).is_some() {
                 return Err(problem("is defined twice".to_owned()));
             }
@@ -195,6 +200,16 @@ impl Supervisor {
         }
     }
 
+    /// What Workers used since the last time; nothing unless `metered` was set.
+    pub fn drain_usage(&self) -> Vec<Used> {
+        self.hub.meter.drain()
+    }
+
+    /// Whether it takes calls.
+    pub fn is_open(&self) -> bool {
+        !self.hub.draining.load(Ordering::SeqCst)
+    }
+
     /// Numbers for an operator.
     pub fn metrics(&self) -> Metrics {
         let counts = self.hub.pool.counts();
@@ -216,6 +231,7 @@ impl Supervisor {
             memory_bytes: read(&counters.memory_bytes),
             logs_dropped: read(&counters.logs_dropped),
             traces_dropped: read(&counters.traces_dropped),
+            tail_events_dropped: read(&counters.tail_events_dropped),
         }
     }
 
@@ -309,11 +325,13 @@ fn code_of<'a>(
         OutboundDefinition::Blocked => None,
         OutboundDefinition::Service(target) => Some(service(target)?),
     };
-    let tails = definition
-        .tails
-        .into_iter()
-        .map(service)
-        .collect::<Result<Vec<_>, _>>()?;
+    let services = |targets: Vec<ServiceTarget>| -> Result<Vec<Capability>, String> {
+        targets.into_iter().map(service).collect()
+    };
+    let tails = Tails {
+        buffered: services(definition.tails)?,
+        streaming: services(definition.streaming_tails)?,
+    };
     Ok(Code {
         modules: definition.modules,
         weight: Weight::default(),
@@ -322,7 +340,7 @@ fn code_of<'a>(
         env: CodeEnv::Bindings(bindings),
         outbound,
         limits: definition.limits,
-        tails: tails.into(),
+        tails: Arc::new(tails),
     })
 }
 

@@ -17,6 +17,7 @@ use crate::held::{
 };
 use crate::link::{Link, ReaderEnd, WriterEnd};
 use crate::relay::Violation;
+use crate::trace::Tails;
 use crate::turn::Turn;
 use mayfly_wire::bounds::{
     ATTACHMENTS_MAX, HEAD_BYTES_MAX, INLINE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_SEGMENTS_MAX,
@@ -105,7 +106,9 @@ impl<'a> Lift<'a> {
                 Ok(HeldEvent::Queue { queue, batch })
             }
             // Only the host sends these.
-            Event::LoadCode {} | Event::Tail { .. } => Err(Violation::NotForGuests.into()),
+            Event::LoadCode {} | Event::Tail { .. } | Event::TailStream { .. } => {
+                Err(Violation::NotForGuests.into())
+            }
         }
     }
 
@@ -313,11 +316,13 @@ impl<'a> Lift<'a> {
             Outbound::Blocked {} => None,
             Outbound::Service { cap } => Some(self.service(cap)?),
         };
-        let tails = code
-            .tails
-            .into_iter()
-            .map(|cap| self.service(cap))
-            .collect::<Result<_, _>>()?;
+        let services = |caps: Vec<CapId>| -> Result<Vec<Capability>, LiftError> {
+            caps.into_iter().map(|cap| self.service(cap)).collect()
+        };
+        let tails = Tails {
+            buffered: services(code.tails)?,
+            streaming: services(code.streaming_tails)?,
+        };
         let code_bytes = code
             .modules
             .iter()
@@ -333,7 +338,6 @@ impl<'a> Lift<'a> {
             env,
             outbound,
             tails,
-            streaming_tails: !code.streaming_tails.is_empty(),
             limits: code.limits,
         })
     }
@@ -549,7 +553,8 @@ impl<'a> Lower<'a> {
             },
             HeldEvent::Scheduled { time_ms, cron } => Event::Scheduled { time_ms, cron },
             HeldEvent::LoadCode => Event::LoadCode {},
-            HeldEvent::Tail { items } => Event::Tail { items },
+            HeldEvent::Tail { items, .. } => Event::Tail { items },
+            HeldEvent::TailStream { onset, .. } => Event::TailStream { onset },
             HeldEvent::Queue { queue, batch } => Event::Queue {
                 queue,
                 batch: self.payload(batch),

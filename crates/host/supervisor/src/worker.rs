@@ -17,10 +17,12 @@ use crate::held::{HeldEvent, HeldOutcome};
 use crate::hub::Hub;
 use crate::loader::CacheKey;
 use crate::lock::Mutex;
-use crate::observe::Trace;
+use crate::observe::EventKind;
 use crate::pool::Taken;
+use crate::trace::{Begin, Tails, Trace};
 use crate::translate::Lower;
 use crate::turn::Turn;
+use crate::usage::{Account, code_hash};
 use mayfly_wire::{Binding, Entrypoint, Failure, FailureKind, Limits, Payload, Wire};
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -54,6 +56,8 @@ pub struct Worker {
     pub origin: Origin,
     /// Loaders above it.
     pub depth: u32,
+    /// Where what it uses is counted.
+    pub(crate) account: Arc<Account>,
     pub(crate) hub: Arc<Hub>,
     handle: OnceLock<Weak<HandleInner>>,
     state: Mutex<WorkerState>,
@@ -65,7 +69,7 @@ struct WorkerState {
     code: Option<Arc<Code>>,
     /// Of the code last started; outlive it.
     limits: Limits,
-    tails: Arc<[Capability]>,
+    tails: Arc<Tails>,
     entrypoints: Arc<[Entrypoint]>,
     /// Nothing refers to it any more: it never starts again.
     released: bool,
@@ -100,19 +104,21 @@ impl Worker {
         origin: Origin,
         depth: u32,
         code: Option<Arc<Code>>,
+        account: Arc<Account>,
     ) -> Handle {
         let worker = Arc::new(Self {
             id: hub.next_worker_id(),
             name,
             origin,
             depth,
+            account,
             hub: hub.clone(),
             handle: OnceLock::new(),
             state: Mutex::new(WorkerState {
                 phase: Phase::Cold,
                 code: None,
                 limits: Limits::NONE,
-                tails: Arc::from([]),
+                tails: Arc::default(),
                 entrypoints: Arc::from([]),
                 released: false,
             }),
@@ -153,10 +159,7 @@ impl Worker {
         let (code, tails) = {
             let mut state = self.state.lock();
             state.released = true;
-            (
-                state.code.take(),
-                std::mem::replace(&mut state.tails, Arc::from([])),
-            )
+            (state.code.take(), std::mem::take(&mut state.tails))
         };
         // Outside the lock: dropping them may lead back to this Worker.
         drop((code, tails));
@@ -399,6 +402,7 @@ impl Worker {
         if !state.alive {
             return false;
         }
+        self.count_start(code);
         state.worker = Some(self.clone());
         state.outbound = code.outbound.clone();
         state.cpu_seen = guest.process.cpu().unwrap_or_default();
@@ -430,13 +434,26 @@ impl Worker {
         true
     }
 
+    /// Dynamic Workers are paid for by the day: one of `get()` by id and code, any other each.
+    fn count_start(&self, code: &Code) {
+        match self.origin {
+            Origin::Configured => {}
+            Origin::Loaded | Origin::Unnamed => self.account.loaded(),
+            Origin::Named(_) if !self.account.is_metered() => {}
+            Origin::Named(_) => {
+                let hash = code_hash(&code.main_module, &code.modules);
+                self.account.started(hash);
+            }
+        }
+    }
+
     fn deliver(
         self: &Arc<Self>,
         turn: &mut Turn,
         guest: &Arc<Guest>,
         pending: PendingInvoke,
         limits: &Limits,
-        tails: &Arc<[Capability]>,
+        tails: &Arc<Tails>,
     ) -> Result<(), PendingInvoke> {
         let PendingInvoke {
             call,
@@ -452,8 +469,14 @@ impl Worker {
             .into_iter()
             .chain(options.cpu_max)
             .min();
-        let trace = (!tails.is_empty() && !matches!(event, HeldEvent::Tail { .. }))
-            .then(|| Box::new(Trace::new(tails.clone(), &event)));
+        let begin = Begin {
+            worker: self,
+            tails,
+            entrypoint: &service.entrypoint,
+            event: &event,
+            caller: call.from(),
+        };
+        let trace = Trace::begin(&self.hub, &begin);
         let invocation = Invocation {
             handle: handle.clone(),
             entrypoint: service.entrypoint.clone(),
@@ -461,7 +484,10 @@ impl Worker {
             sub_requests_max: limits.sub_requests.or(options.sub_requests_max),
             began: Instant::now(),
             outcome: "ok",
+            event: EventKind::of(&event),
             trace,
+            trace_held: false,
+            body: None,
         };
         let target = Target::Invoke {
             entrypoint: &service.entrypoint,
@@ -665,7 +691,7 @@ mod tests {
             env: CodeEnv::Bindings(Vec::new()),
             outbound: None,
             limits: limits.clone(),
-            tails: Arc::from([]),
+            tails: Arc::default(),
         };
         let bindings = vec![(
             "NAME".to_owned(),

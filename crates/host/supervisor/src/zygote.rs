@@ -420,9 +420,9 @@ impl Talk {
                     }
                 }
             }
-            FromZygote::Exited { pid, end } => {
+            FromZygote::Exited { pid, end, cpu_us } => {
                 if let Some(guest) = self.guests.remove(&pid) {
-                    guest.exited(EndReason::from(end));
+                    guest.exited(EndReason::from(end), Duration::from_micros(cpu_us));
                 }
             }
             FromZygote::ForkFailed { error } => {

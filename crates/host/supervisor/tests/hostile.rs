@@ -156,6 +156,21 @@ fn lies() -> Vec<(&'static str, Vec<ToHost>)> {
                 result: None,
             }],
         ),
+        (
+            "a tail stream of its own",
+            vec![ToHost::Call {
+                call: CallId(1),
+                cap: CapId(2),
+                event: Event::TailStream {
+                    onset: "{}".to_owned(),
+                },
+                result: None,
+            }],
+        ),
+        (
+            "events of a call that follows nothing",
+            vec![ToHost::TailMore { call: one }],
+        ),
         ("data on no stream", vec![data(1, 1)]),
         ("data on a stream of the host's", vec![data(2, 1)]),
         ("a stream number of the host's", vec![stream_call(1, 2)]),

@@ -538,7 +538,11 @@ async fn tails_hear_what_happened_after_the_response() {
     world.deploy(vec![tailed, worker("t", vec![])]);
     let answer = world.fetch("a");
     let (mut a, _) = world.started().await;
+    let ToGuest::Traced { call: followed } = a.recv().await else {
+        panic!("not told that it is followed");
+    };
     let (call, _) = a.invoke().await;
+    assert_eq!(followed, call);
     a.send_all(&[
         ToHost::Log {
             call: Some(call),
@@ -568,6 +572,59 @@ async fn tails_hear_what_happened_after_the_response() {
     ] {
         assert!(items.contains(part), "{part} not in {items}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streaming_tail_gets_events_when_it_asks() {
+    let mut world = World::new();
+    let mut tailed = worker("a", vec![]);
+    tailed.streaming_tails = vec![target("t")];
+    world.deploy(vec![tailed, worker("t", vec![])]);
+    let answer = world.fetch("a");
+    let (mut a, _) = world.started().await;
+    let (call, _) = a.invoke().await;
+    let (mut t, _) = world.started().await;
+    let (session, event) = t.invoke().await;
+    let Event::TailStream { onset } = event else {
+        panic!("not the begin of a stream");
+    };
+    assert!(onset.contains("\"type\":\"onset\"") && onset.contains("\"sequence\":0"));
+    let log = |text: &str| ToHost::Log {
+        call: Some(call),
+        level: LogLevel::Log {},
+        text: text.to_owned(),
+        message: String::new(),
+    };
+    a.send_all(&[log("one"), log("two")]).await;
+    // What happened so far comes in one frame, and nothing more until it is asked for.
+    t.send(ToHost::TailMore { call: session }).await;
+    let events = async |t: &mut FakeGuest| match t.recv().await {
+        ToGuest::TailEvents { call, events } => {
+            assert_eq!(call, session);
+            events
+        }
+        other => panic!("expected TailEvents, got {other:?}"),
+    };
+    let mut heard = events(&mut t).await;
+    a.answer(call, "ok").await;
+    assert_eq!(text(within(answer).await.unwrap()).await, "ok");
+    // A late one of them may have missed the first frame.
+    while !heard.contains("\"type\":\"outcome\"") {
+        t.send(ToHost::TailMore { call: session }).await;
+        heard.push_str(&events(&mut t).await);
+    }
+    let at = |part: &str| {
+        let found = heard.find(part);
+        found.unwrap_or_else(|| panic!("{part} not in {heard}"))
+    };
+    let order = [
+        "[\"one\"]",
+        "[\"two\"]",
+        "\"type\":\"return\"",
+        "\"type\":\"outcome\"",
+    ]
+    .map(at);
+    assert!(order.is_sorted(), "{heard}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

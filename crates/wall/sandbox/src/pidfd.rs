@@ -4,10 +4,11 @@
 //! host's own namespace, and polls it (readable once the process has ended). Only a parent may
 //! [`reap`]; to others a pidfd tells that a process ended but not how.
 
-use crate::{Ended, Pid, check_io, check_long, retry};
+use crate::{Ended, Pid, check_long, retry};
 use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// A process, whoever's child it is. Readable to `poll` once the process has ended.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Pidfd {
     pub fn wait(&self) -> io::Result<Ended> {
         let which = self.0.as_raw_fd() as libc::id_t;
         wait_on(libc::P_PIDFD, which, 0)?
-            .map(|(_, ended)| ended)
+            .map(|(_, ended, _)| ended)
             .ok_or_else(|| io::Error::other("waitid came back with nobody"))
     }
 }
@@ -105,8 +106,8 @@ pub enum Wait {
 /// What [`reap`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaped {
-    /// This child ended and is no more.
-    Child(Pid, Ended),
+    /// This child ended and is no more; with the CPU time that it used in all.
+    Child(Pid, Ended, Duration),
     /// There are children and none has ended ([`Wait::Poll`] only).
     None,
     /// There are no children.
@@ -120,7 +121,7 @@ pub fn reap(wait: Wait) -> io::Result<Reaped> {
         Wait::Poll => libc::WNOHANG,
     };
     match wait_on(libc::P_ALL, 0, flags) {
-        Ok(Some((pid, ended))) => Ok(Reaped::Child(pid, ended)),
+        Ok(Some((pid, ended, cpu))) => Ok(Reaped::Child(pid, ended, cpu)),
         Ok(None) => Ok(Reaped::None),
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(Reaped::Childless),
         Err(error) => Err(error),
@@ -131,13 +132,25 @@ fn wait_on(
     kind: libc::idtype_t,
     which: libc::id_t,
     flags: libc::c_int,
-) -> io::Result<Option<(Pid, Ended)>> {
+) -> io::Result<Option<(Pid, Ended, Duration)>> {
     // SAFETY: all zeroes is a valid `siginfo_t`; a zero pid in it afterwards means that nobody
     // was reaped.
     let mut info: libc::siginfo_t = unsafe { zeroed() };
+    // SAFETY: all zeroes is a valid `rusage`.
+    let mut used: libc::rusage = unsafe { zeroed() };
+    // The system call itself: libc's function has no place for what the child used.
     retry(|| {
-        // SAFETY: `info` is ours for the call to fill.
-        check_io(unsafe { libc::waitid(kind, which, &raw mut info, libc::WEXITED | flags) })
+        // SAFETY: `info` and `used` are ours for the call to fill; the others are plain numbers.
+        check_long(unsafe {
+            libc::syscall(
+                libc::SYS_waitid,
+                kind,
+                which,
+                &raw mut info,
+                libc::WEXITED | flags,
+                &raw mut used,
+            )
+        })
     })?;
     // SAFETY: `waitid` filled the SIGCHLD fields, or left them zero.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
@@ -149,7 +162,17 @@ fn wait_on(
     } else {
         Ended::Signal(status)
     };
-    Ok(Some((Pid(pid), ended)))
+    Ok(Some((
+        Pid(pid),
+        ended,
+        time(used.ru_utime) + time(used.ru_stime),
+    )))
+}
+
+fn time(time: libc::timeval) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
 #[cfg(test)]

@@ -32,6 +32,13 @@ pub const LIST_ITEMS_MAX: usize = 65_536;
 /// Bytes of one log line; longer ones are cut and say so.
 pub const LOG_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of one log line's values, or of one diagnostic message, for tails: what the documented limit
+/// of a whole trace allows.
+pub const LOG_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a span's name or its attributes, or of a diagnostic channel's name.
+pub const SPAN_BYTES_MAX: usize = 64 * 1024;
+
 /// Attachments (capabilities and streams) of one payload.
 pub const ATTACHMENTS_MAX: usize = 1024;
 

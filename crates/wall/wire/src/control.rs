@@ -34,7 +34,12 @@ wire_enum! {
             pid: u32,
         },
         /// A guest ended and was reaped.
-        3 = Exited { pid: u32, end: End, },
+        3 = Exited {
+            pid: u32,
+            end: End,
+            /// CPU time that the kernel counted for it, all threads, until it was no more.
+            cpu_us: u64,
+        },
         /// A fork failed; nothing comes with it.
         4 = ForkFailed { error: String, },
         /// The zygote cannot become ready; it exits after this.

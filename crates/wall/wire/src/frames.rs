@@ -71,6 +71,12 @@ wire_enum! {
         14 = CapBroken { cap: CapId, failure: Failure, },
         /// Collect garbage now (memory pressure, or a test's climate).
         15 = Collect { },
+        /// Somebody follows the invocation that the next frame delivers: what happens in it is to be
+        /// told in full. Without this frame log lines go without their values and spans are not told.
+        60 = Traced { call: CallId, },
+        /// More events of the invocation that this guest's `tailStream()` follows, as a JSON array.
+        /// Sent after `TailMore`, once for each.
+        61 = TailEvents { call: CallId, events: String, },
     }
 }
 
@@ -132,11 +138,45 @@ wire_enum! {
             level: LogLevel,
             /// As a person reads it, at most [`crate::bounds::LOG_BYTES_MAX`].
             text: String,
-            /// The arguments as a JSON array, for tails; may be empty.
+            /// For tails, of an invocation that is `Traced`, else empty: the arguments as a JSON array,
+            /// or an object with them as `m` and what is known of errors among them as `e`. Cut, and
+            /// so no JSON, where it would exceed [`crate::bounds::LOG_MESSAGE_BYTES_MAX`].
             message: String,
         },
         /// An uncaught error or unhandled rejection.
         19 = Exception { call: Option<CallId>, failure: Failure, },
+        /// `tailStream()` has dealt with what it got and wants to hear more of the invocation.
+        60 = TailMore { call: CallId, },
+        /// A span of a `Traced` invocation began; a number that the guest chose, never 0.
+        61 = SpanOpen {
+            call: CallId,
+            span: u32,
+            /// The span around it; 0 is the invocation itself.
+            parent: u32,
+            name: String,
+        },
+        /// It ended.
+        62 = SpanClose {
+            call: CallId,
+            span: u32,
+            /// A JSON array of `{name, value}`; may be empty.
+            attributes: String,
+        },
+        /// A message on a channel of `node:diagnostics_channel`, in a `Traced` invocation.
+        63 = Diagnostic {
+            call: CallId,
+            channel: String,
+            /// A value in the platform's codec.
+            message: Blob,
+        },
+        /// The call under the number `made`, which the next frame makes, comes from this span of this
+        /// `Traced` invocation.
+        64 = CallFrom { made: CallId, call: CallId, span: u32, },
+        /// A `Traced` invocation goes on after its `Done`, because objects of it are held; its end is
+        /// told with `TraceEnd`.
+        65 = TraceHold { call: CallId, },
+        /// See `TraceHold`.
+        66 = TraceEnd { call: CallId, },
     }
 }
 
@@ -289,6 +329,9 @@ wire_enum! {
         5 = Tail { items: String, },
         /// A batch of messages for `queue()`. Its outcome is a value.
         6 = Queue { queue: String, batch: Payload, },
+        /// An invocation begins that `tailStream()` may follow: its `onset` event, as JSON. The rest
+        /// comes as `TailEvents`.
+        25 = TailStream { onset: String, },
     }
 }
 

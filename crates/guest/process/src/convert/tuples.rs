@@ -88,6 +88,7 @@ impl IntoData for Event {
             }
             Self::LoadCode {} => tuple("loadCode", []),
             Self::Tail { items } => tuple("tail", [items.into_data()]),
+            Self::TailStream { onset } => tuple("tailStream", [onset.into_data()]),
             Self::Queue { queue, batch } => tuple("queue", [queue.into_data(), batch.into_data()]),
         }
     }
@@ -116,6 +117,9 @@ impl FromData for Event {
             "loadCode" => Ok(Self::LoadCode {}),
             "tail" => Ok(Self::Tail {
                 items: items.take(1)?,
+            }),
+            "tailStream" => Ok(Self::TailStream {
+                onset: items.take(1)?,
             }),
             "queue" => Ok(Self::Queue {
                 queue: items.take(1)?,

@@ -101,7 +101,7 @@ impl Host {
                         pidfd: pidfd.into(),
                     });
                 }
-                Some((FromZygote::Exited { pid, end }, _)) => self.exited.push((pid, end)),
+                Some((FromZygote::Exited { pid, end, .. }, _)) => self.exited.push((pid, end)),
                 other => panic!("not forked: {other:?}"),
             }
         }
@@ -125,7 +125,7 @@ impl Host {
                 return self.exited.remove(at).1;
             }
             match self.receive() {
-                Some((FromZygote::Exited { pid, end }, _)) => self.exited.push((pid, end)),
+                Some((FromZygote::Exited { pid, end, .. }, _)) => self.exited.push((pid, end)),
                 other => panic!("not exited: {other:?}"),
             }
         }

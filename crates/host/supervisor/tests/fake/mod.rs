@@ -173,8 +173,13 @@ impl FakeGuest {
         within(self.stream.write_all(&bytes)).await.unwrap();
     }
 
+    /// The next invocation, followed or not.
     pub async fn invoke(&mut self) -> (CallId, Event) {
-        match self.recv().await {
+        let mut frame = self.recv().await;
+        if matches!(frame, ToGuest::Traced { .. }) {
+            frame = self.recv().await;
+        }
+        match frame {
             ToGuest::Invoke { call, event, .. } => (call, event),
             other => panic!("expected Invoke, got {other:?}"),
         }
@@ -237,6 +242,7 @@ pub fn worker(name: &str, bindings: Vec<(&str, BindingDefinition)>) -> WorkerDef
         outbound: OutboundDefinition::Network,
         limits: Limits::NONE,
         tails: Vec::new(),
+        streaming_tails: Vec::new(),
     }
 }
 

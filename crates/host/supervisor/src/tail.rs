@@ -1,0 +1,282 @@
+//! Delivery to tails: items once an invocation is over, events while it runs.
+//!
+//! A [`Session`] is one streaming tail's hold on one invocation: an event `TailStream` for the tail's
+//! Worker, answered when the invocation is over or the tail wants no more. What happens meanwhile
+//! waits here until the tail asks for it (`TailMore`), so a slow tail costs memory up to a bound and
+//! never the Worker's time; what exceeds the bound is dropped, counted, and told to the tail.
+//!
+//! Invariant: an event is queued under the session's lock alone; sending is a chore, because the
+//! source's lock is held where events come from.
+
+use crate::bounds::{SESSION_BYTES_MAX, SESSIONS_BYTES_MAX, TRACES_UNDER_WAY_MAX};
+use crate::call::{Call, Caller};
+use crate::capability::Capability;
+use crate::guest::{Guest, HeldTrace};
+use crate::held::HeldEvent;
+use crate::hub::{Chore, Hub};
+use crate::lock::Mutex;
+use crate::relay;
+use crate::turn::Turn;
+use mayfly_wire::{CallId, ToGuest};
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
+
+/// See the file's head.
+pub struct Session {
+    hub: Arc<Hub>,
+    call: OnceLock<Weak<Call>>,
+    state: Mutex<SessionState>,
+}
+
+#[derive(Default)]
+struct SessionState {
+    /// JSON of events, with commas.
+    queue: String,
+    dropped: u64,
+    /// The tail has dealt with what it got.
+    ready: bool,
+    /// Nobody listens any more.
+    over: bool,
+    /// A chore that looks at the queue was posted.
+    due: bool,
+}
+
+/// What a full queue does to an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Must {
+    /// It is dropped and counted.
+    MayBeDropped,
+    /// It is queued all the same: an invocation has two such events.
+    Arrive,
+}
+
+/// What an event costs beside its text.
+const EVENT_BYTES: usize = 64;
+
+impl Session {
+    /// Begins to tell `tail` of an invocation. `None` where too much is told already.
+    pub fn open(
+        hub: &Arc<Hub>,
+        tail: &Capability,
+        onset: &str,
+        generation: u32,
+    ) -> Option<Arc<Self>> {
+        let permit = TailPermit::new(hub)?;
+        let session = Arc::new(Self {
+            hub: hub.clone(),
+            call: OnceLock::new(),
+            state: Mutex::new(SessionState::default()),
+        });
+        let call = Call::new(Caller::TailStream(session.clone(), permit), false);
+        // Just made, so it is empty.
+        let _ = session.call.set(Arc::downgrade(&call));
+        hub.chores.post(Chore::OpenTail {
+            call,
+            tail: tail.clone(),
+            onset: onset.to_owned(),
+            generation,
+        });
+        Some(session)
+    }
+
+    /// Something happened.
+    pub fn event(self: &Arc<Self>, event: &str, must: Must) {
+        let mut state = self.state.lock();
+        if state.over {
+            return;
+        }
+        let bytes = event.len() + EVENT_BYTES;
+        let all = self.hub.counters.session_bytes.load(Ordering::Relaxed);
+        let full = state.queue.len() + bytes > SESSION_BYTES_MAX
+            || all + bytes as u64 > SESSIONS_BYTES_MAX;
+        if full && must == Must::MayBeDropped {
+            state.dropped += 1;
+            self.hub
+                .counters
+                .tail_events_dropped
+                .fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        state.push(&self.hub, event);
+        self.post_if_due(&mut state);
+    }
+
+    /// The last event was queued.
+    pub fn ended(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.over || state.dropped == 0 {
+            return;
+        }
+        // Before the outcome, which is the last item of the queue.
+        let note = format!(
+            concat!(
+                r#"{{"type":"streamDiagnostic","diagnostic":"#,
+                r#"{{"diagnosticsType":"droppedEvents","count":{}}}}}"#
+            ),
+            state.dropped
+        );
+        state.dropped = 0;
+        state.insert_before_last(&self.hub, &note);
+        self.post_if_due(&mut state);
+    }
+
+    fn post_if_due(self: &Arc<Self>, state: &mut SessionState) {
+        if state.ready && !state.due && !state.queue.is_empty() {
+            state.due = true;
+            self.hub.chores.post(Chore::FeedTail(self.clone()));
+        }
+    }
+
+    /// The tail asks for more.
+    pub fn more(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.ready = true;
+        self.post_if_due(&mut state);
+    }
+
+    /// Sends what waits, if it is wanted.
+    pub fn feed(&self, turn: &mut Turn) {
+        let place = self
+            .call
+            .get()
+            .and_then(Weak::upgrade)
+            .and_then(|call| call.place());
+        let events = {
+            let mut state = self.state.lock();
+            state.due = false;
+            if state.over || !state.ready || state.queue.is_empty() {
+                return;
+            }
+            state.ready = false;
+            state.take(&self.hub)
+        };
+        if let Some((guest, call)) = place {
+            send(turn, &guest, call, events);
+        }
+    }
+
+    /// The tail wants no more, or is gone.
+    pub fn over(&self) {
+        let mut state = self.state.lock();
+        state.over = true;
+        drop(state.take(&self.hub));
+    }
+}
+
+fn send(turn: &mut Turn, guest: &Arc<Guest>, call: CallId, events: String) {
+    let events = format!("[{events}]");
+    guest.send(turn, &ToGuest::TailEvents { call, events });
+}
+
+impl SessionState {
+    fn push(&mut self, hub: &Hub, event: &str) {
+        let before = self.queue.len();
+        if !self.queue.is_empty() {
+            self.queue.push(',');
+        }
+        self.queue.push_str(event);
+        hub.counters
+            .session_bytes
+            .fetch_add((self.queue.len() - before) as u64, Ordering::Relaxed);
+    }
+
+    /// The note has the place of the last event, which moves on by one.
+    fn insert_before_last(&mut self, hub: &Hub, note: &str) {
+        let queue = self.take(hub);
+        let values: Vec<serde_json::Value> =
+            serde_json::from_str(&format!("[{queue}]")).unwrap_or_default();
+        let Some(last) = values.last() else { return };
+        let mut diagnostic = last.clone();
+        let mut last = last.clone();
+        diagnostic["event"] = serde_json::from_str(note).unwrap_or_default();
+        last["sequence"] = (last["sequence"].as_u64().unwrap_or(0) + 1).into();
+        for value in &values[..values.len() - 1] {
+            self.push(hub, &value.to_string());
+        }
+        self.push(hub, &diagnostic.to_string());
+        self.push(hub, &last.to_string());
+    }
+
+    fn take(&mut self, hub: &Hub) -> String {
+        let queue = std::mem::take(&mut self.queue);
+        hub.counters
+            .session_bytes
+            .fetch_sub(queue.len() as u64, Ordering::Relaxed);
+        queue
+    }
+}
+
+/// Counts something that is being told to a tail.
+pub struct TailPermit(Arc<Hub>);
+
+impl TailPermit {
+    /// `None`, and counted as dropped, where too many are under way.
+    pub fn new(hub: &Arc<Hub>) -> Option<Self> {
+        let counters = &hub.counters;
+        let before = counters.traces_under_way.fetch_add(1, Ordering::Relaxed);
+        let permit = Self(hub.clone());
+        if before >= TRACES_UNDER_WAY_MAX as u64 {
+            counters.traces_dropped.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(permit)
+    }
+}
+
+impl Drop for TailPermit {
+    fn drop(&mut self) {
+        self.0
+            .counters
+            .traces_under_way
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Hands a finished trace to whoever follows: its streaming tails hear that it is over, the others
+/// get the item.
+pub fn tell(hub: &Arc<Hub>, turn: &mut Turn, mut done: HeldTrace) {
+    let Some(mut trace) = done.trace.take() else {
+        return;
+    };
+    let report = done.report();
+    let item = trace.end(&report);
+    if trace.is_observed() {
+        hub.options.observer.trace(&trace.report(&report, &item));
+    }
+    let items = format!("[{item}]");
+    let generation = trace.generation() + 1;
+    for tail in &trace.tails().buffered {
+        let Some(permit) = TailPermit::new(hub) else {
+            continue;
+        };
+        let call = Call::new(Caller::Tail(permit), false);
+        let items = items.clone();
+        relay::route(
+            turn,
+            hub,
+            &call,
+            tail,
+            HeldEvent::Tail { items, generation },
+        );
+    }
+}
+
+/// Hands the begin of an invocation to a streaming tail.
+pub fn open_stream(
+    hub: &Arc<Hub>,
+    turn: &mut Turn,
+    call: &Arc<Call>,
+    tail: &Capability,
+    onset: String,
+    generation: u32,
+) {
+    let event = HeldEvent::TailStream { onset, generation };
+    relay::route(turn, hub, call, tail, event);
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session")
+    }
+}

@@ -1,0 +1,351 @@
+// What is told of an invocation that somebody follows: values of log lines, spans, diagnostics.
+//
+// The host says of an invocation that it is followed (`Traced`); of any other nothing here is sent and
+// nothing is computed. Calls into objects that the invocation exported belong to its trace too. How
+// a trace reaches its tails is the host's business.
+//
+// Invariant: nothing here throws into user code, whatever a value does when it is turned into text.
+
+import { wire } from "../ops.ts";
+import type { CallId, Outcome } from "../ops.ts";
+import { type Frame, currentFrame, currentInvocation, runWith } from "./async-context.ts";
+import { stackOf } from "./errors.ts";
+import { encode } from "./rpc/encode.ts";
+import type { EncodeHost } from "./rpc/encode.ts";
+import type { Request } from "../web/request.ts";
+
+/** The trace of one invocation. */
+export class Trace {
+  readonly call: CallId;
+  /** The host keeps the trace open after `Done`. */
+  held = false;
+  spans = 0;
+
+  constructor(call: CallId) {
+    this.call = call;
+  }
+}
+
+// ---- log lines
+
+/** The arguments of a console method, as tails see them; nothing where nobody follows. */
+export function logMessage(args: readonly unknown[]): string {
+  const message = `[${args.map(argumentJson).join(", ")}]`;
+  const errors = errorsAmong(args);
+  return errors === undefined ? message : `{"m":${message},"e":${errors}}`;
+}
+
+/** Plain data as JSON, everything else as its text. */
+function argumentJson(value: unknown): string {
+  try {
+    // Not `String()`, which knows a text for symbols too.
+    return JSON.stringify(isPlain(value) ? value : `${value as string}`) ?? "null";
+  } catch {
+    return "{}";
+  }
+}
+
+function isPlain(value: unknown): boolean {
+  if (value === null || value === undefined) return true;
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return true;
+  if (typeof value !== "object") return false;
+  if (Array.isArray(value)) return true;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === null || prototype === Object.prototype) return true;
+  return typeof (value as { toJSON?: unknown }).toJSON === "function";
+}
+
+interface ErrorInfo {
+  name: string;
+  message: string;
+  stack?: string;
+}
+
+const isError = (Error as unknown as { isError?: (value: unknown) => boolean }).isError;
+
+/** JSON with one entry an argument, `null` where it is no error; undefined if none is one. */
+function errorsAmong(args: readonly unknown[]): string | undefined {
+  let infos: (ErrorInfo | null)[] | undefined;
+  for (const [index, arg] of args.entries()) {
+    const found = isError !== undefined ? isError(arg) : arg instanceof Error;
+    const info = found ? errorInfo(arg as Error) : undefined;
+    if (info === undefined) continue;
+    infos ??= args.map(() => null);
+    infos[index] = info;
+  }
+  return infos === undefined ? undefined : JSON.stringify(infos);
+}
+
+function errorInfo(error: Error): ErrorInfo | undefined {
+  try {
+    const name = error.name === undefined ? "Error" : String(error.name);
+    const message = error.message === undefined ? String(error) : String(error.message);
+    const stack = withoutHeader(stackOf(error), name, message);
+    return stack === "" ? { name, message } : { name, message, stack };
+  } catch {
+    // A getter that throws. The line has the argument's text all the same.
+    return undefined;
+  }
+}
+
+/** A stack begins with name and message, which stand beside it already. */
+function withoutHeader(stack: string, name: string, message: string): string {
+  let rest = stack;
+  if (rest.startsWith(name)) {
+    rest = rest.slice(name.length);
+    if (rest.startsWith(": ")) rest = rest.slice(2);
+  }
+  if (rest.startsWith(message)) {
+    rest = rest.slice(message.length);
+    if (rest.startsWith("\n")) rest = rest.slice(1);
+  }
+  return rest;
+}
+
+// ---- warnings
+
+const warned = new Set<string>();
+
+/** Different warnings that are remembered, so that each is said once. */
+const WARNED_MAX = 1000;
+
+/** A warning of the platform's about what the Worker does: on the console and in the trace. */
+export function warn(text: string): void {
+  const invocation = currentInvocation();
+  const trace = invocation?.trace;
+  wire.log(trace?.call ?? invocation?.call, "warn", text, trace === undefined ? "" : JSON.stringify([text]));
+}
+
+/** The same, once for the Worker's life. */
+export function warnOnce(text: string): void {
+  if (warned.has(text) || warned.size >= WARNED_MAX) return;
+  warned.add(text);
+  warn(text);
+}
+
+// ---- messages on diagnostics channels
+
+const NOT_SERIALIZABLE = "[[ Diagnostic event was not serializable ]]";
+
+const nothingSpecial: EncodeHost<never> = { recognise: () => undefined };
+
+/** A message was published on a channel of `node:diagnostics_channel`. */
+export function published(channel: string, message: unknown): void {
+  const trace = currentInvocation()?.trace;
+  if (trace === undefined) return;
+  wire.diagnostic(trace.call, channel, codedOr(message, NOT_SERIALIZABLE));
+}
+
+function codedOr(message: unknown, instead: string): Uint8Array {
+  for (const value of [message, instead]) {
+    try {
+      const encoded = encode(value, nothingSpecial, { bytesMax: DIAGNOSTIC_BYTES_MAX });
+      if ("bytes" in encoded) return encoded.bytes;
+    } catch {
+      // A function, say. The placeholder is a string.
+    }
+  }
+  return new Uint8Array(0);
+}
+
+/** In step with `LOG_MESSAGE_BYTES_MAX` of the wire. */
+const DIAGNOSTIC_BYTES_MAX = 256 * 1024;
+
+// ---- spans
+
+type AttributeValue = boolean | number | string | bigint;
+
+/** Characters of a span's name that a Worker may choose. */
+const NAME_CHARS_MAX = 64;
+
+/** Characters of a span's attributes together. */
+const ATTRIBUTE_CHARS_MAX = 32 * 1024;
+
+/** Spans of one invocation. */
+const SPANS_MAX = 10_000;
+
+/** A span under way. */
+export class OpenSpan {
+  readonly trace: Trace;
+  readonly number: number;
+  #attributes: { name: string; value: boolean | number | string | { int: string } }[] = [];
+  #chars = 0;
+  #ended = false;
+
+  constructor(trace: Trace, parent: number, name: string) {
+    this.trace = trace;
+    this.number = ++trace.spans;
+    wire.spanOpen(trace.call, this.number, parent, name);
+  }
+
+  get isOpen(): boolean {
+    return !this.#ended;
+  }
+
+  set(name: string, value: AttributeValue): void {
+    if (this.#ended || this.#chars > ATTRIBUTE_CHARS_MAX) return;
+    const size = typeof value === "string" ? value.length : 8;
+    this.#chars += name.length + size;
+    if (this.#chars > ATTRIBUTE_CHARS_MAX) return this.#sayTooMuch(name, size);
+    const known = this.#attributes.find((attribute) => attribute.name === name);
+    const held = typeof value === "bigint" ? { int: String(value) } : value;
+    if (known !== undefined) known.value = held;
+    else this.#attributes.push({ name, value: held });
+  }
+
+  #sayTooMuch(name: string, size: number): void {
+    const shown = name.length > 64 ? `"${name.slice(0, 64)}..." (key length ${name.length})` : `"${name}"`;
+    this.#attributes.push(
+      { name: "cloudflare.warning.type", value: "span_data_limit_exceeded" },
+      {
+        name: "cloudflare.warning.message",
+        value: `exceeded span data limit while trying to record attribute ${shown} of size ${size}`,
+      },
+    );
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const attributes = this.#attributes;
+    wire.spanClose(this.trace.call, this.number, attributes.length === 0 ? "" : JSON.stringify(attributes));
+  }
+}
+
+/** A span inside the one under way; undefined where nobody follows. */
+export function openSpan(name: string): OpenSpan | undefined {
+  const frame = currentFrame();
+  const trace = frame.invocation?.trace;
+  if (trace === undefined || trace.spans >= SPANS_MAX) return undefined;
+  return new OpenSpan(trace, parentIn(frame, trace), name);
+}
+
+function parentIn(frame: Frame, trace: Trace): number {
+  const { span } = frame;
+  return span !== undefined && span.trace === trace && span.isOpen ? span.number : 0;
+}
+
+/** Says that the call about to be sent was made in `span`. */
+export function callComesFrom(span: OpenSpan | undefined, made: CallId): void {
+  if (span !== undefined) wire.callFrom(made, span.trace.call, span.number);
+}
+
+const REQUEST_HEADERS = ["content-type", "content-length", "accept", "accept-encoding"];
+
+/** A span around one `fetch()`. */
+export function fetchSpan(request: Request): OpenSpan | undefined {
+  const span = openSpan("fetch");
+  if (span === undefined) return undefined;
+  span.set("network.protocol.name", "http");
+  span.set("network.protocol.version", "HTTP/1.1");
+  span.set("http.request.method", request.method);
+  span.set("url.full", request.url);
+  const agent = request.headers.get("user-agent");
+  if (agent !== null) span.set("user_agent.original", agent);
+  for (const name of REQUEST_HEADERS) {
+    const value = request.headers.get(name);
+    if (value !== null) span.set(`http.request.header.${name}`, value);
+  }
+  return span;
+}
+
+/** Its end. */
+export function fetchAnswered(span: OpenSpan, outcome: Outcome): void {
+  if (outcome[0] === "response") {
+    const [, head, body] = outcome;
+    span.set("http.response.status_code", BigInt(head.status));
+    const bytes = body instanceof Uint8Array ? body.length : Array.isArray(body) ? body[1] : 0;
+    if (bytes !== undefined) span.set("http.response.body.size", BigInt(bytes));
+  }
+  span.end();
+}
+
+// ---- spans of the Worker's own
+
+/** What a Worker sees of a span. */
+class Span {
+  #span: OpenSpan | undefined;
+
+  constructor(key: symbol, span: OpenSpan | undefined) {
+    if (key !== OURS) throw new TypeError("Illegal constructor");
+    this.#span = span;
+  }
+
+  get isTraced(): boolean {
+    return this.#span?.isOpen ?? false;
+  }
+
+  setAttribute(key: string, value?: unknown): this {
+    if (value === undefined) return this;
+    const kept = typeof value === "boolean" || typeof value === "number" ? value : String(value as string);
+    this.#span?.set(String(key), kept);
+    return this;
+  }
+
+  setAttributes(attributes: Record<string, unknown>): this {
+    for (const [key, value] of Object.entries(attributes)) this.setAttribute(key, value);
+    return this;
+  }
+
+  end(): void {
+    this.#span?.end();
+  }
+}
+
+const OURS = Symbol("ours");
+
+type Callback = (span: Span, ...args: unknown[]) => unknown;
+
+class Tracing {
+  constructor(key: symbol) {
+    if (key !== OURS) throw new TypeError("Illegal constructor");
+  }
+
+  /** Runs `callback` in a new span, which ends with it (with its promise, if it gives one). */
+  enterSpan(name: string, callback: Callback, ...args: unknown[]): unknown {
+    const [span, run] = entered(name, callback, args);
+    let result: unknown;
+    try {
+      result = run();
+    } catch (error) {
+      span.end();
+      throw error;
+    }
+    if (!(result instanceof Promise)) {
+      span.end();
+      return result;
+    }
+    return result.finally(() => span.end());
+  }
+
+  /** The same, but whoever calls it ends the span. */
+  startActiveSpan(name: string, callback: Callback, ...args: unknown[]): unknown {
+    return entered(name, callback, args)[1]();
+  }
+
+  /** A span that is not around anything. */
+  startSpan(name: string): Span {
+    return new Span(OURS, openSpan(nameOf(name)));
+  }
+
+  get Span(): typeof Span {
+    return Span;
+  }
+}
+
+function nameOf(name: unknown): string {
+  return String(name).slice(0, NAME_CHARS_MAX);
+}
+
+function entered(name: unknown, callback: unknown, args: unknown[]): [Span, () => unknown] {
+  if (typeof callback !== "function") {
+    throw new TypeError("The second argument must be a function that gets the span.");
+  }
+  const open = openSpan(nameOf(name));
+  const span = new Span(OURS, open);
+  const call = (): unknown => (callback as Callback)(span, ...args);
+  return [span, open === undefined ? call : () => runWith({ span: open }, call)];
+}
+
+/** `tracing` of `cloudflare:workers`, and `ctx.tracing`. */
+export const tracing = new Tracing(OURS);

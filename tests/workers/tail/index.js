@@ -1,0 +1,339 @@
+// Tails: what they hear of dynamic Workers (`tails`, `streamingTails`) and of configured ones
+// (`tail_consumers`, `streaming_tail_consumers`), whatever the outcome.
+//
+// This Worker tails its own children: `Collector` keeps what it hears by the `key` in its props.
+
+import { WorkerEntrypoint, tracing } from "cloudflare:workers";
+import { equal, matches, same, suite } from "../kit/suite.js";
+
+/** Key -> items of `tail()`; key -> events of `tailStream()`. */
+const items = new Map();
+const events = new Map();
+
+function keep(map, key, value) {
+  if (!map.has(key)) map.set(key, []);
+  map.get(key).push(value);
+}
+
+export class Collector extends WorkerEntrypoint {
+  tail(got) {
+    for (const item of got) keep(items, this.ctx.props.key, item);
+  }
+  tailStream(onset) {
+    const { key, how } = this.ctx.props;
+    keep(events, key, onset);
+    if (how === "onset only") return undefined;
+    if (how === "slow") return async (event) => {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      keep(events, key, event);
+    };
+    if (how === "object") return { log: (event) => keep(events, key, event), outcome: (event) => keep(events, key, event) };
+    return (event) => keep(events, key, event);
+  }
+}
+
+async function arrived(map, key, wanted = () => true) {
+  for (let tries = 0; tries < 400; tries++) {
+    if (map.has(key) && wanted(map.get(key))) return map.get(key);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`nothing arrived for ${key}: ${JSON.stringify(map.get(key) ?? null)}`);
+}
+
+const ended = (list) => list.some((one) => one.event.type === "outcome");
+
+function code(main, more = {}) {
+  return {
+    compatibilityDate: "2026-08-01", compatibilityFlags: ["nodejs_compat"], allowExperimental: true, mainModule: "main.js",
+    modules: { "main.js": main }, globalOutbound: null, ...more,
+  };
+}
+
+/** A child with a buffered and a streaming tail of the name `key`. */
+function followed(env, ctx, key, main, more, how) {
+  const tail = ctx.exports.Collector({ props: { key, how } });
+  return env.LOADER.load(code(main, { tails: [tail], streamingTails: [tail], ...more }));
+}
+
+async function outcomeOf(key) {
+  const [item] = await arrived(items, key);
+  const told = await arrived(events, key, ended);
+  const last = told.at(-1).event;
+  equal(last.type, "outcome");
+  equal(last.outcome, item.outcome, "both tails agree");
+  told.forEach((one, index) => equal(one.sequence, index));
+  equal(new Set(told.map((one) => one.invocationId)).size, 1);
+  return item;
+}
+
+const types = (told) => told.map((one) => one.event.type);
+
+const cases = {
+  async outcome_ok(env, ctx) {
+    const child = followed(env, ctx, "ok", `export default { async fetch() {
+      console.log("a", 1, { b: [2] }, undefined, null, new Map(), Symbol.iterator, () => 1, 10n);
+      console.error(new TypeError("wrong"), "beside");
+      console.warn("w"); console.debug("d"); console.info("i");
+      return new Response("x", { status: 418 });
+    } };`);
+    const request = new Request("https://child/0123456789abcdef0123456789abcdef/x?a=1", {
+      method: "POST", headers: { "X-Api-Key": "secret", "x-plain": "1" },
+    });
+    equal((await child.getEntrypoint().fetch(request)).status, 418);
+    const item = await outcomeOf("ok");
+    equal(item.outcome, "ok");
+    equal(item.scriptName, "LOADER/load");
+    equal(item.entrypoint, undefined);
+    equal(item.executionModel, "stateless");
+    equal(item.truncated, false);
+    equal(Math.abs(Date.now() - item.eventTimestamp) < 10_000, true);
+    equal(Number.isInteger(item.cpuTime) && Number.isInteger(item.wallTime), true);
+    same(item.exceptions, []);
+    same(item.diagnosticsChannelEvents, []);
+    const { request: told, response } = item.event;
+    same([told.method, response.status, told.headers["x-plain"]], ["POST", 418, "1"]);
+    same([told.headers["x-api-key"], told.url], ["REDACTED", "https://child/REDACTED/x?a=1"]);
+    same([told.getUnredacted().headers["x-api-key"], told.getUnredacted().url], ["secret", request.url]);
+    same(item.logs.map((log) => log.level), ["log", "error", "warn", "debug", "info"]);
+    same(item.logs[0].message, ["a", 1, { b: [2] }, null, null, "[object Map]", {}, "() => 1", "10"]);
+    same(item.logs[0].errorInfo, undefined);
+    const [error, nothing] = item.logs[1].errorInfo;
+    same([error.name, error.message, nothing, item.logs[1].message], ["TypeError", "wrong", null, ["TypeError: wrong", "beside"]]);
+    matches(error.stack, /^\s+at .*main\.js:3/);
+    const list = events.get("ok");
+    same(types(list), ["onset", "log", "log", "log", "log", "log", "return", "outcome"]);
+    const onset = list[0].event;
+    same([onset.info.type, onset.info.method, onset.info.url], ["fetch", "POST", request.url]);
+    same(onset.info.headers.find(({ name }) => name === "x-plain"), { name: "x-plain", value: "1" });
+    same([onset.scriptName, onset.scriptTags], ["LOADER/load", []]);
+    equal(list[0].timestamp instanceof Date, true);
+    matches(list[0].spanContext.traceId, /^[0-9a-f]{32}$/);
+    equal(list[1].spanContext.spanId, onset.spanId);
+    same(list.at(-2).event.info, { type: "fetch", statusCode: 418 });
+  },
+
+  async outcome_exception(env, ctx) {
+    const child = followed(env, ctx, "exception", `export default { async fetch() { throw new RangeError("out"); } };`);
+    await child.getEntrypoint().fetch("https://x/").then(() => { throw new Error("no"); }, (error) => equal(error.message, "out"));
+    const item = await outcomeOf("exception");
+    equal(item.outcome, "exception");
+    const [{ name, message, stack, timestamp }] = item.exceptions;
+    same([name, message, timestamp > 0], ["RangeError", "out", true]);
+    matches(stack, /^\s+at .*main\.js/);
+    equal(item.event.response, undefined);
+    same(types(events.get("exception")), ["onset", "exception", "outcome"]);
+  },
+
+  async outcome_exception_in_wait_until(env, ctx) {
+    const child = followed(env, ctx, "late", `export default { async fetch(r, env, ctx) {
+      ctx.waitUntil((async () => { await scheduler.wait(5); console.log("late"); throw new Error("too late"); })());
+      return new Response("fine");
+    } };`);
+    equal(await (await child.getEntrypoint().fetch("https://x/")).text(), "fine");
+    const item = await outcomeOf("late");
+    same([item.outcome, item.logs[0].message[0], item.exceptions[0].message], ["exception", "late", "too late"]);
+    same(types(events.get("late")), ["onset", "return", "log", "exception", "outcome"]);
+  },
+
+  async outcome_exception_at_the_start(env, ctx) {
+    const child = followed(env, ctx, "start", `throw new Error("cannot start"); export default {};`);
+    await child.getEntrypoint().fetch("https://x/").catch(() => {});
+    const item = await outcomeOf("start");
+    same([item.outcome, item.exceptions[0].message], ["exception", "cannot start"]);
+  },
+
+  async outcome_exceeded_cpu(env, ctx) {
+    const child = followed(env, ctx, "cpu", "export default { fetch() { console.log('in'); for (;;); } };", { limits: { cpuMs: 50 } });
+    await child.getEntrypoint().fetch("https://x/").catch(() => {});
+    const item = await outcomeOf("cpu");
+    equal(item.outcome, "exceededCpu");
+    matches(item.exceptions[0].message, /CPU/);
+    equal(item.cpuTime >= 50 && item.wallTime >= item.cpuTime - 5, true, `${item.cpuTime} of ${item.wallTime}`);
+  },
+
+  async outcome_exceeded_memory(env, ctx) {
+    const child = followed(env, ctx, "memory", `export default { fetch() {
+      const all = []; for (;;) all.push(new Array(1000).fill(all.length));
+    } };`);
+    await child.getEntrypoint().fetch("https://x/").catch(() => {});
+    const item = await outcomeOf("memory");
+    equal(item.outcome, "exceededMemory");
+  },
+
+  async outcome_internal_error(env, ctx) {
+    const child = followed(env, ctx, "lost", `import { abortIsolate } from "cloudflare:workers";
+      export default { fetch() { console.log("before"); abortIsolate("enough"); } };`);
+    await child.getEntrypoint().fetch("https://x/").catch(() => {});
+    const item = await outcomeOf("lost");
+    same([item.outcome, item.logs[0].message[0]], ["internalError", "before"]);
+  },
+
+  async outcome_canceled(env, ctx) {
+    const child = followed(env, ctx, "canceled", `export default { async fetch(request) {
+      await new Promise((resolve) => request.signal.addEventListener("abort", resolve));
+      return new Response();
+    } };`);
+    const controller = new AbortController();
+    const answer = child.getEntrypoint().fetch("https://x/", { signal: controller.signal });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    controller.abort();
+    await answer.catch(() => {});
+    equal((await outcomeOf("canceled")).outcome, "canceled");
+  },
+
+  async outcome_response_stream_disconnected(env, ctx) {
+    const child = followed(env, ctx, "left", `export default { fetch() {
+      return new Response(new ReadableStream({ async pull(c) { await scheduler.wait(1); c.enqueue(new Uint8Array(1000)); } }));
+    } };`);
+    const { body } = await child.getEntrypoint().fetch("https://x/");
+    const reader = body.getReader();
+    await reader.read();
+    await reader.cancel();
+    equal((await outcomeOf("left")).outcome, "responseStreamDisconnected");
+  },
+
+  async rpc_is_told_by_its_method(env, ctx) {
+    const child = followed(env, ctx, "rpc", `import { WorkerEntrypoint, RpcTarget } from "cloudflare:workers";
+      class Counter extends RpcTarget { #n = 0; add(n) { console.log("counting", n); return this.#n += n; } }
+      export class Api extends WorkerEntrypoint { counter() { console.log("made"); return new Counter(); } }`);
+    {
+      using counter = await child.getEntrypoint("Api").counter();
+      equal(await counter.add(2), 2);
+      equal(await counter.add(3), 5);
+    }
+    const item = await outcomeOf("rpc");
+    same([item.event.rpcMethod, item.entrypoint, item.outcome], ["counter", "Api", "ok"]);
+    // What is called on a result belongs to the call that gave it.
+    same(item.logs.map((log) => log.message), [["made"], ["counting", 2], ["counting", 3]]);
+    const list = events.get("rpc");
+    same(types(list), ["onset", "attributes", "log", "return", "log", "log", "outcome"]);
+    same(list[1].event.info, [{ name: "jsrpc.method", value: "counter" }]);
+  },
+
+  async spans_of_calls_and_of_the_worker(env, ctx) {
+    const child = followed(env, ctx, "spans", `import { tracing } from "cloudflare:workers";
+      export default { async fetch(request, env, ctx) {
+        const value = await ctx.tracing.enterSpan("outer", async (span, add) => {
+          span.setAttribute("count", 1 + add).setAttributes({ text: "t", flag: true, nothing: undefined });
+          if (!span.isTraced) throw new Error("not traced");
+          return (await env.SERVICE.fetch("https://service/path", { headers: { accept: "x" } })).status;
+        }, 1);
+        const other = tracing.startSpan("other");
+        other.end();
+        if (other.isTraced || !(other instanceof tracing.Span)) throw new Error("still traced");
+        return new Response(String(value) + (await env.SERVICE.twice(4)));
+      } };`, { env: { SERVICE: ctx.exports.Callee({ props: {} }) } });
+    equal(await (await child.getEntrypoint().fetch("https://x/")).text(), "2018");
+    await outcomeOf("spans");
+    const list = events.get("spans");
+    same(types(list), [
+      "onset", "spanOpen", "spanOpen", "attributes", "spanClose", "attributes", "spanClose", "spanOpen", "spanClose",
+      "spanOpen", "spanClose", "return", "outcome",
+    ]);
+    const [, outer, fetching, fetched, , outerAttributes] = list;
+    same([outer.event.name, fetching.event.name, list[7].event.name, list[9].event.name], ["outer", "fetch", "other", "jsRpcSession"]);
+    equal(outer.spanContext.spanId, list[0].event.spanId);
+    equal(fetching.spanContext.spanId, outer.event.spanId, "a call is inside the span around it");
+    const told = new Map(fetched.event.info.map(({ name, value }) => [name, value]));
+    same([told.get("http.request.method"), told.get("url.full"), told.get("http.response.status_code") === 201n], ["GET", "https://service/path", true]);
+    same(outerAttributes.event.info, [{ name: "count", value: 2 }, { name: "text", value: "t" }, { name: "flag", value: true }]);
+  },
+
+  async spans_are_free_where_nobody_follows() {
+    let seen;
+    equal(tracing.enterSpan("quiet", (span, a) => { seen = span.isTraced; return a; }, 7), 7);
+    equal(seen, false);
+  },
+
+  async a_stream_may_be_declined_or_taken_by_names(env, ctx) {
+    const main = `export default { fetch() { console.log("one"); return new Response("x"); } };`;
+    for (const how of ["onset only", "object"]) {
+      await (await followed(env, ctx, how, main, {}, how).getEntrypoint().fetch("https://x/")).text();
+      await arrived(items, how);
+    }
+    await arrived(events, "object", ended);
+    same(types(events.get("object")), ["onset", "log", "outcome"]);
+    same(types(events.get("onset only")), ["onset"]);
+  },
+
+  async a_slow_stream_loses_events_and_hears_how_many(env, ctx) {
+    const child = followed(env, ctx, "slow", `export default { async fetch() {
+      for (let i = 0; i < 400; i++) console.log("x".repeat(15000), i);
+      return new Response("x");
+    } };`, {}, "slow");
+    await (await child.getEntrypoint().fetch("https://x/")).text();
+    const list = await arrived(events, "slow", ended);
+    const logs = list.filter((one) => one.event.type === "log").length;
+    const { diagnosticsType, count } = list.at(-2).event.diagnostic;
+    same([diagnosticsType, logs + count], ["droppedEvents", 400]);
+    equal(count > 0, true);
+    const [item] = await arrived(items, "slow");
+    equal(item.truncated, true);
+    matches(item.logs.at(-1).message[0], /Log size limit exceeded/);
+  },
+
+  async a_large_line_is_cut_and_says_so(env, ctx) {
+    const child = followed(env, ctx, "large", `export default { async fetch() {
+      console.log("y".repeat(400_000)); return new Response("x"); } };`);
+    await (await child.getEntrypoint().fetch("https://x/")).text();
+    await outcomeOf("large");
+    const { message, truncated } = events.get("large")[1].event;
+    same([typeof message, truncated, message.length > 200_000], ["string", true, true]);
+  },
+
+  async a_tail_that_throws_is_its_own_affair(env, ctx) {
+    const tail = ctx.exports.Throwing({});
+    const child = env.LOADER.load(code(`export default { fetch() { return new Response("fine"); } };`, { tails: [tail], streamingTails: [tail] }));
+    equal(await (await child.getEntrypoint().fetch("https://x/")).text(), "fine");
+  },
+
+  async a_configured_worker_is_followed(env) {
+    const before = Number(await (await env.TAILED.fetch("https://tailed/before")).text());
+    const answer = await env.TAILED.fetch("https://tailed/path");
+    equal(answer.status, 203);
+    equal(await env.TAILED_NAMED.add(1, 2), 3);
+    await env.TAILED.scheduled({ cron: "* * * * *", scheduledTime: new Date(1000) });
+    const own = (list) => list.filter((item) => item.scriptName === "tailed" && item.event.consumedEvents === undefined);
+    const [, fetched, called, scheduled] = own(await arrived(items, "configured", (list) => own(list).length >= 4));
+    same(fetched.logs[0].message, ["configured", "/path"]);
+    same([called.entrypoint, called.event.rpcMethod, called.logs[0].level], ["Named", "add", "info"]);
+    same([scheduled.event.scheduledTime, scheduled.event.cron], [1000, "* * * * *"]);
+    await arrived(events, "configured", (list) => list.filter((one) => one.event.type === "outcome").length >= 4);
+    // It hears of itself, and nobody hears of it hearing of itself hearing.
+    for (let tries = 0; tries < 100; tries++) {
+      if (Number(await (await env.TAILED.fetch("https://tailed/again")).text()) >= before + 4) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error("the Worker did not hear of itself");
+  },
+};
+
+export class Callee extends WorkerEntrypoint {
+  fetch() {
+    return new Response("x", { status: 201 });
+  }
+  twice(n) {
+    return 2 * n;
+  }
+}
+
+export class Throwing extends WorkerEntrypoint {
+  tail() {
+    throw new Error("in a tail");
+  }
+  tailStream() {
+    throw new Error("in a stream");
+  }
+}
+
+const { fetch } = suite(cases);
+export default {
+  fetch,
+  tail(got) {
+    for (const item of got) keep(items, "configured", item);
+  },
+  tailStream(onset) {
+    keep(events, "configured", onset);
+    return (event) => keep(events, "configured", event);
+  },
+};
