@@ -203,7 +203,7 @@ fn workerd(port: u16) -> Result<Command, String> {
     ["index.js", "web.js"]
         .iter()
         .try_for_each(|name| {
-            std::fs::copy(folder("worker").join(name), target.join(name)).map(|_| ())
+            std::fs::copy(self::folder("worker").join(name), target.join(name)).map(|_| ())
         })
         .and_then(|()| std::fs::write(&config, workerd_config(port)))
         .map_err(|e| format!("write workerd's config: {e}"))?;

@@ -3,6 +3,7 @@
 //! The same Worker without a tail, with a buffered and with a streaming one, asked in turn on one
 //! connection. Between two requests there is a pause in which the tail does its work: that it is
 //! off the request's path is the claim, not that it is free. Without the pause too, for comparison.
+//! And what metering and the admin listener cost a request that nobody follows: two hosts in turn.
 
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub fn run(rounds: usize) -> Result<(), String> {
     print("one after another", &busy);
     let heard = heard(&host, 2 * (rounds + WARM))?;
     println!("{heard}");
+    drop(host);
+    metered(rounds)?;
     let slower = paused[1].max(paused[2]) / paused[0];
     if slower > SLOWER_MAX {
         return Err(format!(
@@ -56,6 +59,33 @@ fn medians(host: &Running, rounds: usize, pause: Duration) -> Result<[f64; 3], S
     };
     let [none, tail, stream] = samples;
     Ok([median(none)?, median(tail)?, median(stream)?])
+}
+
+fn metered(rounds: usize) -> Result<(), String> {
+    let folder = peer::folder("followed");
+    let configs = [&folder.join("wrangler.jsonc"), &folder.join("sink.jsonc")];
+    let state = peer::scratch()?.join(format!("state-tails-{}", std::process::id()));
+    let text = state.display().to_string();
+    let plain = Running::start_mayfly(&configs, &[])?;
+    let more = Running::start_mayfly(&configs, &["--state", &text, "--admin", "127.0.0.1:0"])?;
+    let mut connections = [Connection::open(plain.port)?, Connection::open(more.port)?];
+    let mut samples = [Vec::new(), Vec::new()];
+    for round in 0..WARM + 5 * rounds {
+        for (connection, samples) in connections.iter_mut().zip(&mut samples) {
+            let (_, time) = connection.get("/hello")?;
+            if round >= WARM {
+                samples.push(time);
+            }
+        }
+    }
+    let [plain, more] = samples
+        .map(|samples| Samples::new(samples).map_or(f64::NAN, |samples| samples.percentile_ms(50)));
+    let _ = std::fs::remove_dir_all(&state);
+    println!(
+        "nobody follows: p50 {plain:.4} ms, with --state and --admin {more:.4} ms ({:+.1} %)",
+        (more / plain - 1.0) * 100.0
+    );
+    Ok(())
 }
 
 fn print(what: &str, [none, tail, stream]: &[f64; 3]) {

@@ -88,11 +88,13 @@ export interface Owned {
   letGo(byCollector: boolean): void;
 }
 
+/** The flags of a Worker may take the global away. */
+const Registry = FinalizationRegistry;
 let collected: FinalizationRegistry<Owned> | undefined;
 
 /** When `holder` is collected, `owned` is let go. */
 export function ownedBy(holder: object, owned: Owned): void {
-  collected ??= new FinalizationRegistry((left) => left.letGo(true));
+  collected ??= new Registry((left) => left.letGo(true));
   collected.register(holder, owned, owned);
 }
 

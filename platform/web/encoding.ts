@@ -66,6 +66,8 @@ const decodeOptions = dictionary("TextDecodeOptions", {
   stream: withDefault(boolean, () => false),
 });
 
+/** The flags of a Worker may take the global away. */
+const Registry = FinalizationRegistry;
 let abandoned: FinalizationRegistry<number> | undefined;
 
 export class TextDecoder {
@@ -139,7 +141,7 @@ export class TextDecoder {
   }
 
   #watch(handle: number): void {
-    abandoned ??= new FinalizationRegistry((left) => ops.textDecoderFree(left));
+    abandoned ??= new Registry((left) => ops.textDecoderFree(left));
     abandoned.unregister(this);
     abandoned.register(this, handle, this);
   }

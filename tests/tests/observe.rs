@@ -306,7 +306,7 @@ fn tail_says_that_nobody_is_there() {
         .args(["tail", "--admin", "127.0.0.1:1"])
         .output()
         .expect("mayfly tail runs");
-    assert_eq!(output.status.code(), Some(8));
+    assert_eq!(output.status.code(), Some(9));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("no host answers at 127.0.0.1:1"), "{said}");
 }

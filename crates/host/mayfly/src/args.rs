@@ -27,7 +27,7 @@ Exit codes:
   0 done      1 the Worker threw      2 usage      3 invalid configuration
   4 a file is missing or unreadable   5 cannot listen, such as a port in use
   6 mayfly-guest is missing or of another version  7 no sandbox on this machine
-  8 no running host answers
+  9 no running host answers
   70 a fault of Mayfly itself
 
 Environment:

@@ -24,7 +24,7 @@ pub const GUEST: u8 = 6;
 /// The sandbox is not available.
 pub const SANDBOX: u8 = 7;
 /// There is no running host to talk to.
-pub const UNREACHABLE: u8 = 8;
+pub const UNREACHABLE: u8 = 9;
 /// A fault of Mayfly itself; `EX_SOFTWARE`.
 pub const INTERNAL: u8 = 70;
 

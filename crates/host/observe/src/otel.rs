@@ -229,7 +229,8 @@ impl Observer for Otel {
 /// By the id alone, so that all of a trace is kept or nothing.
 fn is_sampled(trace_id: u128, share: f64) -> bool {
     const LOW_63: u128 = (1 << 63) - 1;
-    ((trace_id & LOW_63) as f64) < share * (1u64 << 63) as f64
+    // The largest numbers are rounded up to the bound.
+    share >= 1.0 || ((trace_id & LOW_63) as f64) < share * (1u64 << 63) as f64
 }
 
 fn context(trace_id: TraceId, span_id: u64) -> SpanContext {

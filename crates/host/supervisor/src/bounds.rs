@@ -76,6 +76,12 @@ pub const LOG_LINES_PER_SECOND_MAX: u32 = 20_000;
 /// Bytes of event, logs, exceptions and diagnostics kept for one trace item, the documented limit.
 pub const TRACE_BYTES_MAX: usize = 256 * 1024;
 
+/// The same, of all traces of one guest: room for a hundred that are full.
+pub const GUEST_TRACE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// The same, of all traces of the host.
+pub const TRACES_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
 /// Spans of one invocation.
 pub const SPANS_MAX: usize = 10_000;
 

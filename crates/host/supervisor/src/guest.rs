@@ -74,6 +74,8 @@ pub struct Guest {
     pub(crate) unread: AtomicU64,
     /// Bytes it makes the host hold; see [`crate::held::Weight`].
     pub(crate) held_bytes: Arc<AtomicU64>,
+    /// Bytes of the traces of its invocations.
+    pub(crate) trace_bytes: Arc<AtomicU64>,
     /// Resident memory at the last look.
     pub(crate) memory_bytes: AtomicU64,
     /// Counted as live by the pool, under whose lock this changes.
@@ -309,6 +311,7 @@ impl Guest {
             used_ms: AtomicU64::new(hub.now_ms()),
             unread: AtomicU64::new(0),
             held_bytes: Arc::default(),
+            trace_bytes: Arc::default(),
             memory_bytes: AtomicU64::new(0),
             taken: AtomicBool::new(false),
             watched: AtomicBool::new(false),

@@ -72,6 +72,8 @@ pub(crate) struct Counters {
     pub traces_dropped: AtomicU64,
     pub traces_under_way: AtomicU64,
     pub tail_events_dropped: AtomicU64,
+    /// Bytes of traces that are gathered.
+    pub trace_bytes: AtomicU64,
     /// Bytes of events that wait for streaming tails.
     pub session_bytes: AtomicU64,
     pub zygotes: AtomicU64,

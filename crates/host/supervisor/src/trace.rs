@@ -7,7 +7,7 @@
 //!
 //! Invariant: whatever a guest sent, an item and an event are well-formed JSON.
 
-use crate::bounds::{SPANS_MAX, TRACE_BYTES_MAX};
+use crate::bounds::{GUEST_TRACE_BYTES_MAX, SPANS_MAX, TRACE_BYTES_MAX, TRACES_BYTES_MAX};
 use crate::capability::Capability;
 use crate::held::HeldEvent;
 use crate::hub::Hub;
@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Who hears of a Worker's invocations.
@@ -122,11 +123,12 @@ pub struct Trace {
     exceptions: String,
     diagnostics: String,
     bytes: usize,
+    room: TraceRoom,
     truncated: bool,
     full: Full,
     spans_open: HashMap<u32, Span>,
     spans: Vec<Span>,
-    /// Bytes of `spans`, apart from what is in the item.
+    /// Bytes of the attributes of `spans`.
     span_bytes: usize,
     sessions: Vec<Arc<Session>>,
     sequence: u64,
@@ -198,6 +200,37 @@ pub struct Begin<'a> {
     pub event: &'a HeldEvent,
     /// The span that the call came from.
     pub caller: Option<SpanContext>,
+    /// Bytes of all traces of the guest that it is delivered to.
+    pub trace_bytes: &'a Arc<AtomicU64>,
+}
+
+/// What a trace takes of the room that all traces have: of its guest's share and of the host's.
+struct TraceRoom {
+    hub: Arc<Hub>,
+    guest: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl TraceRoom {
+    fn take(&mut self, bytes: u64) -> bool {
+        let all = &self.hub.counters.trace_bytes;
+        let fits = self.guest.load(Ordering::Relaxed) + bytes <= GUEST_TRACE_BYTES_MAX
+            && all.load(Ordering::Relaxed) + bytes <= TRACES_BYTES_MAX;
+        if fits {
+            self.guest.fetch_add(bytes, Ordering::Relaxed);
+            all.fetch_add(bytes, Ordering::Relaxed);
+            self.bytes += bytes;
+        }
+        fits
+    }
+}
+
+impl Drop for TraceRoom {
+    fn drop(&mut self) {
+        self.guest.fetch_sub(self.bytes, Ordering::Relaxed);
+        let all = &self.hub.counters.trace_bytes;
+        all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Trace {
@@ -238,6 +271,11 @@ impl Trace {
             exceptions: String::new(),
             diagnostics: String::new(),
             bytes: 0,
+            room: TraceRoom {
+                hub: hub.clone(),
+                guest: begin.trace_bytes.clone(),
+                bytes: 0,
+            },
             truncated: false,
             full: Full::default(),
             spans_open: HashMap::new(),
@@ -277,7 +315,7 @@ impl Trace {
 
     fn weigh_event(&mut self) {
         let bytes = self.event.bytes();
-        if bytes <= TRACE_BYTES_MAX {
+        if bytes <= TRACE_BYTES_MAX && self.room.take(bytes as u64) {
             self.bytes += bytes;
             return;
         }
@@ -294,7 +332,7 @@ impl Trace {
 
     fn has_room(&mut self, bytes: usize) -> bool {
         let bytes = bytes + ENTRY_BYTES;
-        if self.bytes + bytes > TRACE_BYTES_MAX {
+        if self.bytes + bytes > TRACE_BYTES_MAX || !self.room.take(bytes as u64) {
             self.truncated = true;
             return false;
         }
@@ -382,7 +420,9 @@ impl Trace {
 
     /// A span began. Numbers are the guest's; one that it uses twice begins again.
     pub fn span_open(&mut self, number: u32, parent: u32, name: String) {
-        if number == 0 || self.spans_open.len() + self.spans.len() >= SPANS_MAX {
+        let count = self.spans_open.len() + self.spans.len();
+        let bytes = (name.len() + ENTRY_BYTES) as u64;
+        if number == 0 || count >= SPANS_MAX || !self.room.take(bytes) {
             self.truncated = true;
             return;
         }
@@ -421,8 +461,9 @@ impl Trace {
             self.emit(event, Some(span.id));
         }
         // Only observers get to see it later.
-        let bytes = span.name.len() + attributes.len() + ENTRY_BYTES;
-        if !self.observed || self.span_bytes + bytes > TRACE_BYTES_MAX {
+        let bytes = attributes.len();
+        let fits = self.span_bytes + bytes <= TRACE_BYTES_MAX;
+        if !self.observed || !fits || !self.room.take(bytes as u64) {
             return;
         }
         self.span_bytes += bytes;

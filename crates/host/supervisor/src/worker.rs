@@ -475,6 +475,7 @@ impl Worker {
             entrypoint: &service.entrypoint,
             event: &event,
             caller: call.from(),
+            trace_bytes: &guest.trace_bytes,
         };
         let trace = Trace::begin(&self.hub, &begin);
         let invocation = Invocation {

@@ -260,7 +260,7 @@ pub fn start_with(code: &str, mut modules: Vec<Module>, heap_bytes_max: u64) -> 
             name: "test".to_owned(),
             modules,
             main_module: "main.js".to_owned(),
-            compatibility_flags: vec![],
+            compatibility_flags: vec!["enable_weak_ref".to_owned()],
             env: Env::Bindings { bindings: vec![] },
             outbound: None,
             limits: Limits::NONE,
