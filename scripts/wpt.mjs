@@ -43,6 +43,12 @@ const FILE_MAX = 60_000;
 /** Where tests of something else look at a response's type, which tells of origins; Workers have none. */
 const ORIGINS = /^\s*(?:assert_equals|assert_true)\(\w+\.type,? (?:===? )?"(?:basic|cors)".*$/gm;
 
+/** Where idlharness asks what kind of global it runs in: a Worker counts as a worker. */
+const EXPOSED = "if ('Window' in self) {";
+
+/** How long its script may run before what it has counts. */
+const SCRIPT_MAX = 40_000;
+
 /** Files under way at once. */
 const AT_ONCE = 2;
 
@@ -121,6 +127,9 @@ function prelude(path, variant) {
     };
     self.GLOBAL = { isWindow: () => false, isWorker: () => false, isShadowRealm: () => false };
     self.location = new URL(__base);
+    // testharness.js would wait for the events of a browser's service worker.
+    delete self.ServiceWorkerGlobalScope;
+    delete self.WorkerGlobalScope;
     {
       const realFetch = self.fetch;
       self.fetch = function fetch(input, init) {
@@ -151,7 +160,8 @@ function filled(text) {
 /** For idlharness: a Worker counts as a worker, and the objects under test come without `eval`. */
 function exposure(source) {
   const objects = new Map();
-  const block = /add_objects\(\{([\s\S]*?)\}\)/.exec(source)?.[1] ?? "";
+  const blocks = source.matchAll(/add_objects\(\{([\s\S]*?)\}\s*\)\s*(?:;|\n|\})/g);
+  const block = [...blocks].map((found) => found[1]).join("\n");
   for (const [, , text] of block.matchAll(/(['"`])((?:\\.|(?!\1)[^\\])*)\1/g)) {
     const expression = text.replace(/\\(['"`])/g, "$1");
     try {
@@ -163,7 +173,6 @@ function exposure(source) {
   }
   const table = [...objects.keys()].map((text) => `[${JSON.stringify(text)}, () => (${text})]`);
   return `
-    exposed_in = (globals) => globals === "*" || ["Worker", "DedicatedWorker"].some((name) => globals.has(name));
     const __objects = new Map([${table.join(", ")}]);
   `;
 }
@@ -175,17 +184,19 @@ function scriptOf(path, source, meta, variant) {
     parts.push(filled(read(file)));
     if (file === "resources/idlharness.js") parts.push(exposure(source));
   }
-  parts.push(path.includes(".sub.") ? filled(source) : source);
+  const test = path.includes(".sub.") ? filled(source) : source;
+  // A script that asks for strict mode gets it, although it is not the first of this function.
+  const strict = /^(?:\s|\/\/.*\n|\/\*[\s\S]*?\*\/)*(['"])use strict\1/.test(test);
+  parts.push(strict ? `(function () { "use strict"; ${test}\n})();` : test);
   // Libraries that look for a module system must find none, as in a classic script.
   return `module.exports = () => new Promise((__resolve) => ((module, exports, require, define) => {
     ${parts[0]}
     ${parts[1]}
-    add_completion_callback((tests, status) => __resolve({
-      status: status.status,
-      message: status.message,
-      tests: tests.map(({ name, status, message }) => ({ name, status, message })),
-    }));
-    ${parts.slice(2).join("\n;\n").replace(ORIGINS, "").replace("obj = eval(desc)", "obj = __objects.get(desc)()")}
+    const __results = [];
+    add_result_callback(({ name, status, message }) => __results.push({ name, status, message }));
+    add_completion_callback((tests, status) => __resolve({ status: status.status, message: status.message, tests: __results }));
+    setTimeout(() => __resolve({ status: 1, message: "it did not end in time", tests: __results }), ${SCRIPT_MAX});
+    ${parts.slice(2).join("\n;\n").replace(ORIGINS, "").replace("obj = eval(desc)", "obj = __objects.get(desc)()").replace(EXPOSED, `if (globals.has("DedicatedWorker") || globals.has("Worker")) return true; ${EXPOSED}`)}
     if (typeof fetch_spec === "function") globalThis.fetch_spec = fetch_spec;
   })());`;
 }

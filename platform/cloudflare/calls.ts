@@ -9,6 +9,8 @@
 import { wire } from "../ops.ts";
 import type { CallEvent, CallId, CapId, Outcome } from "../ops.ts";
 import { addAbortAlgorithm, removeAbortAlgorithm } from "../web/abort.ts";
+import type { AbortSignal } from "../web/abort.ts";
+import { bodyState, failBody } from "../web/body.ts";
 import { requestToWire, responseFromWire } from "../web/fetch-wire.ts";
 import { requestSignal } from "../web/request.ts";
 import type { Request } from "../web/request.ts";
@@ -92,8 +94,11 @@ export function fetchThrough(cap: Cap | undefined, request: Request): Promise<Re
     const call = newCall((outcome) => {
       if (signal !== undefined) removeAbortAlgorithm(signal, aborted);
       if (span !== undefined) fetchAnswered(span, outcome);
-      if (outcome[0] === "response") resolve(responseFromWire(outcome[1], outcome[2]));
-      else if (outcome[0] === "failed") reject(errorOf(outcome[1]));
+      if (outcome[0] === "response") {
+        const response = responseFromWire(outcome[1], outcome[2]);
+        if (signal !== undefined) followIntoBody(signal, response);
+        resolve(response);
+      } else if (outcome[0] === "failed") reject(errorOf(outcome[1]));
       else reject(new TypeError(`A fetch was answered with a ${outcome[0]}.`));
     });
     send(call, target, request, span);
@@ -116,6 +121,27 @@ export function deliverThrough(cap: Cap, event: CallEvent): Promise<Outcome> {
     throw error;
   }
   return promise;
+}
+
+/** Takes algorithms off signals that outlive the responses they were for. */
+const unfollowed = new FinalizationRegistry<{ signal: WeakRef<AbortSignal>; algorithm: (reason: unknown) => void }>(
+  ({ signal, algorithm }) => {
+    const alive = signal.deref();
+    if (alive !== undefined) removeAbortAlgorithm(alive, algorithm);
+  },
+);
+
+/** A signal that aborts after the response is there fails its body. */
+function followIntoBody(signal: AbortSignal, response: Response): void {
+  if (bodyState(response) === undefined) return;
+  const weak = new WeakRef(response);
+  const algorithm = (reason: unknown): void => {
+    const state = weak.deref();
+    const body = state === undefined ? undefined : bodyState(state);
+    if (body !== undefined) failBody(body, reason);
+  };
+  addAbortAlgorithm(signal, algorithm);
+  unfollowed.register(response, { signal: new WeakRef(signal), algorithm });
 }
 
 function send(call: CallId, target: CapId, request: Request, span: OpenSpan | undefined): void {

@@ -17,7 +17,6 @@ export function applyFlags(): void {
   if (!has("enable_navigator_language")) remove(Navigator.prototype, "language");
   if (!has("expose_global_message_channel")) remove(globalThis, "MessageChannel", "MessagePort");
   if (!has("http_headers_getsetcookie")) remove(Headers.prototype, "getSetCookie");
-  if (!has("enable_weak_ref")) remove(globalThis, "WeakRef", "FinalizationRegistry");
 }
 
 function remove(holder: object, ...names: string[]): void {

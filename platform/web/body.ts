@@ -19,6 +19,7 @@ import {
   expectedLength,
   isDisturbed,
   isLocked,
+  readAllBoxed,
   readAllBytes,
   readableFromBytes,
   readableFromIterable,
@@ -321,6 +322,21 @@ export function cloneBody(state: BodyState): BodyState {
   return clone;
 }
 
+/** Fails what is left of the body with `reason`, as when the fetch that it came from is aborted. */
+export function failBody(state: BodyState, reason: unknown): void {
+  if (state.stream === undefined) {
+    if (state.used) return;
+    state.text = undefined;
+    state.bytes = undefined;
+    state.stream = wrapReadable(readableFromPull(() => undefined, undefined));
+  }
+  const core = readableCore(state.stream);
+  if (core.state !== "readable") return;
+  bytesBehind.delete(state.stream);
+  void core.controller.cancelSteps(reason)?.catch(() => {});
+  core.controller.error(reason);
+}
+
 /** Moves the body out; what stays behind is a used one. */
 export function takeBody(state: BodyState): BodyState {
   const taken = { ...state };
@@ -368,6 +384,7 @@ function proxyOf(stream: ReadableStream): ReadableStream {
 
 // ---- Reading -----------------------------------------------------------------------------------
 
+/** Without a prototype where it settles a promise, as `Boxed` is. */
 interface Content {
   bytes: Uint8Array;
   /** Somebody else has the same memory. */
@@ -376,15 +393,17 @@ interface Content {
 
 async function consumeBytes(state: BodyState | undefined): Promise<Content> {
   if (state === undefined) {
-    return { bytes: new Uint8Array(0), shared: false };
+    return { __proto__: null, bytes: new Uint8Array(0), shared: false } as Content;
   }
   assertUsable(state);
   if (state.stream === undefined) {
-    const content = { bytes: bytesAtHand(state) as Uint8Array, shared: state.shared && state.text === undefined };
+    const shared = state.shared && state.text === undefined;
+    const content = { __proto__: null, bytes: bytesAtHand(state) as Uint8Array, shared } as Content;
     markUsed(state);
     return content;
   }
-  return { bytes: await readAllBytes(state.stream), shared: false };
+  const { bytes } = await readAllBoxed(state.stream);
+  return { __proto__: null, bytes, shared: false } as Content;
 }
 
 async function consumeText(state: BodyState | undefined): Promise<string> {

@@ -7,6 +7,7 @@
 // Invariant: the native coder is freed at the end, on failure and on cancel, once; a coder whose
 // stream is dropped half-way is freed by the collector.
 
+import { has } from "../cloudflare/compat.ts";
 import { ops } from "../ops.ts";
 import { joinBytes } from "./streams/internal.ts";
 import { RESOLVED, react, rejectedWith } from "./streams/promises.ts";
@@ -15,7 +16,18 @@ import { wrapReadable } from "./streams/readable.ts";
 import type { ReadableStream } from "./streams/readable.ts";
 import { wrapWritable } from "./streams/writable.ts";
 import type { WritableStream } from "./streams/writable.ts";
-import { bufferSource, bytesCopy, bytesView, defineInterface, enumeration, requireArguments } from "./webidl.ts";
+import {
+  bufferSource,
+  bufferSourceAllowShared,
+  bytesCopy,
+  bytesView,
+  defineInterface,
+  enumeration,
+  isArrayBufferView,
+  isSharedArrayBuffer,
+  requireArguments,
+  viewBuffer,
+} from "./webidl.ts";
 
 /** Input bytes of one step. Deflate unpacks at most about a thousandfold, so a step gives 16 MiB at worst. */
 const SLICE_BYTES = 16 * 1024;
@@ -92,6 +104,10 @@ class Coder {
   }
 }
 
+function bufferOf(source: BufferSource): ArrayBufferLike {
+  return isArrayBufferView(source) ? viewBuffer(source) : source;
+}
+
 function startCoding(coder: Coder, context: string): TransformCore {
   const step = (bytes: Uint8Array, offset: number, controller: TransformCore): Promise<unknown> | undefined => {
     const output = coder.push(bytes.subarray(offset, offset + SLICE_BYTES), false);
@@ -106,9 +122,13 @@ function startCoding(coder: Coder, context: string): TransformCore {
     {
       transform(chunk, controller) {
         try {
-          const source = bufferSource(chunk, `${context}: chunk`);
+          // Workers take shared memory too, as it is at this moment.
+          const source = has("pedantic_wpt")
+            ? bufferSource(chunk, `${context}: chunk`)
+            : bufferSourceAllowShared(chunk, `${context}: chunk`);
           // Only what waits for a later step can change under us.
-          const bytes = source.byteLength > SLICE_BYTES ? bytesCopy(source) : bytesView(source);
+          const own = source.byteLength > SLICE_BYTES || isSharedArrayBuffer(bufferOf(source));
+          const bytes = own ? bytesCopy(source) : bytesView(source);
           return step(bytes, 0, controller);
         } catch (error) {
           return rejectedWith(error);
@@ -131,6 +151,7 @@ function startCoding(coder: Coder, context: string): TransformCore {
     { highWaterMark: 1, size: undefined },
     { highWaterMark: OUTPUT_BYTES_MAX, size: (chunk) => (chunk as Uint8Array).byteLength },
   );
+  core.readable.cancelFailsReads = true;
   core.start(RESOLVED);
   dropped.register(core, coder);
   return core;

@@ -25,7 +25,7 @@ import { type Response, isNullBodyStatus, responseEncoding, responseFromParts } 
 import { receiveReadable, sendReadable } from "./streams/wire.ts";
 
 /** Bytes that a body may have to travel inside its frame: `INLINE_BODY_BYTES_MAX` of the wire. */
-const INLINE_BODY_BYTES_MAX = 32 * 1024;
+const INLINE_BODY_BYTES_MAX = 128 * 1024;
 
 export interface OutgoingRequest {
   head: RequestHead;
@@ -68,7 +68,7 @@ export function requestFromWire(head: RequestHead, body: WireBody, signal: Abort
 
 /** A body of known length says it, also when it never was HTTP. */
 function withLength(headers: Headers, body: WireBody): Headers {
-  const length = Array.isArray(body) ? body[1] : undefined;
+  const length = Array.isArray(body) ? body[1] : body?.byteLength;
   if (length !== undefined) defaultHeader(headers, "content-length", String(length));
   return headers;
 }

@@ -36,7 +36,8 @@ export async function fetchFollowing(request: Request, send: (request: Request) 
     const response = await send(current);
     const location = isRedirectStatus(response.status) ? headerOf(response.headers, "location") : null;
     if (location === null) {
-      return followed === 0 ? response : withUrl(response, current.url);
+      // The host says where what it fetched came from; a service does not.
+      return followed === 0 && response.url !== "" ? response : withUrl(response, current.url, followed > 0);
     }
     if (current.redirect === "error") {
       throw new TypeError(`fetch of ${request.url} was redirected, and its redirect mode is "error"`);

@@ -9,7 +9,7 @@
 
 import { engine, ops } from "../ops.ts";
 import { has as compatFlag } from "../cloudflare/compat.ts";
-import { AbortSignal, createSignal, signalConverter } from "./abort.ts";
+import { AbortSignal, createSignal, followSignals, signalConverter } from "./abort.ts";
 import {
   Body,
   type BodyState,
@@ -59,8 +59,8 @@ export class Request extends Body {
   #cache: CacheMode | undefined;
   #encodeResponseBody: EncodeBody = "automatic";
   #signal: AbortSignal | undefined;
-  /** A signal that never aborts, made when one is asked for and none was given. */
-  #idleSignal: AbortSignal | undefined;
+  /** What `signal` shows: one that follows the given one, or never aborts where none was given. */
+  #shownSignal: AbortSignal | undefined;
   #cf: object | undefined;
   /** `cf` as it came over the wire, until it is read. */
   #cfJson = "";
@@ -95,6 +95,7 @@ export class Request extends Body {
         request.#redirect = parts.redirect;
         request.#cfJson = parts.cf;
         request.#signal = parts.signal;
+        request.#shownSignal = parts.signal;
         setBody(request, parts.body, parts.headers);
         return request;
       },
@@ -216,7 +217,8 @@ export class Request extends Body {
   }
 
   get signal(): AbortSignal {
-    return this.#signal ?? (this.#idleSignal ??= createSignal());
+    this.#shownSignal ??= this.#signal === undefined ? createSignal() : followSignals([this.#signal]);
+    return this.#shownSignal;
   }
 
   get cf(): unknown {

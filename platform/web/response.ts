@@ -50,7 +50,7 @@ let internals: {
   is(value: unknown): value is Response;
   fromParts(parts: ResponseParts): Response;
   encoding(response: Response): EncodeBody;
-  setUrl(response: Response, url: string): void;
+  setUrl(response: Response, url: string, redirected: boolean): void;
 };
 
 export class Response extends Body {
@@ -90,9 +90,9 @@ export class Response extends Body {
         return response;
       },
       encoding: (response) => response.#encoding,
-      setUrl(response, url) {
+      setUrl(response, url, redirected) {
         response.#url = url;
-        response.#redirected = true;
+        response.#redirected = redirected;
       },
     };
   }
@@ -318,9 +318,9 @@ export function responseEncoding(response: Response): EncodeBody {
   return internals.encoding(response);
 }
 
-/** Notes that `response` came from `url` after redirects. */
-export function withUrl(response: Response, url: string): Response {
+/** Notes that `response` came from `url`, perhaps after redirects. */
+export function withUrl(response: Response, url: string, redirected: boolean): Response {
   const hash = url.indexOf("#");
-  internals.setUrl(response, hash === -1 ? url : url.slice(0, hash));
+  internals.setUrl(response, hash === -1 ? url : url.slice(0, hash), redirected);
   return response;
 }

@@ -134,6 +134,7 @@ export class URL {
   }
 
   get origin(): string {
+    void this.#parsed;
     switch (this.protocol) {
       case "http:":
       case "https:":

@@ -4,6 +4,7 @@
 //
 // Invariant: a BYOB request object is dead (its view null) as soon as its controller moved on.
 
+import { has } from "../../cloudflare/compat.ts";
 import {
   arrayBufferView,
   defineInterface,
@@ -15,6 +16,7 @@ import {
   unsignedLongLongEnforceRange,
   viewBuffer,
   viewByteLength,
+  viewByteOffset,
   withDefault,
 } from "../webidl.ts";
 import { isDetached, viewKind } from "./byte-core.ts";
@@ -198,6 +200,46 @@ class AtLeastRequest extends PromiseRequest {
   }
 }
 
+/**
+ * For Workers without `streams_byob_reader_detaches_buffer`: the reader's own buffer stays attached. What was
+ * read is copied to where the view was, as far as its buffer still reaches.
+ */
+class CopyRequest extends PromiseRequest {
+  #target: ArrayBufferView;
+  #offset: number;
+  #inner: PromiseRequest;
+
+  constructor(target: ArrayBufferView, inner: PromiseRequest) {
+    super();
+    this.#target = target;
+    this.#offset = viewByteOffset(target);
+    this.#inner = inner;
+  }
+
+  override chunk(value: unknown): void {
+    this.#inner.chunk(this.#copied(value as ArrayBufferView));
+  }
+
+  override close(view: ArrayBufferView | undefined = undefined): void {
+    this.#inner.close(view === undefined ? undefined : this.#copied(view));
+  }
+
+  override error(reason: unknown): void {
+    this.#inner.error(reason);
+  }
+
+  #copied(view: ArrayBufferView): ArrayBufferView {
+    const buffer = viewBuffer(this.#target) as ArrayBuffer;
+    const { constructor: View, elementSize } = viewKind(view);
+    if (isDetached(buffer)) return new View(new ArrayBuffer(0), 0, 0);
+    const offset = Math.min(this.#offset, buffer.byteLength - (buffer.byteLength % elementSize));
+    const count = Math.floor(Math.min(viewByteLength(view), buffer.byteLength - offset) / elementSize);
+    const bytes = new Uint8Array(viewBuffer(view) as ArrayBuffer, viewByteOffset(view), count * elementSize);
+    new Uint8Array(buffer, offset, bytes.length).set(bytes);
+    return new View(buffer, offset, count);
+  }
+}
+
 function readInto(
   core: ByobReaderCore,
   view: ArrayBufferView,
@@ -212,7 +254,13 @@ function readInto(
   if (min === 0) throw new TypeError("min must be greater than 0");
   if (min > byteLength / viewKind(view).elementSize) throw new RangeError("min is larger than the view");
   if (core.stream === undefined) throw new TypeError("This ReadableStream reader has been released.");
-  core.read(view, min, request);
+  if (has("streams_byob_reader_detaches_buffer")) {
+    core.read(view, min, request);
+  } else {
+    const { constructor: View, elementSize } = viewKind(view);
+    const own = new View(new ArrayBuffer(byteLength), 0, byteLength / elementSize);
+    core.read(own, min, new CopyRequest(view, request));
+  }
   return request.result.promise;
 }
 

@@ -168,8 +168,14 @@ export function chunkBytes(chunk: unknown): Uint8Array {
   throw new TypeError("Received a chunk that is not an ArrayBuffer or a view on one");
 }
 
+/** Bytes in an object without a prototype: a promise that is resolved with it asks nobody for a `then`, not
+ * even an `Object.prototype` that a Worker has patched. */
+export interface Boxed {
+  bytes: Uint8Array;
+}
+
 class ReadAll implements ReadRequest {
-  result: Deferred<Uint8Array> = deferred();
+  result: Deferred<Boxed> = deferred();
   #reader: DefaultReaderCore;
   #chunks: Uint8Array[] = [];
   #total = 0;
@@ -218,7 +224,7 @@ class ReadAll implements ReadRequest {
   }
 
   close(): void {
-    this.result.resolve(joinBytes(this.#chunks, this.#total));
+    this.result.resolve({ __proto__: null, bytes: joinBytes(this.#chunks, this.#total) } as Boxed);
   }
 
   error(reason: unknown): void {
@@ -243,6 +249,10 @@ export function joinBytes(chunks: readonly Uint8Array[], total: number): Uint8Ar
  * whoever enqueued it into a default stream.
  */
 export function readAllBytes(stream: ReadableStream, limit = Infinity): Promise<Uint8Array> {
+  return react(readAllBoxed(stream, limit), (box) => box.bytes, undefined);
+}
+
+export function readAllBoxed(stream: ReadableStream, limit = Infinity): Promise<Boxed> {
   try {
     const reading = new ReadAll(readableCore(stream), limit);
     reading.run();
@@ -254,5 +264,5 @@ export function readAllBytes(stream: ReadableStream, limit = Infinity): Promise<
 
 /** All the text of the stream, decoded as UTF-8. */
 export function readAllText(stream: ReadableStream): Promise<string> {
-  return react(readAllBytes(stream), (bytes) => ops.textDecodeUtf8(bytes, false, false), undefined);
+  return react(readAllBoxed(stream), (box) => ops.textDecodeUtf8(box.bytes, false, false), undefined);
 }

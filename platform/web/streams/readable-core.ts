@@ -59,6 +59,8 @@ export class ReadableCore {
   wrapper: ReadableStream | undefined = undefined;
   /** How many bytes there will be in all, where the maker knows (FixedLengthStream, blobs, bodies). */
   expectedLength: number | undefined = undefined;
+  /** Reads that wait fail when the stream is cancelled, as in Workers' own; in the standard they end. */
+  cancelFailsReads = false;
   /** Workers' own pairs refuse a read while another waits. */
   oneReadAtATime = false;
 
@@ -91,6 +93,7 @@ export class ReadableCore {
     this.disturbed = true;
     if (this.state === "closed") return resolvedWith(undefined);
     if (this.state === "errored") return rejectedWith(this.storedError);
+    if (this.cancelFailsReads) this.reader?.failRequests(reason);
     this.close();
     const { reader } = this;
     if (reader !== undefined && reader.kind === "byob") {

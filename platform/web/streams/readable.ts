@@ -228,7 +228,7 @@ export class ReadableStreamDefaultReader {
   }
 
   read(): Promise<ReadResult> {
-    if (!(#core in this)) return rejectedWith(new TypeError("Illegal invocation: not a ReadableStreamDefaultReader"));
+    if (!isDefaultReader(this)) return rejectedWith(new TypeError("Illegal invocation: not a ReadableStreamDefaultReader"));
     return this.#core.readPromise();
   }
 

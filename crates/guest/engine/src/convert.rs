@@ -11,8 +11,9 @@ use std::borrow::Cow;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use encoding_rs::mem;
 use mozjs::context::JSContext;
-use mozjs::conversions::{Utf8Chars, latin1_to_string};
+use mozjs::conversions::latin1_to_string;
 use mozjs::jsapi::js::GetArrayBufferViewLengthAndData;
 use mozjs::jsapi::{
     GetArrayBufferLengthAndData, HandleValueArray, IsArrayBufferObject, IsCallable,
@@ -28,7 +29,7 @@ use mozjs::rust::wrappers2::{
     GetArrayLength, GetPropertyKeys, IsArrayObject1, JS_DefinePropertyById2,
     JS_GetArrayBufferViewBuffer, JS_GetElement, JS_GetLatin1StringCharsAndLength,
     JS_GetPropertyById, JS_GetTwoByteStringCharsAndLength, JS_IdToValue, JS_NewPlainObject,
-    JS_NewStringCopyN, JS_NewStringCopyUTF8N, JS_NewUint8Array, JS_NewUint8ArrayWithBuffer,
+    JS_NewStringCopyN, JS_NewUCStringCopyN, JS_NewUint8Array, JS_NewUint8ArrayWithBuffer,
     JS_StringToId, NewArrayBufferWithContents, NewArrayObject,
 };
 use mozjs::rust::{HandleObject, HandleValue, IdVector, ToString};
@@ -73,12 +74,18 @@ pub(crate) fn string_from_js(cx: &JSContext, string: *mut JSString) -> String {
 
 /// Makes a JavaScript string. The value is not rooted.
 pub(crate) fn string_to_js(cx: &mut JSContext, text: &str) -> Result<JSVal, Thrown> {
-    // SAFETY: both functions copy `text` before they return, and are told its true length.
+    // The engine's own decoder reads UTF-8 a character at a time; these read it by vectors.
+    // SAFETY: each function copies the characters before it returns, and is told their true number.
     let string = unsafe {
         if text.is_ascii() {
             JS_NewStringCopyN(cx, text.as_ptr().cast(), text.len())
+        } else if mem::is_str_latin1(text) {
+            let bytes = mem::encode_latin1_lossy(text);
+            JS_NewStringCopyN(cx, bytes.as_ptr().cast(), bytes.len())
         } else {
-            JS_NewStringCopyUTF8N(cx, &*Utf8Chars::from(text))
+            let mut units = vec![0; text.len()];
+            let count = mem::convert_str_to_utf16(text, &mut units);
+            JS_NewUCStringCopyN(cx, units.as_ptr(), count)
         }
     };
     match NonNull::new(string) {

@@ -17,7 +17,7 @@ use crate::guest::{GuestEngine, handler_call};
 
 /// Flags of the rehearsed Worker: those without which a start takes something away, which then would be
 /// gone in every fork (`platform/cloudflare/compat-effects.ts`), and what most Workers have.
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 7] = [
     "rpc",
     "enable_ctx_exports",
     "set_tostring_tag",
@@ -25,7 +25,6 @@ const FLAGS: [&str; 8] = [
     "enable_navigator_language",
     "expose_global_message_channel",
     "http_headers_getsetcookie",
-    "enable_weak_ref",
 ];
 
 /// Rounds in a zygote. Above 100 calls a function gets baseline code, so all of the path has it. At
