@@ -80,8 +80,13 @@ export interface ByobRequestCore {
   wrapper: object | undefined;
 }
 
+/** What Workers allocate for a read of a byte stream whose maker named no size. */
+export const WORKERS_AUTO_ALLOCATE = 4096;
+
 export class ByteControllerCore {
   readonly kind = "byte" as const;
+  /** A read without a buffer takes all that is queued, up to what would have been allocated for it. */
+  joinsQueued = false;
   stream: ReadableCore;
   queue = new Ring<QueuedBytes>();
   total = 0;
@@ -468,10 +473,31 @@ export class ByteControllerCore {
   }
 
   #serveReadRequest(request: ReadRequest): void {
-    const { buffer, offset, length } = this.queue.shift();
-    this.total -= length;
+    const first = this.queue.shift();
+    let chunk = new Uint8Array(first.buffer, first.offset, first.length);
+    if (this.joinsQueued && first.length < WORKERS_AUTO_ALLOCATE) chunk = this.#joined(chunk);
+    this.total -= chunk.byteLength;
     this.#drained();
-    request.chunk(new Uint8Array(buffer, offset, length));
+    request.chunk(chunk);
+  }
+
+  /** `first` and what else is queued, as far as it fits into the buffer that Workers would have allocated. */
+  #joined(first: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    const parts = [first];
+    let length = first.byteLength;
+    while (this.queue.length > 0 && length + this.queue.peek().length <= WORKERS_AUTO_ALLOCATE) {
+      const { buffer, offset, length: more } = this.queue.shift();
+      parts.push(new Uint8Array(buffer, offset, more));
+      length += more;
+    }
+    if (parts.length === 1) return first;
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const part of parts) {
+      bytes.set(part, at);
+      at += part.byteLength;
+    }
+    return bytes;
   }
 
   /** Moves queued bytes into `descriptor`; true when it has at least its minimum. */

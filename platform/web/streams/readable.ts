@@ -5,6 +5,7 @@
 //
 // Invariant: a core has at most one shell of each kind (`wrapper`).
 
+import { has } from "../../cloudflare/compat.ts";
 import { signalConverter } from "../abort.ts";
 import type { AbortSignal } from "../abort.ts";
 import {
@@ -25,7 +26,7 @@ import {
 import type { Converter } from "../webidl.ts";
 import { byobReaderOf, createByobReader, wrapByteController } from "./byob.ts";
 import type { ReadableStreamBYOBReader } from "./byob.ts";
-import { ByteControllerCore } from "./byte-core.ts";
+import { ByteControllerCore, WORKERS_AUTO_ALLOCATE } from "./byte-core.ts";
 import { defineAsyncIteration, readableFrom } from "./from.ts";
 import { pipe } from "./pipe.ts";
 import { rejectedWith, setHandled } from "./promises.ts";
@@ -181,7 +182,11 @@ function setUpFromUser(core: ReadableCore, given: unknown, strategyGiven: unknow
     if (strategy.size !== undefined) throw new RangeError("The strategy of a byte stream cannot have a size function");
     const highWaterMark = extractHighWaterMark(strategy, 0);
     if (dict.autoAllocateChunkSize === 0) throw new TypeError("autoAllocateChunkSize must be greater than 0");
-    controller = new ByteControllerCore(core, source, highWaterMark, dict.autoAllocateChunkSize);
+    // The standard allocates only where the source asks for it; Workers always do.
+    const always = !has("streams_no_default_auto_allocate_chunk_size") && !has("pedantic_wpt");
+    const size = dict.autoAllocateChunkSize ?? (always ? WORKERS_AUTO_ALLOCATE : undefined);
+    controller = new ByteControllerCore(core, source, highWaterMark, size);
+    controller.joinsQueued = always && dict.autoAllocateChunkSize === undefined;
     shell = wrapByteController(controller);
   } else {
     const size = extractSizeAlgorithm(strategy);

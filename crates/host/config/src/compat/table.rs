@@ -249,7 +249,7 @@ pub const FLAGS: &[Flag] = &[
     on("service_binding_extra_handlers").experimental().here(),
     on("spec_compliant_property_attributes").off("no_spec_compliant_property_attributes").experimental(),
     on("streaming_tail_worker").experimental(),
-    on("streams_no_default_auto_allocate_chunk_size").off("streams_auto_allocate_chunk_size_default").experimental(),
+    on("streams_no_default_auto_allocate_chunk_size").off("streams_auto_allocate_chunk_size_default").experimental().here(),
     on("tail_worker_user_spans").experimental(),
     on("tcp_sockets_support"),
     on("typescript_implemented_streams").experimental(),
