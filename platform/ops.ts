@@ -110,7 +110,11 @@ export type Binding =
   | ["json", string]
   | ["service", CapId]
   | ["loader", CapId]
-  | ["data", Uint8Array];
+  | ["data", Uint8Array]
+  | ["hosted", CapId, HostedKind];
+
+/** Which API a binding gets that the host answers itself. */
+export type HostedKind = "kv" | "r2" | "queue" | "d1" | "cache";
 
 export interface StartInfo {
   name: string;

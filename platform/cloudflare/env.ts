@@ -11,6 +11,7 @@ import { currentFrame } from "./async-context.ts";
 import { hold } from "./caps.ts";
 import { has } from "./compat.ts";
 import { newService } from "./fetcher.ts";
+import { hostedBinding } from "./hosted.ts";
 import { newLoader } from "./loader.ts";
 import { unpack } from "./rpc/message.ts";
 
@@ -24,7 +25,7 @@ export function buildEnv(source: StartInfo["env"]): void {
   }
   for (const [name, binding] of source[1]) {
     Object.defineProperty(own, name, {
-      value: bound(binding),
+      value: bound(name, binding),
       writable: true,
       enumerable: true,
       configurable: true,
@@ -32,7 +33,7 @@ export function buildEnv(source: StartInfo["env"]): void {
   }
 }
 
-function bound(binding: Binding): unknown {
+function bound(name: string, binding: Binding): unknown {
   switch (binding[0]) {
     case "text":
       return binding[1];
@@ -44,6 +45,8 @@ function bound(binding: Binding): unknown {
       return newLoader(hold(binding[1], "loader"));
     case "data":
       return binding[1].slice().buffer;
+    case "hosted":
+      return hostedBinding(binding[2], hold(binding[1], "service"), name);
   }
 }
 

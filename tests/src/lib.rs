@@ -187,6 +187,18 @@ impl Server {
         reply(answer)
     }
 
+    /// `GET path` with headers.
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = agent().get(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.call().map_err(|error| error.to_string());
+        answer
+            .and_then(reply)
+            .unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.output()))
+    }
+
     /// `POST path` with a body.
     pub fn post(&self, path: &str, body: &[u8]) -> Reply {
         let answer = agent().post(self.url(path)).send(body);

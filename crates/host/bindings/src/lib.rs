@@ -2,13 +2,16 @@
 //!
 //! One file per thing a Worker can reach: `network` is the internet (global `fetch()`), with
 //! `redirect` and `decode` for the rules it follows, `connect` for sockets and TLS, and `egress`
-//! for where it may go at all. Bindings are [`mayfly_exchange::Service`]s; who holds one is the
-//! supervisor's affair.
+//! for where it may go at all. `assets` are the files of a folder. Bindings are
+//! [`mayfly_exchange::Service`]s, with what they share in `answer`; who holds one is the supervisor's
+//! affair.
 //!
 //! Invariant: no byte leaves for an address that `egress` has not judged.
 
 #![forbid(unsafe_code)]
 
+mod answer;
+pub mod assets;
 mod connect;
 mod decode;
 mod egress;

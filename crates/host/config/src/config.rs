@@ -47,6 +47,10 @@ pub struct Config {
     pub tails: Vec<ServiceTarget>,
     /// `streaming_tail_consumers`.
     pub streaming_tails: Vec<ServiceTarget>,
+    /// Files that are served besides the Worker.
+    pub assets: Option<Assets>,
+    /// `triggers.crons`, in their order.
+    pub crons: Vec<Cron>,
     /// What only a development server uses.
     pub dev: Dev,
 }
@@ -76,6 +80,8 @@ pub enum BindingValue {
         /// Loaders of the same id share their Workers.
         id: Option<String>,
     },
+    /// `assets.binding`: the files of the Worker's own `assets`.
+    Assets,
 }
 
 /// Another Worker, or this one.
@@ -100,6 +106,67 @@ pub enum Outbound {
     Blocked,
     /// Everything goes to this Worker.
     Service(ServiceTarget),
+}
+
+/// `assets`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assets {
+    /// The folder.
+    pub directory: PathBuf,
+    /// Where it stands.
+    pub at: Position,
+    /// Which addresses pages have.
+    pub html_handling: HtmlHandling,
+    /// What answers where there is no file.
+    pub not_found_handling: NotFoundHandling,
+    /// For which paths the Worker comes before the files.
+    pub run_worker_first: WorkerFirst,
+}
+
+/// `assets.html_handling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HtmlHandling {
+    /// `auto-trailing-slash`.
+    #[default]
+    AutoTrailingSlash,
+    /// `force-trailing-slash`.
+    ForceTrailingSlash,
+    /// `drop-trailing-slash`.
+    DropTrailingSlash,
+    /// `none`.
+    None,
+}
+
+/// `assets.not_found_handling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NotFoundHandling {
+    /// `none`.
+    #[default]
+    None,
+    /// `404-page`.
+    NotFoundPage,
+    /// `single-page-application`.
+    SinglePageApplication,
+}
+
+/// `assets.run_worker_first`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkerFirst {
+    /// `false`.
+    Never,
+    /// `true`.
+    Always,
+    /// A list of patterns.
+    Paths(Vec<String>),
+}
+
+/// One of `triggers.crons`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cron {
+    /// As it is written.
+    pub expression: String,
+    /// Where it stands.
+    pub at: Position,
 }
 
 /// How the Worker's files become modules.

@@ -5,13 +5,15 @@
 //!
 //! Invariant: a Config is only made when nothing was noted as an error.
 
+mod assets;
+
 use std::path::{Path, PathBuf};
 
 use mayfly_wire::{Limits, ModuleKind};
 
 use crate::compat::{self, Date, Experimental};
 use crate::config::{
-    Binding, BindingValue, Config, Dev, ModuleOptions, Outbound, Rule, ServiceTarget,
+    Binding, BindingValue, Config, Cron, Dev, ModuleOptions, Outbound, Rule, ServiceTarget,
 };
 use crate::fields::{Field, Reader};
 use crate::keys::{self, Effect, Scope};
@@ -155,6 +157,10 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
     let limits = read_limits(reader, root);
     let tails = read_tails(reader, root, "tail_consumers");
     let streaming_tails = read_tails(reader, root, "streaming_tail_consumers");
+    let assets = root
+        .get("assets")
+        .and_then(|field| assets::read(reader, field, &folder));
+    let crons = read_crons(reader, root);
     let dev = read_dev(reader, root);
     let (compatibility_date, compatibility_flags, enabled_flags) = compat?;
     Some(Config {
@@ -173,6 +179,8 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         limits,
         tails,
         streaming_tails,
+        assets,
+        crons,
         dev,
     })
 }
@@ -304,6 +312,12 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
                 BindingValue::Loader { id },
             );
         }
+    }
+    if let Some(assets) = root.get("assets").and_then(|field| reader.table(field))
+        && let Some(field) = assets.iter().find(|field| field.name() == "binding")
+        && let Some(name) = reader.string(field)
+    {
+        add_binding(reader, &mut bindings, field, name, BindingValue::Assets);
     }
     bindings
 }
@@ -507,6 +521,24 @@ fn read_limits(reader: &mut Reader<'_>, root: &Root<'_>) -> Limits {
         cpu_ms: number("cpu_ms", CPU_MS_MAX),
         sub_requests: number("subrequests", SUB_REQUESTS_MAX),
     }
+}
+
+/// Whether an expression means anything is checked by whoever runs it.
+fn read_crons(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Cron> {
+    let fields = root
+        .get("triggers")
+        .and_then(|field| reader.table_of(field, &["crons"]))
+        .unwrap_or_default();
+    let list = fields.iter().find(|field| field.name() == "crons");
+    let items = list
+        .and_then(|field| reader.list(field))
+        .unwrap_or_default();
+    let crons = items.iter().filter_map(|item| {
+        let expression = reader.string(item)?;
+        let at = reader.place_of(Some(item));
+        Some(Cron { expression, at })
+    });
+    crons.collect()
 }
 
 fn read_dev(reader: &mut Reader<'_>, root: &Root<'_>) -> Dev {

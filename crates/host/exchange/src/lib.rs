@@ -36,6 +36,27 @@ pub struct Response {
     pub body: Body,
 }
 
+impl Response {
+    /// A short answer of the host's own.
+    pub fn text(status: u16, text: &'static str) -> Self {
+        let kind = (
+            "content-type".to_owned(),
+            "text/plain;charset=utf-8".to_owned(),
+        );
+        Self {
+            head: ResponseHead {
+                status,
+                status_text: String::new(),
+                headers: vec![kind],
+                url: String::new(),
+                redirected: false,
+                encoded: false,
+            },
+            body: Body::Full(bytes::Bytes::from_static(text.as_bytes())),
+        }
+    }
+}
+
 /// A future on the heap, as trait objects need it.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

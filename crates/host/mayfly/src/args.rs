@@ -85,6 +85,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub admin: Option<SocketAddr>,
 
+    /// Run the first Worker's scheduled() at a request for /cdn-cgi/handler/scheduled, with ?cron=
+    /// and ?time= (milliseconds) where given: for tests
+    #[arg(long)]
+    pub test_scheduled: bool,
+
     /// How Workers run.
     #[command(flatten)]
     pub runtime: RuntimeArgs,

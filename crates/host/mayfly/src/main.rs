@@ -1,13 +1,15 @@
 //! The binary `mayfly`: reads the command line, builds the parts, wires them together, and turns
 //! what went wrong into one line and an exit code.
 //!
-//! `args` is what may be typed, `serve`, `run`, `tail` and `usage` are the commands, `host` builds what both need,
-//! `workers` makes definitions of configurations, `logs` prints, `exit` ends. No decision about a
+//! `args` is what may be typed, `serve`, `run`, `tail` and `usage` are the commands, `host` builds
+//! what they need, `workers` makes definitions of configurations, `cron` runs triggers, `logs` prints,
+//! `exit` ends. No decision about a
 //! Worker's life is made here.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod cron;
 mod exit;
 mod guest;
 mod host;

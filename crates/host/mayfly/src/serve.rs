@@ -21,12 +21,13 @@ use crate::args::{Errors, LogForm, ServeArgs};
 use crate::exit::Exit;
 use crate::logs::{self, Printer};
 use crate::workers::Loaded;
-use crate::{guest, host, workers};
+use crate::{cron, guest, host, workers};
 
 /// Serves until told to stop.
 pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     logs::start(arguments.runtime.log);
     let loaded = workers::load(&arguments.config)?;
+    let triggers = cron::triggers(&loaded)?;
     let guest = guest::find(arguments.runtime.guest.as_deref())?;
     let options = Options {
         failure_detail: failure_detail(&arguments),
@@ -52,7 +53,9 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     supervisor
         .deploy(definitions.collect(), network)
         .map_err(host::explain)?;
-    let router = router(&supervisor, &loaded, &printer)?;
+    let scheduled = arguments.test_scheduled.then_some(&supervisor);
+    let router = router(&supervisor, &loaded, &printer, scheduled)?;
+    let _triggers = cron::run(triggers, &supervisor, &printer);
     announce(&arguments, &supervisor, &loaded, &gateway, admin.as_ref());
     let stop = watch::Sender::new(Stop::No);
     let meter = usage
@@ -89,15 +92,58 @@ fn router(
     supervisor: &Supervisor,
     loaded: &[Loaded],
     printer: &Arc<Printer>,
+    scheduled: Option<&Arc<Supervisor>>,
 ) -> Result<Router, Exit> {
     let missing = || Exit::Internal("no worker was deployed".to_owned());
-    let name = &loaded.first().ok_or_else(missing)?.definition.name;
-    let front: SharedService = Arc::new(Front {
+    let first = loaded.first().ok_or_else(missing)?;
+    let name = &first.definition.name;
+    let mut front: SharedService = Arc::new(Front {
         worker: name.clone(),
         service: supervisor.service(name, "").ok_or_else(missing)?,
         printer: printer.clone(),
     });
+    if let Some((assets, worker_first)) = first.assets.clone() {
+        front = assets.before(Some(front), worker_first);
+    }
+    if let Some(supervisor) = scheduled {
+        front = Arc::new(TestScheduled {
+            worker: name.clone(),
+            supervisor: supervisor.clone(),
+            service: front,
+        });
+    }
     Ok(Arc::new(move |_| Some(front.clone())))
+}
+
+/// `--test-scheduled`: a request for [`TEST_SCHEDULED`] runs the first Worker's `scheduled()`.
+struct TestScheduled {
+    worker: String,
+    supervisor: Arc<Supervisor>,
+    service: SharedService,
+}
+
+/// The path that wrangler's development server has for this.
+const TEST_SCHEDULED: &str = "/cdn-cgi/handler/scheduled";
+
+impl Service for TestScheduled {
+    fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>> {
+        let url = url::Url::parse(&request.head.url).ok();
+        let Some(url) = url.filter(|url| url.path() == TEST_SCHEDULED) else {
+            return self.service.fetch(request);
+        };
+        let parameter = |name: &str| {
+            let found = url.query_pairs().find(|(given, _)| given == name);
+            found.map(|(_, value)| value.into_owned())
+        };
+        let cron = parameter("cron").unwrap_or_else(|| "* * * * *".to_owned());
+        let time_ms = parameter("time").and_then(|time| time.parse().ok());
+        let time_ms = time_ms.unwrap_or_else(|| logs::now_ms() as f64);
+        let (worker, supervisor) = (self.worker.clone(), self.supervisor.clone());
+        Box::pin(async move {
+            supervisor.scheduled(&worker, &cron, time_ms).await?;
+            Ok(Response::text(200, "ok"))
+        })
+    }
 }
 
 /// The first Worker's default entrypoint. A request that fails is told to the operator too: the

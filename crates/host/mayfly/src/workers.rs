@@ -4,14 +4,18 @@
 //! Warnings are printed; errors are the caller's to report.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use mayfly_bindings::assets::{Assets, HtmlHandling, NotFoundHandling, WorkerFirst};
 use mayfly_bundle::BundleError;
 use mayfly_config::modules::Modules;
 use mayfly_config::{
-    Binding, BindingValue, Config, ConfigError, Outbound, ServiceTarget as ConfiguredTarget,
+    Binding, BindingValue, Config, ConfigError, Cron, Outbound, ServiceTarget as ConfiguredTarget,
     check_all,
 };
-use mayfly_supervisor::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
+use mayfly_supervisor::{
+    BindingDefinition, HostedService, OutboundDefinition, ServiceTarget, WorkerDefinition,
+};
 
 use crate::exit::Exit;
 use crate::props;
@@ -23,6 +27,10 @@ pub struct Loaded {
     pub definition: WorkerDefinition,
     /// Its configuration.
     pub file: PathBuf,
+    /// Files that are served besides it, and for which paths it comes first.
+    pub assets: Option<(Assets, WorkerFirst)>,
+    /// When its `scheduled()` is due.
+    pub crons: Vec<Cron>,
 }
 
 /// Reads and checks configurations, in their order.
@@ -52,6 +60,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
     for warning in warnings {
         eprintln!("mayfly: warning: {warning}");
     }
+    let assets = config.assets.map(open_assets).transpose()?;
     let definition = WorkerDefinition {
         name: config.name,
         modules: list,
@@ -64,7 +73,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         bindings: config
             .bindings
             .into_iter()
-            .map(bind)
+            .map(|binding| bind(binding, assets.as_ref().map(|(assets, _)| assets)))
             .collect::<Result<_, _>>()?,
         outbound: match config.outbound {
             Outbound::Internet => OutboundDefinition::Network,
@@ -78,6 +87,8 @@ fn define(config: Config) -> Result<Loaded, Exit> {
     Ok(Loaded {
         definition,
         file: config.path,
+        assets,
+        crons: config.crons,
     })
 }
 
@@ -88,12 +99,43 @@ fn explain(error: BundleError) -> Exit {
     }
 }
 
-fn bind(binding: Binding) -> Result<(String, BindingDefinition), Exit> {
+fn open_assets(configured: mayfly_config::Assets) -> Result<(Assets, WorkerFirst), Exit> {
+    let html = match configured.html_handling {
+        mayfly_config::HtmlHandling::AutoTrailingSlash => HtmlHandling::AutoTrailingSlash,
+        mayfly_config::HtmlHandling::ForceTrailingSlash => HtmlHandling::ForceTrailingSlash,
+        mayfly_config::HtmlHandling::DropTrailingSlash => HtmlHandling::DropTrailingSlash,
+        mayfly_config::HtmlHandling::None => HtmlHandling::None,
+    };
+    let not_found = match configured.not_found_handling {
+        mayfly_config::NotFoundHandling::None => NotFoundHandling::None,
+        mayfly_config::NotFoundHandling::NotFoundPage => NotFoundHandling::NotFoundPage,
+        mayfly_config::NotFoundHandling::SinglePageApplication => {
+            NotFoundHandling::SinglePageApplication
+        }
+    };
+    let first = match configured.run_worker_first {
+        mayfly_config::WorkerFirst::Never => WorkerFirst::Never,
+        mayfly_config::WorkerFirst::Always => WorkerFirst::Always,
+        mayfly_config::WorkerFirst::Paths(paths) => WorkerFirst::Paths(paths),
+    };
+    let assets = Assets::open(&configured.directory, html, not_found)
+        .map_err(|error| Exit::Definition(format!("{}: assets: {error}", configured.at)))?;
+    Ok((assets, first))
+}
+
+fn bind(binding: Binding, assets: Option<&Assets>) -> Result<(String, BindingDefinition), Exit> {
     let definition = match binding.value {
         BindingValue::Text(text) => BindingDefinition::Text(text),
         BindingValue::Json(json) => BindingDefinition::Json(json),
         BindingValue::Service(target) => BindingDefinition::Service(aim(target)?),
         BindingValue::Loader { id } => BindingDefinition::Loader { shared: id },
+        BindingValue::Assets => {
+            let assets = assets.cloned().ok_or_else(|| {
+                let message = format!("{}: assets.binding without assets.directory", binding.at);
+                Exit::Definition(message)
+            })?;
+            BindingDefinition::HostService(HostedService(Arc::new(assets)))
+        }
     };
     Ok((binding.name, definition))
 }

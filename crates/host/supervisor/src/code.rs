@@ -10,7 +10,7 @@ use crate::held::{HeldCode, HeldPayload, Weight};
 use crate::options::Options;
 use crate::trace::Tails;
 use mayfly_wire::bounds::{CODE_BYTES_MAX, ENV_BYTES_MAX};
-use mayfly_wire::{Blob, Failure, FailureKind, Limits, Module};
+use mayfly_wire::{Blob, Failure, FailureKind, HostedKind, Limits, Module};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -60,6 +60,8 @@ pub enum HeldBinding {
         /// The name.
         shared: Option<String>,
     },
+    /// Something that the host answers itself.
+    Hosted(HostedKind, Capability),
 }
 
 /// Checks what a parent gave.

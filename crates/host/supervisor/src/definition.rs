@@ -1,6 +1,9 @@
 //! A configured Worker as the rest of the host describes it: by name, checked by whoever made it.
 
-use mayfly_wire::{Limits, Module};
+use std::fmt;
+
+use mayfly_exchange::SharedService;
+use mayfly_wire::{HostedKind, Limits, Module};
 
 /// One Worker to deploy.
 #[derive(Debug, Clone)]
@@ -43,6 +46,20 @@ pub enum BindingDefinition {
         /// The shared name.
         shared: Option<String>,
     },
+    /// A service of the host's own, such as a folder of assets.
+    HostService(HostedService),
+    /// Something that the host answers itself, with an API of its own.
+    Hosted(HostedKind, HostedService),
+}
+
+/// A service of the host's behind a binding.
+#[derive(Clone)]
+pub struct HostedService(pub SharedService);
+
+impl fmt::Debug for HostedService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostedService")
+    }
 }
 
 /// An entrypoint by name.

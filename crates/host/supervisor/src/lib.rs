@@ -46,7 +46,9 @@ pub mod usage;
 pub mod worker;
 mod zygote;
 
-pub use definition::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
+pub use definition::{
+    BindingDefinition, HostedService, OutboundDefinition, ServiceTarget, WorkerDefinition,
+};
 pub use ending::EndReason;
 pub use error::SupervisorError;
 pub use observe::{EventKind, InvocationReport, LogLine, Observer, Silent};

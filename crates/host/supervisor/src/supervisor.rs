@@ -3,7 +3,9 @@
 use crate::call::Call;
 use crate::capability::{Capability, Handle, ServiceCap};
 use crate::code::{Code, CodeEnv, HeldBinding, check_modules};
-use crate::definition::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
+use crate::definition::{
+    BindingDefinition, HostedService, OutboundDefinition, ServiceTarget, WorkerDefinition,
+};
 use crate::ending::EndReason;
 use crate::error::SupervisorError;
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload, Weight};
@@ -317,6 +319,12 @@ fn code_of<'a>(
                 HeldBinding::Service(Capability::Network(network.clone()))
             }
             BindingDefinition::Loader { shared } => HeldBinding::Loader { shared },
+            BindingDefinition::HostService(HostedService(service)) => {
+                HeldBinding::Service(Capability::Network(service))
+            }
+            BindingDefinition::Hosted(kind, HostedService(service)) => {
+                HeldBinding::Hosted(kind, Capability::Network(service))
+            }
         };
         bindings.push((name, held));
     }

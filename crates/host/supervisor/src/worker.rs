@@ -604,6 +604,10 @@ fn lower_bindings(
                 HeldBinding::Service(capability) => Binding::Service {
                     cap: lower.cap(capability.clone()),
                 },
+                HeldBinding::Hosted(kind, capability) => Binding::Hosted {
+                    cap: lower.cap(capability.clone()),
+                    kind: kind.clone(),
+                },
                 HeldBinding::Loader { shared } => {
                     let scope = match shared {
                         Some(name) => Scope::Shared(name.clone()),

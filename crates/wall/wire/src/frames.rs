@@ -246,6 +246,24 @@ wire_enum! {
         4 = Loader { cap: CapId, },
         /// A data blob.
         5 = Data { bytes: Blob, },
+        /// Something that the host answers itself, as requests to `cap`.
+        20 = Hosted { cap: CapId, kind: HostedKind, },
+    }
+}
+
+wire_enum! {
+    /// Which API the platform gives a binding that the host answers itself.
+    HostedKind {
+        /// A Workers KV namespace.
+        1 = Kv {},
+        /// An R2 bucket.
+        2 = R2 {},
+        /// The producing end of a queue.
+        3 = Queue {},
+        /// A D1 database.
+        4 = D1 {},
+        /// `caches`. No property of `env`.
+        5 = Cache {},
     }
 }
 

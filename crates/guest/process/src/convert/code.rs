@@ -3,7 +3,9 @@
 use mayfly_engine::data::{Data, OpError};
 use mayfly_engine::{ModuleEntry, ModuleKind as EngineModuleKind};
 use mayfly_wire::bounds::{CODE_BYTES_MAX, ENV_BYTES_MAX};
-use mayfly_wire::{Binding, Blob, Env, Module, ModuleKind, Outbound, Start, WorkerCode};
+use mayfly_wire::{
+    Binding, Blob, Env, HostedKind, Module, ModuleKind, Outbound, Start, WorkerCode,
+};
 
 use super::{FromData, IntoData, Items, bounded, object, record, tuple, unexpected};
 
@@ -104,7 +106,21 @@ impl IntoData for Binding {
             Self::Service { cap } => tuple("service", [cap.into_data()]),
             Self::Loader { cap } => tuple("loader", [cap.into_data()]),
             Self::Data { bytes } => tuple("data", [bytes.into_data()]),
+            Self::Hosted { cap, kind } => tuple("hosted", [cap.into_data(), kind.into_data()]),
         }
+    }
+}
+
+impl IntoData for HostedKind {
+    fn into_data(self) -> Data {
+        let name = match self {
+            Self::Kv {} => "kv",
+            Self::R2 {} => "r2",
+            Self::Queue {} => "queue",
+            Self::D1 {} => "d1",
+            Self::Cache {} => "cache",
+        };
+        name.to_owned().into_data()
     }
 }
 
