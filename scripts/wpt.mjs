@@ -143,6 +143,7 @@ function prelude(path, variant) {
       self.Request = resolving(R);
       R.prototype.constructor = self.Request;
       if (E) self.EventSource = resolving(E);
+      if (W) self.WebSocket = resolving(W);
     }
   `;
 }

@@ -190,10 +190,66 @@ const handlers = {
     new Response(query.get("run") ?? "data: data\n\n", { headers: { ...CORS, "content-type": "text/event-stream" } }),
 };
 
+/** The suite's WebSocket handlers, by path: what each does with a socket and the protocols asked for. */
+const sockets = {
+  echo: (socket) => onMessage(socket, (data) => {
+    socket.send(data);
+    if (data === "Goodbye") socket.close();
+  }),
+  echo_raw: (socket) => onMessage(socket, (data) => socket.send(data)),
+  echo_exit: (socket) => onMessage(socket, (data) => data === "exit" && socket.close()),
+  echo_close_data: (socket) => onMessage(socket, (data) => data === "Goodbye" && socket.close(1000, "Goodbye")),
+  "echo-query": (socket, url) => socket.send(url.search.slice(1)),
+  "empty-message": (socket) => onMessage(socket, (data) => socket.send(data === "" ? "pass" : "fail")),
+  protocol: (socket, url, asked) => socket.send(asked),
+  protocol_array: (socket, url, asked) => socket.send(asked.split(",")[0]),
+  "delayed-passive-close": () => {},
+  "remote-close": (socket, url) => {
+    const code = url.searchParams.get("code");
+    const reason = url.searchParams.get("reason");
+    if (code === null) socket.close();
+    else socket.close(Number(code), reason ?? "");
+  },
+  handshake_protocol: () => {},
+  handshake_no_protocol: () => {},
+  basic_auth: (socket, url) => socket.send(url.username === "" ? "no credentials" : "pass"),
+};
+
+const onMessage = (socket, answer) => socket.addEventListener("message", ({ data }) => void answer(data));
+
+function chosenProtocol(name, asked) {
+  if (name === "handshake_protocol") return "foobar";
+  if (name === "handshake_no_protocol" || asked === "") return undefined;
+  const all = asked.split(",").map((text) => text.trim());
+  return name.startsWith("protocol") ? all[0] : all.includes("echo") ? "echo" : undefined;
+}
+
+async function accept(request, url, name) {
+  const handle = sockets[name];
+  if (handle === undefined) return new Response("no such handler", { status: 404 });
+  const asked = request.headers.get("sec-websocket-protocol") ?? "";
+  const [theirs, ours] = Object.values(new WebSocketPair());
+  ours.accept();
+  ours.binaryType = "arraybuffer";
+  ours.addEventListener("close", ({ code, reason }) => {
+    try {
+      if (code === 1005) ours.close();
+      else ours.close(code, reason);
+    } catch {
+      // It is closed already.
+    }
+  });
+  handle(ours, url, asked);
+  const protocol = chosenProtocol(name, asked);
+  const headers = protocol === undefined ? {} : { "sec-websocket-protocol": protocol };
+  return new Response(null, { status: 101, webSocket: theirs, headers });
+}
+
 export class Site extends WorkerEntrypoint {
   async fetch(request) {
     const url = new URL(request.url);
     const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
+    if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return accept(request, url, name);
     const handler = handlers[name];
     if (handler !== undefined) return handler(request, url.searchParams);
     const answer = await fetch(`${this.ctx.props.site}${url.pathname}`);
