@@ -180,6 +180,9 @@ export interface Engine {
   importModule(name: string): Promise<Record<string, unknown>>;
   /** Synchronous import for `require()`: throws if the graph has top-level await pending. */
   requireModule(name: string): Record<string, unknown>;
+  /** A module of the platform that the boot left out, evaluated when it is first asked for: its
+   * namespace. `file` is its path below `platform/`. */
+  platformModule(file: string): Record<string, unknown>;
   /** The name in the table that `specifier` means to `referrer`, or a thrown Error that names the
    * importer and close matches. Built-in specifiers resolve to themselves. */
   resolveModule(specifier: string, referrer: string): string;
@@ -402,6 +405,16 @@ export interface Ops {
   /** Text in the document's encoding; what it lacks becomes a character reference, or with `exact`
    * makes the result undefined. */
   htmlEncode(handle: number, text: string, exact: boolean): Uint8Array | undefined;
+
+  /** A coder for node:zlib. `kind` is the name of the function (`gzip`, `inflateRaw`, `brotliCompress`);
+   * `numbers` are `[windowBits, level]` for zlib's kinds, parameters and values in turn for the others. */
+  zlibNew(kind: string, numbers: number[], dictionary: Uint8Array | undefined): number;
+  /** One write with at most `room` bytes of output: `[read, output, zlib's code, message]`. */
+  zlibWrite(handle: number, flush: number, bytes: Uint8Array, room: number): [number, Uint8Array, number, string];
+  zlibReset(handle: number): void;
+  zlibLevel(handle: number, level: number): void;
+  zlibFree(handle: number): void;
+  zlibCrc32(bytes: Uint8Array, start: number): number;
 }
 
 interface Mayfly {

@@ -9,6 +9,7 @@
 
 import { engine } from "../ops.ts";
 import type { ModuleKind } from "../ops.ts";
+import { has } from "../cloudflare/compat.ts";
 import { builtin } from "./builtins.ts";
 
 interface CommonJsModule {
@@ -34,6 +35,11 @@ export function setModules(modules: readonly [name: string, kind: ModuleKind][])
   kinds.clear();
   for (const name of Object.keys(cache)) delete cache[name];
   for (const [name, kind] of modules) kinds.set(name, kind);
+}
+
+/** The table, for the file system's `/bundle`. */
+export function modulesByName(): ReadonlyMap<string, ModuleKind> {
+  return kinds;
 }
 
 /** Evaluates the CommonJS module `name` and gives its `module.exports`. */
@@ -86,5 +92,7 @@ function load(name: string): unknown {
   }
   const namespace = engine.requireModule(name);
   if (kind !== "js") return namespace["default"];
-  return "module.exports" in namespace ? namespace["module.exports"] : namespace;
+  if ("module.exports" in namespace) return namespace["module.exports"];
+  const unwraps = has("require_returns_default_export") || namespace["__cjsUnwrapDefault"] === true;
+  return unwraps && "default" in namespace ? namespace["default"] : namespace;
 }

@@ -7,6 +7,7 @@
 
 import { inspect } from "../web/inspect.ts";
 import { isDeepEqual } from "./equality.ts";
+import { isPartlyEqual } from "./equality-partial.ts";
 
 interface AssertionOptions {
   message?: string | undefined;
@@ -33,6 +34,10 @@ export class AssertionError extends Error {
     this.expected = options.expected;
     this.operator = options.operator;
   }
+
+  override toString(): string {
+    return `${this.name} [${this.code}]: ${this.message}`;
+  }
 }
 Object.defineProperty(AssertionError.prototype, "name", { value: "AssertionError", writable: true, configurable: true });
 
@@ -40,6 +45,7 @@ const SENTENCES: Record<string, string> = {
   strictEqual: "Expected values to be strictly equal:",
   deepStrictEqual: "Expected values to be strictly deep-equal:",
   deepEqual: "Expected values to be loosely deep-equal:",
+  partialDeepStrictEqual: "Expected values to be partially and strictly deep-equal:",
   notStrictEqual: 'Expected "actual" to be strictly unequal to:',
   notDeepStrictEqual: 'Expected "actual" not to be strictly deep-equal to:',
   notDeepEqual: 'Expected "actual" not to be loosely deep-equal to:',
@@ -58,7 +64,10 @@ function coded<E extends Error>(error: E, code: string): E {
 
 function failWith(message: unknown, options: AssertionOptions): never {
   if (message instanceof Error) throw message;
-  throw new AssertionError({ ...options, message: message === undefined ? options.message : String(message) });
+  const error = new AssertionError({ ...options, message: message === undefined ? options.message : String(message) });
+  // Words of ours are words that nobody gave.
+  if (message === undefined) Object.assign(error, { generatedMessage: true });
+  throw error;
 }
 
 // ---- plain assertions
@@ -97,6 +106,7 @@ const notStrictEqual = comparison("notStrictEqual", (a, b) => !Object.is(a, b));
 const deepEqual = comparison("deepEqual", (a, b) => isDeepEqual(a, b, "loose"));
 const notDeepEqual = comparison("notDeepEqual", (a, b) => !isDeepEqual(a, b, "loose"));
 const deepStrictEqual = comparison("deepStrictEqual", (a, b) => isDeepEqual(a, b, "strict"));
+const partialDeepStrictEqual = comparison("partialDeepStrictEqual", (a, b) => isPartlyEqual(a, b));
 const notDeepStrictEqual = comparison("notDeepStrictEqual", (a, b) => !isDeepEqual(a, b, "strict"));
 
 function requireText(text: unknown, pattern: unknown): [string, RegExp] {
@@ -267,6 +277,7 @@ const shared = {
   notStrictEqual,
   deepStrictEqual,
   notDeepStrictEqual,
+  partialDeepStrictEqual,
   match,
   doesNotMatch,
   ifError,

@@ -4,8 +4,6 @@
 // whose prototype it shares. There is no pool: each Buffer has memory of its own, so that nothing
 // of another is reachable through `.buffer`.
 //
-// Absent: `resolveObjectURL` (there are no object URLs).
-//
 // Invariant: memory that is handed out is zeroed, also by `allocUnsafe`.
 
 import { ops } from "../ops.ts";
@@ -18,7 +16,7 @@ import { numberMethods } from "./buffer-numbers.ts";
 import { fill, search } from "./buffer-search.ts";
 import { encodings, findEncoding, requireEncoding } from "./buffer-text.ts";
 import type { Encoding, EncodingName } from "./buffer-text.ts";
-import { invalidArgType, invalidArgValue, invalidBufferSize, invalidState, outOfBounds, outOfRange, requireInteger, requireNumber, requireString } from "./errors.ts";
+import { invalidArgType, invalidArgValue, invalidBufferSize, invalidState, notImplemented, outOfBounds, outOfRange, requireInteger, requireNumber, requireString } from "./errors.ts";
 
 /** Bytes of the longest Buffer, as in Workers. */
 const LENGTH_MAX = 2 ** 31 - 1;
@@ -319,7 +317,7 @@ function show(this: Uint8Array, _depth: number, options?: InspectOptions): strin
 }
 
 /** Joins the function that is called `Buffer` with the class of its instances. */
-function assemble(): typeof FastBuffer {
+function assemble(): BufferClass {
   const made = BufferMaker as unknown as typeof FastBuffer;
   const prototype = FastBuffer.prototype;
   const statics = {
@@ -347,7 +345,35 @@ function assemble(): typeof FastBuffer {
     parent: { get(this: unknown) { return this instanceof FastBuffer ? this.buffer : undefined; }, enumerable: true, configurable: true },
     offset: { get(this: unknown) { return this instanceof FastBuffer ? this.byteOffset : undefined; }, enumerable: true, configurable: true },
   });
-  return made;
+  return made as unknown as BufferClass;
+}
+
+/** As much of a Buffer's type as the modules here use. */
+export interface Buffer extends Uint8Array {
+  toString(encoding?: string, start?: number, end?: number): string;
+  write(text: string, offset?: number | string, length?: number, encoding?: string): number;
+  copy(target: Uint8Array, targetStart?: number, sourceStart?: number, sourceEnd?: number): number;
+  equals(other: Uint8Array): boolean;
+  subarray(start?: number, end?: number): Buffer;
+  readUInt8(offset?: number): number;
+  readUInt16BE(offset?: number): number;
+  readUInt32BE(offset?: number): number;
+  readUInt32LE(offset?: number): number;
+}
+
+export interface BufferClass {
+  new (value: unknown, encodingOrOffset?: unknown, length?: unknown): Buffer;
+  readonly prototype: Buffer;
+  from(value: unknown, encodingOrOffset?: unknown, length?: unknown): Buffer;
+  of(...items: number[]): Buffer;
+  alloc(size: number, fill?: unknown, encoding?: string): Buffer;
+  allocUnsafe(size: number): Buffer;
+  allocUnsafeSlow(size: number): Buffer;
+  isBuffer(value: unknown): value is Buffer;
+  isEncoding(name: unknown): name is string;
+  byteLength(value: unknown, encoding?: string): number;
+  compare(a: Uint8Array, b: Uint8Array): -1 | 0 | 1;
+  concat(list: readonly Uint8Array[], length?: number): Buffer;
 }
 
 export const Buffer = assemble();
@@ -407,6 +433,11 @@ function transcode(source: unknown, fromEncoding: unknown, toEncoding: unknown):
   return fromList(Array.from(text, (character) => ((character.codePointAt(0) as number) > most ? 0x3f : character.charCodeAt(0))));
 }
 
+/** There are no object URLs, as in Workers. */
+function resolveObjectURL(): never {
+  throw notImplemented("buffer.resolveObjectURL");
+}
+
 const members: Record<string, unknown> = {
   Blob,
   Buffer,
@@ -420,6 +451,7 @@ const members: Record<string, unknown> = {
   isUtf8,
   kMaxLength: LENGTH_MAX,
   kStringMaxLength: STRING_LENGTH_MAX,
+  resolveObjectURL,
   transcode,
 };
 

@@ -8,8 +8,11 @@ import { inspect } from "../web/inspect.ts";
 
 type Coded<E extends Error> = E & { code: string };
 
-function coded<E extends Error>(error: E, code: string): Coded<E> {
-  return Object.assign(error, { code });
+/** Gives an error its code, and a text that shows it: packages match `String(error)`. */
+export function coded<E extends Error>(error: E, code: string): Coded<E> {
+  const made = Object.assign(error, { code });
+  const toString = (): string => `${made.name} [${code}]: ${made.message}`;
+  return Object.defineProperty(made, "toString", { value: toString, writable: true, configurable: true });
 }
 
 /** `kinds`: names of types in lower case, of classes in upper case; others stand as they are. */
@@ -45,6 +48,26 @@ export function invalidState(message: string): Error {
   return coded(new Error(`Invalid state: ${message}`), "ERR_INVALID_STATE");
 }
 
+export function missingArgs(...names: string[]): Error {
+  const quoted = names.map((name) => `"${name}"`);
+  return coded(new TypeError(`The ${listed(quoted, "and")} argument${names.length > 1 ? "s" : ""} must be specified`), "ERR_MISSING_ARGS");
+}
+
+export function notImplemented(what: string): Error {
+  return coded(new Error(`The ${what} method is not implemented`), "ERR_METHOD_NOT_IMPLEMENTED");
+}
+
+export function invalidReturnValue(wanted: string, name: string, value: unknown): Error {
+  const kind = typeof value === "object" && value !== null ? described(value) : `type ${typeof value}`;
+  return coded(new TypeError(`Expected ${wanted} to be returned from the "${name}" function but got ${kind}.`), "ERR_INVALID_RETURN_VALUE");
+}
+
+/** What ends an operation whose signal was aborted. */
+export function abortError(reason?: unknown): Error {
+  const error = reason === undefined ? new Error("The operation was aborted") : new Error("The operation was aborted", { cause: reason });
+  return Object.defineProperty(coded(error, "ABORT_ERR"), "name", { value: "AbortError", writable: true, configurable: true });
+}
+
 export function notSupported(what: string): Error {
   return coded(new Error(`${what} is not supported in Workers`), "ERR_METHOD_NOT_IMPLEMENTED");
 }
@@ -72,6 +95,33 @@ export function requireFunction(value: unknown, name: string): (...args: unknown
   return value as (...args: unknown[]) => unknown;
 }
 
+export function requireBoolean(value: unknown, name: string): boolean {
+  if (typeof value !== "boolean") throw invalidArgType(name, ["boolean"], value);
+  return value;
+}
+
+export function requireObject(value: unknown, name: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalidArgType(name, ["Object"], value);
+  return value as Record<string, unknown>;
+}
+
+/** What the modules here need of an AbortSignal. */
+export interface AbortSignalLike {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: "abort", work: () => void, options?: { once: boolean }): void;
+  removeEventListener(type: "abort", work: () => void): void;
+}
+
+export function isAbortSignal(value: unknown): value is AbortSignalLike {
+  return typeof value === "object" && value !== null && "aborted" in value;
+}
+
+export function requireSignal(value: unknown, name: string): AbortSignalLike {
+  if (!isAbortSignal(value)) throw invalidArgType(name, ["AbortSignal"], value);
+  return value;
+}
+
 function wanted(kinds: readonly string[]): string {
   const types = kinds.filter((kind) => /^[a-z]+$/.test(kind));
   const classes = kinds.filter((kind) => /^[A-Z]\w*$/.test(kind));
@@ -82,9 +132,9 @@ function wanted(kinds: readonly string[]): string {
   return [...parts, ...others].join(" or ");
 }
 
-function listed(names: readonly string[]): string {
-  if (names.length < 3) return names.join(" or ");
-  return `${names.slice(0, -1).join(", ")}, or ${names.at(-1)}`;
+function listed(names: readonly string[], word: "or" | "and" = "or"): string {
+  if (names.length < 3) return names.join(` ${word} `);
+  return `${names.slice(0, -1).join(", ")}, ${word} ${names.at(-1)}`;
 }
 
 function described(value: unknown): string {

@@ -3,6 +3,9 @@
 // Invariant: what the flags do not name stays as the web platform has it.
 
 import { has } from "../cloudflare/compat.ts";
+import { engine } from "../ops.ts";
+import type { fileSystemGlobals } from "../web/file-system.ts";
+import { navigator } from "../web/navigator.ts";
 import { Buffer } from "./buffer.ts";
 import { process } from "./process.ts";
 import { clearImmediate, globalTimers, setImmediate } from "./timers.ts";
@@ -16,4 +19,9 @@ function define(values: Readonly<Record<string, unknown>>): void {
 export function installNodeGlobals(): void {
   if (has("nodejs_compat_v2")) define({ Buffer, clearImmediate, global: globalThis, process, setImmediate });
   if (has("enable_nodejs_global_timers")) define(globalTimers);
+  // The web's view of the files that node:fs has.
+  if (has("enable_web_file_system")) {
+    const files = engine.platformModule("web/file-system.ts") as { fileSystemGlobals: typeof fileSystemGlobals };
+    define(files.fileSystemGlobals(navigator));
+  }
 }

@@ -18,6 +18,7 @@ import { isUint8Array } from "./buffer-kinds.ts";
 import { encodings } from "./buffer-text.ts";
 import { invalidArgType, notSupported, outOfRange, requireFunction, requireString } from "./errors.ts";
 import { EventEmitter } from "./events.ts";
+import { warnings } from "./ticks.ts";
 
 /** What Workers say they are. */
 const NODE_VERSION = "22.19.0";
@@ -213,6 +214,7 @@ function assemble(): Process {
 }
 
 export const process: Process = assemble();
+warnings.emit = (warning) => emitWarning(warning);
 
 let asModule: Record<string, unknown> | undefined;
 

@@ -8,7 +8,7 @@
 
 import { clearTimeout as clearNumber, setInterval as setIntervalNumber, setTimeout as setTimeoutNumber } from "../web/timers.ts";
 import { scheduler } from "../web/scheduler.ts";
-import { invalidArgType, requireFunction } from "./errors.ts";
+import { invalidArgType, notImplemented, requireFunction } from "./errors.ts";
 
 type Callback = (...args: unknown[]) => unknown;
 
@@ -212,7 +212,16 @@ const promises = {
   scheduler,
 };
 
-const members = { ...globalTimers, clearImmediate, promises, setImmediate };
+/** Deprecated in Node.js: `refresh()` under another name. */
+function active(timer: unknown): void {
+  if (timer instanceof Timeout) timer.refresh();
+}
+
+function enroll(): never {
+  throw notImplemented("timers.enroll");
+}
+
+const members = { ...globalTimers, active, clearImmediate, enroll, promises, setImmediate, unenroll: clearTimeout };
 
 export const timersModule: Record<string, unknown> = { ...members, default: members };
 export const timersPromisesModule: Record<string, unknown> = { ...promises, default: promises };

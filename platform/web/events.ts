@@ -429,6 +429,11 @@ export function hasListeners(target: object, type: string): boolean {
 // ---- onX attributes --------------------------------------------------------------------------
 
 /** `errorEvent`: the handler takes `(message, filename, lineno, colno, error)`; true cancels. */
+/** What listens to `type`, as it was given: for node:events. */
+export function listenersOf(target: object, type: string): unknown[] {
+  return (stateOf(target, false)?.listeners.get(type) ?? []).map((listener) => listener.callback);
+}
+
 export type HandlerKind = "plain" | "errorEvent";
 
 /**

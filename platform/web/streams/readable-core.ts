@@ -64,12 +64,16 @@ export class ReadableCore {
   /** Workers' own pairs refuse a read while another waits. */
   oneReadAtATime = false;
 
+  /** Told once when the stream closes or fails, whoever reads it: for node:stream. */
+  settled: ((...failure: [reason?: unknown]) => void) | undefined = undefined;
+
   get locked(): boolean {
     return this.reader !== undefined;
   }
 
   close(): void {
     this.state = "closed";
+    this.settled?.();
     const { reader } = this;
     if (reader === undefined) return;
     reader.closed.resolve();
@@ -83,6 +87,7 @@ export class ReadableCore {
   error(reason: unknown): void {
     this.state = "errored";
     this.storedError = reason;
+    this.settled?.(reason);
     const { reader } = this;
     if (reader === undefined) return;
     reader.closed.reject(reason);

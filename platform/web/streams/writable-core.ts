@@ -42,6 +42,8 @@ export class WritableCore {
   writer: WriterCore | undefined = undefined;
   controller: WritableControllerCore = undefined as unknown as WritableControllerCore;
   wrapper: WritableStream | undefined = undefined;
+  /** Told once when the stream closes or fails, whoever writes to it: for node:stream. */
+  settled: ((...failure: [reason?: unknown]) => void) | undefined = undefined;
   backpressure = false;
   writes = new Ring<Write>();
   #writing = false;
@@ -133,6 +135,7 @@ export class WritableCore {
 
   #finishErroring(): void {
     this.state = "errored";
+    this.settled?.(this.storedError);
     this.controller.errorSteps();
     const { writes } = this;
     this.writes = new Ring();
@@ -201,6 +204,7 @@ export class WritableCore {
       this.#pendingAbort = undefined;
     }
     this.state = "closed";
+    this.settled?.();
     this.writer?.closed.resolve();
   }
 

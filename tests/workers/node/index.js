@@ -5,6 +5,10 @@ import processModule, { env as processEnv } from "node:process";
 import * as timers from "node:timers";
 import { setInterval as ticks, setTimeout as wait } from "node:timers/promises";
 import { equal, fails, matches, same, suite } from "../kit/suite.js";
+import { files } from "./files.js";
+import { modules } from "./modules.js";
+import { packing } from "./packing.js";
+import { streams } from "./streams.js";
 
 const cases = {
   // ---- Buffer
@@ -142,4 +146,4 @@ const cases = {
   },
 };
 
-export default suite(cases);
+export default suite({ ...cases, ...files, ...modules, ...packing, ...streams });

@@ -4,7 +4,6 @@
 //!
 //! Invariant: JavaScript runs only inside methods that take `&mut self`.
 
-use std::collections::HashMap;
 use std::ffi::CString;
 use std::marker::PhantomData;
 use std::mem;
@@ -141,19 +140,15 @@ impl<S: 'static> Engine<S> {
     }
 
     /// Evaluates the platform's modules, `(name, source)`, from `entry`, and all microtasks it queues.
+    /// What `entry` does not import is there for `platformModule`.
     pub fn evaluate_platform(
         &mut self,
-        modules: &[(&str, &str)],
+        modules: &[(&'static str, &'static str)],
         entry: &str,
     ) -> Result<(), JsError> {
-        let sources: HashMap<String, String> = modules
-            .iter()
-            .map(|(name, source)| ((*name).to_owned(), (*source).to_owned()))
-            .collect();
-        self.core.modules.set_platform(sources);
+        self.core.modules.set_platform(modules);
         let cx = self.runtime.cx();
         let evaluated = modules::evaluate_platform(cx, entry);
-        self.core.modules.set_platform(HashMap::new());
         evaluated.map_err(|Thrown| throw::take_error(cx))?;
         if let Called::Failed(error) = turn::settle(cx) {
             return Err(error);

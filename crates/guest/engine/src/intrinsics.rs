@@ -39,6 +39,7 @@ pub(crate) fn define(cx: &mut JSContext, engine: HandleObject) -> Result<(), Thr
     define_native(cx, engine, c"setHandlers", set_handlers)?;
     define_native(cx, engine, c"importModule", import_module)?;
     define_native(cx, engine, c"requireModule", require_module)?;
+    define_native(cx, engine, c"platformModule", platform_module)?;
     define_native(cx, engine, c"resolveModule", resolve_module)?;
     define_native(cx, engine, c"moduleText", module_text)?;
     define_native(cx, engine, c"moduleBytes", module_bytes)?;
@@ -129,6 +130,13 @@ native!(require_module, |cx, arguments| {
     let name = string(cx, arguments, 0)?;
     rooted!(&in(cx) let mut namespace = UndefinedValue());
     modules::require(cx, &name, namespace.handle_mut())?;
+    Ok(namespace.get())
+});
+
+native!(platform_module, |cx, arguments| {
+    let name = string(cx, arguments, 0)?;
+    rooted!(&in(cx) let mut namespace = UndefinedValue());
+    modules::platform_module(cx, &name, namespace.handle_mut())?;
     Ok(namespace.get())
 });
 

@@ -1,7 +1,7 @@
 //! The module tables and the engine's questions about them.
 //!
-//! Two tables stand side by side: the platform's sources, which exist only while it is evaluated, and
-//! the Worker's modules. Which one a specifier means follows from who asks: every module carries the
+//! Two tables stand side by side: the platform's sources, which are evaluated from one entry at first
+//! and later only where the platform asks for one, and the Worker's modules. Which one a specifier means follows from who asks: every module carries the
 //! number of an [`Info`] as its private value. A module is compiled when it is first asked for and
 //! made once per name.
 //!
@@ -101,7 +101,7 @@ enum Key {
 
 #[derive(Default)]
 pub(crate) struct Modules {
-    platform: RefCell<HashMap<String, String>>,
+    platform: RefCell<HashMap<&'static str, &'static str>>,
     table: RefCell<HashMap<String, ModuleEntry>>,
     records: RefCell<HashMap<Key, ObjectRoot>>,
     infos: RefCell<Vec<Info>>,
@@ -132,8 +132,8 @@ impl Modules {
             .collect();
     }
 
-    pub(crate) fn set_platform(&self, modules: HashMap<String, String>) {
-        *self.platform.borrow_mut() = modules;
+    pub(crate) fn set_platform(&self, modules: &[(&'static str, &'static str)]) {
+        *self.platform.borrow_mut() = modules.iter().copied().collect();
     }
 
     pub(crate) fn is_main(&self, name: &str) -> bool {
@@ -346,13 +346,13 @@ fn entry_record(cx: &mut JSContext, name: &str) -> Result<*mut JSObject, Thrown>
     if let Some(record) = modules.record(&key) {
         return Ok(record);
     }
-    let source = modules.platform.borrow().get(name).cloned();
+    let source = modules.platform.borrow().get(name).copied();
     let Some(source) = source else {
         let message = format!("the platform has no module \"{name}\"");
         return Err(throw::throw(cx, "Error", &message));
     };
     let file = format!("mayfly:{name}");
-    let record = compile_module(cx, &file, &source, Origin::Platform, name, ptr::null_mut())?;
+    let record = compile_module(cx, &file, source, Origin::Platform, name, ptr::null_mut())?;
     modules.keep(key, record);
     Ok(record)
 }
@@ -626,6 +626,21 @@ pub(crate) fn evaluate_platform(cx: &mut JSContext, entry: &str) -> Result<(), T
     let record = entry_record(cx, entry)?;
     rooted!(&in(cx) let record = record);
     evaluate_now(cx, record.handle(), entry)
+}
+
+/// A module of the platform that was left for later, with what it imports: its namespace.
+pub(crate) fn platform_module(
+    cx: &mut JSContext,
+    name: &str,
+    mut namespace: MutableHandleValue,
+) -> Result<(), Thrown> {
+    let record = entry_record(cx, name)?;
+    rooted!(&in(cx) let record = record);
+    evaluate_now(cx, record.handle(), name)?;
+    // SAFETY: the record is rooted and linked.
+    let object = some(unsafe { GetModuleNamespace(cx, record.handle()) })?;
+    namespace.set(ObjectValue(object));
+    Ok(())
 }
 
 /// `require` of an ES module: its namespace.

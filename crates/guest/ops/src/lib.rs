@@ -18,6 +18,7 @@ mod table;
 mod text;
 mod time;
 mod url;
+mod zlib;
 
 use mayfly_engine::data::{OpDecl, OpFn};
 
@@ -44,6 +45,7 @@ pub struct OpsState {
     clock: time::Clock,
     decoders: Table<text::StreamDecoder>,
     coders: Table<compress::Coder>,
+    zlib: Table<zlib::Stream>,
     hashes: Table<crypto::Hash>,
     rewriters: Table<html::Rewriter>,
     rsa: crypto::rsa::Keys,
@@ -56,6 +58,7 @@ impl OpsState {
             clock: time::Clock::start(),
             decoders: Table::new("text decoders", DECODERS_MAX),
             coders: Table::new("compression streams", CODERS_MAX),
+            zlib: Table::new("zlib streams", CODERS_MAX),
             hashes: Table::new("digests", HASHES_MAX),
             rewriters: Table::new("HTML documents", REWRITERS_MAX),
             rsa: crypto::rsa::Keys::default(),
@@ -95,6 +98,7 @@ pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
     all.extend(crypto::declarations());
     all.extend(compress::declarations());
     all.extend(html::declarations());
+    all.extend(zlib::declarations());
     all
 }
 
