@@ -4,10 +4,10 @@
 // when it is finished, or by the collector.
 
 import { ops } from "../../ops.ts";
-import { checkNumber, checkObject, checkText, checkUint32, failure, invalidValue, missing } from "../checks.ts";
+import { checkNumber, checkObject, checkText, checkUint32, failure, missing } from "../checks.ts";
 import { invalidArgType } from "../errors.ts";
 import { Transform } from "../stream/transform.ts";
-import { bytesOf, encoded, findDigest, isBytes, toBuffer, viewOf } from "./bytes.ts";
+import { bytesOf, encoded, findDigest, isBytes, toBuffer } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import { privateMaterial, publicMaterial, secretBytes } from "./keys.ts";
 import type { Material, RsaMaterial } from "./material.ts";
@@ -375,5 +375,3 @@ export const publicEncrypt = define2("publicEncrypt");
 export const privateDecrypt = define2("privateDecrypt");
 export const privateEncrypt = define2("privateEncrypt");
 export const publicDecrypt = define2("publicDecrypt");
-
-export { invalidValue, viewOf };

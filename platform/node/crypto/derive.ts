@@ -6,10 +6,11 @@
 // Invariant: arguments are checked before a callback is promised anything.
 
 import { ops } from "../../ops.ts";
-import { checkCallable, checkInt32, checkText, checkUint32, checkWhole, failure, invalidValue } from "../checks.ts";
+import { checkCallable, checkInt32, checkText, checkUint32, checkWhole, failure } from "../checks.ts";
 import { invalidArgType, outOfRange } from "../errors.ts";
-import { answer, bytesOf, isBytes, requireDigest, toBuffer, viewOf } from "./bytes.ts";
-import type { Bytes } from "./bytes.ts";
+import { answer, bytesOf, concat, isBytes, requireDigest, toBuffer } from "./bytes.ts";
+import type { Bytes, Digest } from "./bytes.ts";
+import { hmacOf } from "./hash.ts";
 import { KeyObject, secretBytes } from "./keys.ts";
 
 const LENGTH_MAX = 2 ** 31 - 1;
@@ -32,10 +33,37 @@ function hkdfWork(digest: unknown, key: unknown, salt: unknown, info: unknown, l
   }
   return () => {
     const kind = requireDigest(name);
-    if (kind.name === "MD5-SHA1") throw failure(TypeError, "ERR_CRYPTO_INVALID_DIGEST", `Invalid digest: ${name}`);
     if (count > kind.bytes * 255) throw failure(RangeError, "ERR_CRYPTO_INVALID_KEYLEN", "Invalid key length");
+    if (kind.name === "MD5-SHA1") return expand(kind, hmacOf(kind, saltBytes, secret), infoBytes, count);
     return ops.cryptoHkdf(kind.name, secret, saltBytes, infoBytes, count);
   };
+}
+
+/** RFC 5869, 2.3, over a digest that the ops do not have. */
+function expand(kind: Digest, key: Uint8Array, info: Uint8Array, count: number): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let last: Uint8Array = new Uint8Array(0);
+  for (let have = 0; have < count; have += kind.bytes) {
+    last = hmacOf(kind, key, concat([last, info, Uint8Array.of(parts.length + 1)]));
+    parts.push(last);
+  }
+  return concat(parts).subarray(0, count);
+}
+
+/** RFC 8018, 5.2, likewise. */
+function stretch(kind: Digest, password: Uint8Array, salt: Uint8Array, rounds: number, count: number): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let have = 0; have < count; have += kind.bytes) {
+    const index = parts.length + 1;
+    let last = hmacOf(kind, password, concat([salt, Uint8Array.of(index >>> 24, (index >> 16) & 0xff, (index >> 8) & 0xff, index & 0xff)]));
+    const block = last.slice();
+    for (let round = 1; round < rounds; round++) {
+      last = hmacOf(kind, password, last);
+      last.forEach((byte, at) => (block[at] = (block[at] as number) ^ byte));
+    }
+    parts.push(block);
+  }
+  return concat(parts).subarray(0, count);
 }
 
 function keyBytes(key: unknown): Uint8Array {
@@ -69,7 +97,7 @@ function pbkdf2Work(password: unknown, salt: unknown, iterations: unknown, lengt
   const count = checkInt32(length, "keylen", 0);
   return () => {
     const kind = requireDigest(name);
-    if (kind.name === "MD5-SHA1") throw failure(TypeError, "ERR_CRYPTO_INVALID_DIGEST", `Invalid digest: ${name}`);
+    if (kind.name === "MD5-SHA1") return stretch(kind, secret, saltBytes, rounds, count);
     return ops.cryptoPbkdf2(kind.name, secret, saltBytes, rounds, count);
   };
 }
@@ -162,5 +190,3 @@ export function scrypt(password: unknown, salt: unknown, length: unknown, option
   const work = scryptWork(password, salt, length, options);
   answer(checkCallable(callback, "callback"), () => [toBuffer(work())]);
 }
-
-export { invalidValue, viewOf };

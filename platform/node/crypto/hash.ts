@@ -9,7 +9,7 @@ import { checkText, checkUint32, failure, invalidValue } from "../checks.ts";
 import { invalidArgType } from "../errors.ts";
 import { Transform } from "../stream/transform.ts";
 import { findEncoding } from "../buffer-text.ts";
-import { bytesOf, concat, digestOf, encoded, findDigest, isBytes, requireDigest } from "./bytes.ts";
+import { bytesOf, concat, digestOf, encoded, findDigest, isBytes } from "./bytes.ts";
 import type { Bytes, Digest } from "./bytes.ts";
 import { secretBytes } from "./keys.ts";
 
@@ -252,8 +252,16 @@ Object.assign(Hmac.prototype, {
   },
 });
 
+/** HMAC in one go, also of the digest that the ops do not have. */
+export function hmacOf(kind: Digest, key: Uint8Array, bytes: Uint8Array): Uint8Array {
+  if (kind.name !== "MD5-SHA1") return ops.cryptoHmac(kind.name, key, bytes);
+  const secret = key.length > kind.blockBytes ? digestOf(kind, key) : key;
+  const [inner, outer] = [padOf(secret, kind, 0x36), padOf(secret, kind, 0x5c)];
+  inner.update(bytes);
+  outer.update(inner.finish());
+  return outer.finish();
+}
+
 export function createHmac(algorithm: unknown, key: unknown, options?: unknown): Hmac {
   return new Hmac(algorithm, key, options);
 }
-
-export { requireDigest };

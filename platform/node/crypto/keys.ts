@@ -8,13 +8,12 @@
 import { ops } from "../../ops.ts";
 import { inspect, inspectCustom } from "../../web/inspect.ts";
 import { CryptoKey, isCryptoKey, slotsOf } from "../../web/crypto/key.ts";
-import { Buffer } from "../buffer.ts";
 import { checkCallable, checkInt32, checkObject, checkOneOf, checkText, checkUint32, checkWhole, failure } from "../checks.ts";
 import { invalidArgType } from "../errors.ts";
-import { answer, bigOf, bytesOf, bytesOfBig, digestOf, isBytes, later, padded, requireDigest, toBuffer, trimmed, viewOf } from "./bytes.ts";
+import { answer, bigOf, bytesOf, bytesOfBig, isBytes, padded, toBuffer, trimmed, viewOf } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 import { generatorOk, groupPrime } from "./groups.ts";
-import { SEALERS, curveOf, ecFromPoint, ecFromSecret, findCurve, octetFromPoint, octetFromSecret, opCurve, publicHalf, readAnyPrivate, readDsa, readPrivateInfo, readPublicInfo, readSec1, rsaFromPrivate, rsaFromPublic, rsaNumbers, rsaOpen, seal, unseal, writePrivateInfo, writePublicInfo, writeSec1 } from "./material.ts";
+import { SEALERS, curveOf, ecFromPoint, ecFromSecret, findCurve, octetFromPoint, octetFromSecret, opCurve, publicHalf, readAnyPrivate, readPrivateInfo, readPublicInfo, rsaFromPrivate, rsaFromPublic, rsaNumbers, rsaOpen, seal, unseal, writePrivateInfo, writePublicInfo, writeSec1 } from "./material.ts";
 import type { DhMaterial, Material } from "./material.ts";
 import { openPem, readPem, sealPem, writePem } from "./pem.ts";
 import { certificateKey } from "./x509-read.ts";
@@ -390,16 +389,8 @@ function readPrivate({ bytes, format, type, passphrase }: Given): Material {
     return readPrivateInfo(unseal(pem.bytes, passphrase));
   }
   const opened = openPem(pem, passphrase);
-  switch (pem.label) {
-    case "RSA PRIVATE KEY":
-      return rsaFromPrivate(opened);
-    case "EC PRIVATE KEY":
-      return readSec1(opened);
-    case "DSA PRIVATE KEY":
-      return readDsa(opened);
-    default:
-      return readPrivateInfo(opened);
-  }
+  // What stands under an older label is now and then PKCS #8 all the same.
+  return pem.label === "PRIVATE KEY" ? readPrivateInfo(opened) : readAnyPrivate(opened);
 }
 
 function tryEach<T>(...works: (() => T)[]): T {
@@ -636,5 +627,3 @@ Object.defineProperty(generateKeyPair, Symbol.for("nodejs.util.promisify.custom"
     }),
   configurable: true,
 });
-
-export { Buffer, digestOf, later, requireDigest };

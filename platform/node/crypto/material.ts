@@ -7,7 +7,7 @@
 // Invariant: material that was read has been checked by the op that will use it.
 
 import { ops } from "../../ops.ts";
-import { BIT_STRING, CONTEXT_0, CONTEXT_1, DerReader, INTEGER, OCTET_STRING, OID, SEQUENCE, der, derBits, derNull, derOid, derSmall, derUnsigned, noParametersDer, pkcs8, readPkcs8, readSpki, spki } from "../../web/crypto/der.ts";
+import { CONTEXT_0, CONTEXT_1, DerReader, INTEGER, OCTET_STRING, SEQUENCE, der, derBits, derNull, derOid, derSmall, derUnsigned, noParametersDer, pkcs8, readPkcs8, readSpki, spki } from "../../web/crypto/der.ts";
 import { concat, padded, trimmed } from "./bytes.ts";
 
 export type CurveName = "P-224" | "P-256" | "P-384" | "P-521";
@@ -318,5 +318,3 @@ export function unseal(bytes: Uint8Array, passphrase: Uint8Array): Uint8Array {
   const key = ops.cryptoPbkdf2(prf, passphrase, salt, rounds, sealer.keyBytes);
   return cbc(false, sealer, key, cipher.read(OCTET_STRING), sealed);
 }
-
-export { BIT_STRING, OID };

@@ -15,7 +15,7 @@ export interface Pem {
   readonly iv: Uint8Array | undefined;
 }
 
-const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----\s*?\n([^-]*?)-----END \1-----/g;
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----\s*?\n([\s\S]*?)-----END \1-----/g;
 const LINE_CHARS = 64;
 
 function readBlock(label: string, body: string): Pem | undefined {

@@ -6,7 +6,7 @@ import { ops } from "../../ops.ts";
 import { Buffer } from "../buffer.ts";
 import { checkBoolean, checkCallable, checkInt32, checkObject, checkWhole, failure } from "../checks.ts";
 import { invalidArgType, outOfRange } from "../errors.ts";
-import { answer, bigOf, bytesOfBig, isBytes, later, padded, toBuffer, viewOf } from "./bytes.ts";
+import { answer, bigOf, bytesOfBig, isBytes, later, padded, viewOf } from "./bytes.ts";
 import type { Bytes } from "./bytes.ts";
 
 const LENGTH_MAX = 2 ** 31 - 1;
@@ -207,5 +207,3 @@ export function timingSafeEqual(a: unknown, b: unknown): boolean {
   }
   return ops.cryptoTimingSafeEqual(left, right);
 }
-
-export { toBuffer };

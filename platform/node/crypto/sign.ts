@@ -7,6 +7,7 @@ import { DerReader, SEQUENCE, der, derUnsigned } from "../../web/crypto/der.ts";
 import { checkText, failure, invalidValue } from "../checks.ts";
 import { invalidArgType } from "../errors.ts";
 import { Writable } from "../stream/writable.ts";
+import type { Writable as WritableType } from "../stream/types.ts";
 import { answer, bytesOf, concat, digestOf, encoded, findDigest, padded, toBuffer, viewOf } from "./bytes.ts";
 import type { Bytes, Digest } from "./bytes.ts";
 import { privateMaterial, publicMaterial } from "./keys.ts";
@@ -190,7 +191,7 @@ interface Gathered {
   isDone: boolean;
 }
 
-interface Gathering extends Writable {
+interface Gathering extends WritableType {
   [kGathered]: Gathered;
   update(data: unknown, encoding?: unknown): this;
 }

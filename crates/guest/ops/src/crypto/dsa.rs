@@ -31,7 +31,7 @@ fn public(args: &mut Args, at: usize) -> Result<VerifyingKey, OpError> {
 }
 
 fn order_bytes(key: &VerifyingKey) -> usize {
-    key.components().q().bits().div_ceil(8) as usize
+    key.components().q().bit_width().div_ceil(8) as usize
 }
 
 /// `hash, p, q, g, y, x, bytes`.

@@ -58,7 +58,7 @@ pub fn number(bytes: &[u8], bits: u32) -> Result<BoxedUint, OpError> {
 fn power<S: HasOps>(_: &mut S, args: &mut Args) -> OpResult {
     let (base, exponent, modulus) = (args.bytes(0)?, args.bytes(1)?, args.bytes(2)?);
     let modulus = number(&modulus, 0)?;
-    let length = modulus.bits().div_ceil(8) as usize;
+    let length = modulus.bit_width().div_ceil(8) as usize;
     let odd = Option::<Odd<BoxedUint>>::from(modulus.to_odd())
         .ok_or_else(|| operation("the modulus must be odd"))?;
     let base = number(&base, odd.bits_precision())?;
@@ -200,7 +200,7 @@ fn first_prime(
     for (place, _) in survivors {
         let offset = u64::from(step) * place as u64;
         let candidate = start.wrapping_add(BoxedUint::from(offset).resize(start.bits_precision()));
-        if candidate.bits() != bits {
+        if candidate.bit_width() != bits {
             return None;
         }
         let candidate = candidate.resize(bits.next_multiple_of(64));
@@ -345,7 +345,7 @@ mod tests {
                 panic!("not bytes");
             };
             let value = number(&prime, 0).unwrap();
-            assert_eq!(value.bits(), bits);
+            assert_eq!(value.bit_width(), bits);
             assert_eq!(small_remainder(&value, step), rest);
             assert!(
                 is_prime(if is_safe { Flavor::Safe } else { Flavor::Any }, &value),
