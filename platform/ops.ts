@@ -320,7 +320,7 @@ export interface Ops {
   urlDomainToUnicode(domain: string): string;
 
   /** Hash of all of `bytes`: algorithm `SHA-1`, `SHA-224`, `SHA-256`, `SHA-384`, `SHA-512`,
-   * `SHA-512/256`, `MD5`; so wherever an op below takes a `hash`. */
+   * `SHA-512/256`, `MD5`, `MD4`; so wherever an op below takes a `hash`. */
   cryptoDigest(algorithm: string, bytes: Uint8Array): Uint8Array;
   cryptoTimingSafeEqual(a: Uint8Array, b: Uint8Array): boolean;
   /** A digest in pieces: a handle, which `Finish` and `Free` forget. */
@@ -333,6 +333,26 @@ export interface Ops {
   /** `count` bytes derived from a key; OperationError beyond what the algorithm can give. */
   cryptoHkdf(hash: string, key: Uint8Array, salt: Uint8Array, info: Uint8Array, count: number): Uint8Array;
   cryptoPbkdf2(hash: string, password: Uint8Array, salt: Uint8Array, rounds: number, count: number): Uint8Array;
+  /** `N` is two to the power of `logN`; RangeError when that and the others ask for too much. */
+  cryptoScrypt(password: Uint8Array, salt: Uint8Array, logN: number, r: number, p: number, count: number): Uint8Array;
+
+  /** A cipher in pieces: `name` is `aes-128`, `des-ede3`, `chacha20`...; `mode` is `cbc`, `ctr`,
+   * `ecb`, `gcm`, `ccm`, `ofb`, or `poly1305` with `chacha20`. A handle, which `Finish` and `Free`
+   * forget. `Finish` gives the rest and the tag of an encryption; `Tag` sets that of a decryption. */
+  cryptoCipherNew(
+    encrypt: boolean,
+    name: string,
+    mode: string,
+    key: Uint8Array,
+    iv: Uint8Array,
+    tagBytes: number | undefined,
+  ): number;
+  cryptoCipherUpdate(handle: number, bytes: Uint8Array): Uint8Array;
+  cryptoCipherAdditional(handle: number, bytes: Uint8Array): void;
+  cryptoCipherPadding(handle: number, padding: boolean): void;
+  cryptoCipherTag(handle: number, tag: Uint8Array): void;
+  cryptoCipherFinish(handle: number): [rest: Uint8Array, tag: Uint8Array | undefined];
+  cryptoCipherFree(handle: number): void;
 
   /** AES with a key of 16, 24 or 32 bytes (DataError otherwise); OperationError when data or
    * parameters are wrong. CBC has PKCS#7 padding; CTR counts in the low `counterBits` of a 16-byte
@@ -349,7 +369,7 @@ export interface Ops {
   ): Uint8Array;
   cryptoAesKw(wrap: boolean, key: Uint8Array, bytes: Uint8Array): Uint8Array;
 
-  /** Elliptic curves `P-256`, `P-384`, `P-521`, and `Ed25519`, `X25519`. A secret is the scalar
+  /** Elliptic curves `P-224`, `P-256`, `P-384`, `P-521`, and `Ed25519`, `X25519`. A secret is the scalar
    * (big endian) or the seed; a public key is the uncompressed point (SEC 1) or the 32 bytes.
    * DataError when a key is none. */
   cryptoCurveSecret(curve: string): Uint8Array;
@@ -387,6 +407,38 @@ export interface Ops {
   /** OAEP; `hash` is that of its mask too. */
   cryptoRsaEncrypt(hash: string, label: Uint8Array, key: Uint8Array, bytes: Uint8Array): Uint8Array;
   cryptoRsaDecrypt(hash: string, label: Uint8Array, key: Uint8Array, bytes: Uint8Array): Uint8Array;
+  /** The bare key: `work` is `publicEncrypt`, `privateDecrypt`, `privateEncrypt` or `publicDecrypt`,
+   * `padding` is `pkcs1` (version 1.5) or `none`. */
+  cryptoRsaApply(work: string, padding: string, key: Uint8Array, bytes: Uint8Array): Uint8Array;
+
+  /** DSA: `r` and `s` side by side. Numbers are big endian, here and in what follows. */
+  cryptoDsaSign(
+    hash: string,
+    p: Uint8Array,
+    q: Uint8Array,
+    g: Uint8Array,
+    y: Uint8Array,
+    x: Uint8Array,
+    bytes: Uint8Array,
+  ): Uint8Array;
+  cryptoDsaVerify(
+    hash: string,
+    p: Uint8Array,
+    q: Uint8Array,
+    g: Uint8Array,
+    y: Uint8Array,
+    signature: Uint8Array,
+    bytes: Uint8Array,
+  ): boolean;
+
+  /** `base` to the `exponent` modulo an odd number, as long as that is. */
+  cryptoPower(base: Uint8Array, exponent: Uint8Array, modulus: Uint8Array): Uint8Array;
+  cryptoPrimeIs(candidate: Uint8Array): boolean;
+  /** Whether half of a number, rounded down, is a prime. */
+  cryptoPrimeSafe(candidate: Uint8Array): boolean;
+  /** A random prime of `bits` that leaves `rest` when divided by the even `step`. */
+  cryptoPrimeDraw(bits: number, safe: boolean, step: number, rest: number): Uint8Array;
+  cryptoNumberRemainder(value: Uint8Array, divisor: number): number;
 
   /** A streaming coder: format `gzip`, `deflate`, `deflate-raw`, `br`, `zstd`; level -1 is the default. */
   compressNew(format: string, level: number): number;

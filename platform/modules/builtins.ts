@@ -15,9 +15,7 @@ import { workers } from "../cloudflare/workers.ts";
 import { asyncHooks } from "../node/async_hooks.ts";
 import { bufferModule } from "../node/buffer.ts";
 import { eventsModule } from "../node/events.ts";
-import { processModule, setBuiltinLookup } from "../node/process.ts";
 import { timersModule, timersPromisesModule } from "../node/timers.ts";
-import { utilModule, utilTypesModule } from "../node/util.ts";
 import { engine } from "../ops.ts";
 import { assertModule, assertStrictModule } from "../node/assert.ts";
 
@@ -36,48 +34,84 @@ function later(file: string, name: string): Make {
   };
 }
 
+const HTTP = "node/http/index.ts";
+const NOMINAL = "node/nominal.ts";
 const STREAM = "node/stream/index.ts";
 
 /** A module, or what makes it when it is first asked for. */
 const modules = new Map<string, Exports | Make>([
-  ["cloudflare:workers", workers],
+  ["cloudflare:node", later("cloudflare/node.ts", "cloudflareNode")],
   ["cloudflare:sockets", sockets],
+  ["cloudflare:workers", workers],
+  ["node:_http_agent", later(HTTP, "httpAgentModule")],
+  ["node:_http_client", later(HTTP, "httpClientModule")],
+  ["node:_http_common", later(HTTP, "httpCommonModule")],
+  ["node:_http_incoming", later(HTTP, "httpIncomingModule")],
+  ["node:_http_outgoing", later(HTTP, "httpOutgoingModule")],
+  ["node:_http_server", later(HTTP, "httpServerModule")],
   ["node:_stream_duplex", later(STREAM, "streamDuplexModule")],
   ["node:_stream_passthrough", later(STREAM, "streamPassThroughModule")],
   ["node:_stream_readable", later(STREAM, "streamReadableModule")],
   ["node:_stream_transform", later(STREAM, "streamTransformModule")],
+  ["node:_stream_wrap", later("node/stream-wrap.ts", "streamWrapModule")],
   ["node:_stream_writable", later(STREAM, "streamWritableModule")],
+  ["node:_tls_common", later("node/tls.ts", "tlsCommonModule")],
+  ["node:_tls_wrap", later("node/tls.ts", "tlsWrapModule")],
   ["node:assert", assertModule],
   ["node:assert/strict", assertStrictModule],
   ["node:async_hooks", asyncHooks],
   ["node:buffer", bufferModule],
+  ["node:child_process", later(NOMINAL, "childProcessModule")],
+  ["node:cluster", later(NOMINAL, "clusterModule")],
+  ["node:console", later("node/console.ts", "consoleModule")],
   ["node:constants", later("node/constants.ts", "constantsModule")],
+  ["node:crypto", later("node/crypto/index.ts", "cryptoModule")],
+  ["node:dgram", later(NOMINAL, "dgramModule")],
+  ["node:diagnostics_channel", later("node/diagnostics-channel.ts", "diagnosticsChannelModule")],
+  ["node:dns", later("node/dns.ts", "dnsModule")],
+  ["node:dns/promises", later("node/dns.ts", "dnsPromisesModule")],
   ["node:domain", later("node/domain.ts", "domainModule")],
   ["node:events", eventsModule],
   ["node:fs", later("node/fs/index.ts", "fsModule")],
   ["node:fs/promises", later("node/fs/index.ts", "fsPromisesModule")],
+  ["node:http", later(HTTP, "httpModule")],
+  ["node:http2", later(HTTP, "http2Module")],
+  ["node:https", later(HTTP, "httpsModule")],
+  ["node:inspector", later("node/inspector.ts", "inspectorModule")],
+  ["node:inspector/promises", later("node/inspector.ts", "inspectorPromisesModule")],
   ["node:module", later("node/module.ts", "moduleModule")],
+  ["node:net", later("node/net.ts", "netModule")],
   ["node:os", later("node/os.ts", "osModule")],
   ["node:path", later("node/path.ts", "pathModule")],
   ["node:path/posix", later("node/path.ts", "pathModule")],
   ["node:path/win32", later("node/path.ts", "pathWin32Module")],
-  ["node:process", processModule],
+  ["node:perf_hooks", later("node/perf-hooks.ts", "perfHooksModule")],
+  ["node:process", later("node/process.ts", "processModule")],
   ["node:punycode", later("node/punycode.ts", "punycodeModule")],
   ["node:querystring", later("node/querystring.ts", "querystringModule")],
   ["node:readline", later("node/readline.ts", "readlineModule")],
   ["node:readline/promises", later("node/readline.ts", "readlinePromisesModule")],
+  ["node:repl", later(NOMINAL, "replModule")],
+  ["node:sqlite", later(NOMINAL, "sqliteModule")],
   ["node:stream", later(STREAM, "streamModule")],
   ["node:stream/consumers", later(STREAM, "streamConsumersModule")],
   ["node:stream/promises", later(STREAM, "streamPromisesModule")],
   ["node:stream/web", later(STREAM, "streamWebModule")],
   ["node:string_decoder", later("node/string-decoder.ts", "stringDecoderModule")],
-  ["node:sys", utilModule],
+  ["node:sys", later("node/util.ts", "utilModule")],
+  ["node:test", later("node/test.ts", "testModule")],
   ["node:timers", timersModule],
   ["node:timers/promises", timersPromisesModule],
+  ["node:tls", later("node/tls.ts", "tlsModule")],
+  ["node:trace_events", later(NOMINAL, "traceEventsModule")],
   ["node:tty", later("node/tty.ts", "ttyModule")],
   ["node:url", later("node/url.ts", "urlModule")],
-  ["node:util", utilModule],
-  ["node:util/types", utilTypesModule],
+  ["node:util", later("node/util.ts", "utilModule")],
+  ["node:util/types", later("node/util.ts", "utilTypesModule")],
+  ["node:v8", later("node/v8.ts", "v8Module")],
+  ["node:vm", later("node/vm.ts", "vmModule")],
+  ["node:wasi", later(NOMINAL, "wasiModule")],
+  ["node:worker_threads", later("node/worker-threads.ts", "workerThreadsModule")],
   ["node:zlib", later("node/zlib.ts", "zlibModule")],
 ]);
 
@@ -86,13 +120,36 @@ const OTHER_FLAGS: ReadonlyMap<string, string> = new Map([["node:async_hooks", "
 
 /** Modules that came to Workers later: beside `nodejs_compat` each needs its own flag. */
 const LATER: ReadonlyMap<string, () => boolean> = new Map([
-  ["node:fs", () => has("enable_nodejs_fs_module")],
-  ["node:os", () => has("enable_nodejs_os_module")],
+  ["node:_http_agent", () => has("enable_nodejs_http_modules")],
+  ["node:_http_client", () => has("enable_nodejs_http_modules")],
+  ["node:_http_common", () => has("enable_nodejs_http_modules")],
+  ["node:_http_incoming", () => has("enable_nodejs_http_modules")],
+  ["node:_http_outgoing", () => has("enable_nodejs_http_modules")],
+  ["node:_http_server", () => has("enable_nodejs_http_server_modules")],
+  ["node:child_process", () => has("enable_nodejs_child_process_module")],
+  ["node:cluster", () => has("enable_nodejs_cluster_module")],
+  ["node:console", () => has("enable_nodejs_console_module")],
+  ["node:dgram", () => has("enable_nodejs_dgram_module")],
   ["node:domain", () => has("enable_nodejs_domain_module")],
+  ["node:fs", () => has("enable_nodejs_fs_module")],
+  ["node:http", () => has("enable_nodejs_http_modules")],
+  ["node:http2", () => has("enable_nodejs_http2_module")],
+  ["node:https", () => has("enable_nodejs_http_modules")],
+  ["node:inspector", () => has("enable_nodejs_inspector_module")],
+  ["node:inspector/promises", () => has("enable_nodejs_inspector_module")],
+  ["node:os", () => has("enable_nodejs_os_module")],
+  ["node:perf_hooks", () => has("enable_nodejs_perf_hooks_module")],
   ["node:punycode", () => has("enable_nodejs_punycode_module")],
   ["node:readline", () => has("enable_nodejs_readline_module")],
   ["node:readline/promises", () => has("enable_nodejs_readline_module")],
+  ["node:repl", () => has("enable_nodejs_repl_module")],
+  ["node:sqlite", () => has("enable_nodejs_sqlite_module")],
+  ["node:trace_events", () => has("enable_nodejs_trace_events_module")],
   ["node:tty", () => has("enable_nodejs_tty_module")],
+  ["node:v8", () => has("enable_nodejs_v8_module")],
+  ["node:vm", () => has("enable_nodejs_vm_module")],
+  ["node:wasi", () => has("enable_nodejs_wasi_module")],
+  ["node:worker_threads", () => has("enable_nodejs_worker_threads_module")],
 ]);
 
 export function builtin(specifier: string): Exports | undefined {
@@ -108,5 +165,3 @@ export function builtin(specifier: string): Exports | undefined {
 function made(found: Exports | Make): Exports {
   return typeof found === "function" ? found() : found;
 }
-
-setBuiltinLookup(builtin);

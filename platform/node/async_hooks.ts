@@ -1,6 +1,7 @@
 // node:async_hooks: AsyncLocalStorage and AsyncResource over the async context frame.
 //
-// Deliberately absent: `createHook` and ids that mean anything; there is no event loop to observe.
+// Deliberately absent: hooks that hear anything and ids that mean anything; there is no event loop to
+// observe.
 //
 // Invariant: a store travels with promise reactions and timers, because the frame does.
 
@@ -114,10 +115,34 @@ export class AsyncResource {
   }
 }
 
-export const asyncHooks: Record<string, unknown> = {
+/** There are no hooks into an event loop; one that is made hears nothing. */
+class AsyncHook {
+  enable(): this {
+    return this;
+  }
+  disable(): this {
+    return this;
+  }
+}
+
+const PROVIDERS =
+  "NONE DIRHANDLE DNSCHANNEL ELDHISTOGRAM FILEHANDLE FILEHANDLECLOSEREQ BLOBREADER FSEVENTWRAP FSREQCALLBACK FSREQPROMISE " +
+  "GETADDRINFOREQWRAP GETNAMEINFOREQWRAP HEAPSNAPSHOT HTTP2SESSION HTTP2STREAM HTTP2PING HTTP2SETTINGS HTTPINCOMINGMESSAGE " +
+  "HTTPCLIENTREQUEST LOCKS JSSTREAM JSUDPWRAP MESSAGEPORT PIPECONNECTWRAP PIPESERVERWRAP PIPEWRAP PROCESSWRAP PROMISE QUERYWRAP " +
+  "QUIC_ENDPOINT QUIC_LOGSTREAM QUIC_SESSION QUIC_STREAM QUIC_UDP SHUTDOWNWRAP SIGNALWRAP STATWATCHER STREAMPIPE TCPCONNECTWRAP " +
+  "TCPSERVERWRAP TCPWRAP TTYWRAP UDPSENDWRAP UDPWRAP SIGINTWATCHDOG WORKER WORKERCPUPROFILE WORKERCPUUSAGE WORKERHEAPPROFILE " +
+  "WORKERHEAPSNAPSHOT WORKERHEAPSTATISTICS WRITEWRAP ZLIB CHECKPRIMEREQUEST PBKDF2REQUEST KEYPAIRGENREQUEST KEYGENREQUEST " +
+  "KEYEXPORTREQUEST ARGON2REQUEST CIPHERREQUEST DERIVEBITSREQUEST HASHREQUEST RANDOMBYTESREQUEST RANDOMPRIMEREQUEST SCRYPTREQUEST " +
+  "SIGNREQUEST TLSWRAP VERIFYREQUEST QUIC_PACKET";
+
+const members: Record<string, unknown> = {
   AsyncLocalStorage,
   AsyncResource,
+  asyncWrapProviders: Object.fromEntries(PROVIDERS.split(" ").map((name) => [name, 0])),
+  createHook: (): AsyncHook => new AsyncHook(),
   executionAsyncId: (): number => 0,
+  executionAsyncResource: (): object => Object.create(null) as object,
   triggerAsyncId: (): number => 0,
-  executionAsyncResource: (): object => ({}),
 };
+
+export const asyncHooks: Record<string, unknown> = { ...members, default: members };

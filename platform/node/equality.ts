@@ -50,19 +50,32 @@ function equalInside(a: object, b: object, mode: Mode, pairs: Pairs): boolean {
     return b instanceof RegExp && a.source === b.source && a.flags === b.flags && a.lastIndex === b.lastIndex;
   }
   if (a instanceof Error) return b instanceof Error && equalErrors(a, b, mode, pairs);
-  if (isBoxed(a)) return isBoxed(b) && Object.is(a.valueOf(), b.valueOf());
+  const boxed = unboxed(a);
+  if (boxed !== undefined) {
+    const other = unboxed(b);
+    return other !== undefined && Object.is(boxed[0], other[0]);
+  }
   if (ArrayBuffer.isView(a)) return ArrayBuffer.isView(b) && equalBytes(bytesOf(a), bytesOf(b));
   if (a instanceof ArrayBuffer) return b instanceof ArrayBuffer && equalBytes(new Uint8Array(a), new Uint8Array(b));
   if (a instanceof Set) return b instanceof Set && equalSets(a, b, mode, pairs);
   if (a instanceof Map) return b instanceof Map && equalMaps(a, b, mode, pairs);
-  return !(b instanceof Date || b instanceof RegExp || b instanceof Error || isBoxed(b));
+  return !(b instanceof Date || b instanceof RegExp || b instanceof Error || unboxed(b) !== undefined);
 }
 
-function isBoxed(value: object): boolean {
-  return (
-    value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof BigInt ||
-    value instanceof Symbol
-  );
+const UNBOX = [Number, String, Boolean, BigInt, Symbol].map(({ prototype }) => prototype.valueOf as () => unknown);
+
+/** What a boxed primitive holds, whatever its prototype says it is. */
+function unboxed(value: object): [unknown] | undefined {
+  // Most objects are one of these; asking costs an exception each.
+  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) return undefined;
+  for (const unbox of UNBOX) {
+    try {
+      return [Reflect.apply(unbox, value, [])];
+    } catch {
+      // Another kind.
+    }
+  }
+  return undefined;
 }
 
 function equalErrors(a: Error, b: Error, mode: Mode, pairs: Pairs): boolean {

@@ -1,15 +1,13 @@
 // node:path: both families of paths, `posix` and `win32`. The plain module is `posix`.
 //
 // A family is made from what differs: the separators, the root of a path, and whether letters count.
-// `resolve` starts at `/bundle`, the one working directory there is; Windows paths have none.
+// `resolve` starts at the working directory; on Windows that one is below no drive.
 //
 // Invariant: nothing here looks at files.
 
 import { invalidArgType, requireString } from "./errors.ts";
 import { compileGlob } from "./glob.ts";
-
-/** Where relative paths start. */
-export const WORKING_DIRECTORY = "/bundle";
+import { workingDirectory } from "./working-directory.ts";
 
 export interface ParsedPath {
   root: string;
@@ -154,7 +152,7 @@ function makeFamily(family: Family) {
       const path = requireString(paths[index], `paths[${index}]`);
       if (path.length > 0) resolved = resolved === "" ? path : `${path}/${resolved}`;
     }
-    if (!resolved.startsWith("/")) resolved = `${WORKING_DIRECTORY}/${resolved}`;
+    if (!resolved.startsWith("/")) resolved = `${workingDirectory()}/${resolved}`;
     return `/${tidy(family, resolved, false).join("/")}`;
   }
 
@@ -164,7 +162,7 @@ function makeFamily(family: Family) {
     let isAbsolute = false;
     for (let index = paths.length - 1; index >= -1; index--) {
       // The working directory is below no drive.
-      const path = index >= 0 ? requireString(paths[index], `paths[${index}]`) : WORKING_DIRECTORY;
+      const path = index >= 0 ? requireString(paths[index], `paths[${index}]`) : workingDirectory();
       if (path.length === 0) continue;
       const root = rootOf(path);
       if (root.device !== "") {

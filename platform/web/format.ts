@@ -2,10 +2,11 @@
 //
 // Invariant: every argument shows up once, in a specifier or after the text.
 
-import { type InspectOptions, inspect } from "./inspect.ts";
+import { engine } from "../ops.ts";
+import { type InspectOptions, inspect, plain } from "./inspect.ts";
 
-const OBJECT_OPTIONS: InspectOptions = { showHidden: true, depth: 4 };
-const SHALLOW_OPTIONS: InspectOptions = { depth: 0 };
+const OBJECT_OPTIONS: InspectOptions = { showHidden: true, showProxy: true, depth: 4 };
+const SHALLOW_OPTIONS: InspectOptions = { depth: 0, colors: false, compact: 3, stylize: plain };
 const JSON_stringify = JSON.stringify as (value: unknown) => string | undefined;
 const PERCENT = 0x25;
 
@@ -59,11 +60,11 @@ function specifier(letter: string, value: unknown, options: InspectOptions): str
     case "s":
       return asString(value, options);
     case "d":
-      return asNumber(value, Number);
+      return asNumber(value, Number, options);
     case "i":
-      return asNumber(value, Number.parseInt);
+      return asNumber(value, Number.parseInt, options);
     case "f":
-      return typeof value === "symbol" ? "NaN" : `${Number.parseFloat(value as string)}`;
+      return typeof value === "symbol" ? "NaN" : inspect(Number.parseFloat(value as string), { numericSeparator: options.numericSeparator === true });
     case "j":
       return asJson(value);
     case "o":
@@ -79,8 +80,8 @@ function specifier(letter: string, value: unknown, options: InspectOptions): str
 }
 
 function asString(value: unknown, options: InspectOptions): string {
-  if (typeof value === "bigint" || (typeof value === "number" && Object.is(value, -0))) {
-    return inspect(value);
+  if (typeof value === "bigint" || typeof value === "number") {
+    return inspect(value, { numericSeparator: options.numericSeparator === true });
   }
   if (typeof value !== "object" || value === null) {
     return String(value);
@@ -88,13 +89,18 @@ function asString(value: unknown, options: InspectOptions): string {
   return hasOwnToString(value) ? String(value) : inspect(value, { ...options, ...SHALLOW_OPTIONS });
 }
 
-/** Whether somebody other than the language gave the object its `toString`. */
+/** Whether somebody other than the language said how the object becomes a string. */
 function hasOwnToString(value: object): boolean {
+  const proxy = engine.proxyDetails(value);
+  if (proxy !== undefined) {
+    // Its traps are not for this.
+    return typeof proxy[0] === "object" && proxy[0] !== null && hasOwnToString(proxy[0]);
+  }
   if (typeof (value as { toString?: unknown }).toString !== "function") {
     return false;
   }
   for (let holder: object | null = value; holder !== null; holder = Object.getPrototypeOf(holder) as object | null) {
-    if (Object.hasOwn(holder, "toString")) {
+    if (Object.hasOwn(holder, "toString") || Object.hasOwn(holder, Symbol.toPrimitive)) {
       return !BUILTIN_PROTOTYPES.has(holder);
     }
   }
@@ -110,14 +116,14 @@ const BUILTIN_PROTOTYPES: ReadonlySet<object> = new Set([
   RegExp.prototype,
 ]);
 
-function asNumber(value: unknown, convert: (value: never) => number): string {
+function asNumber(value: unknown, convert: (value: never) => number, { numericSeparator = false }: InspectOptions): string {
   if (typeof value === "bigint") {
-    return `${value}n`;
+    return inspect(value, { numericSeparator });
   }
   if (typeof value === "symbol") {
     return "NaN";
   }
-  return inspect(typeof value === "object" ? convert(String(value) as never) : convert(value as never));
+  return inspect(convert(value as never), { numericSeparator });
 }
 
 function asJson(value: unknown): string {

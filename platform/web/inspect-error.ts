@@ -10,7 +10,7 @@ export function isError(value: unknown): value is Error {
 
 export function inspectError(cx: Inspection, error: Error, keys: PropertyKey[]): Shape {
   const base = indentLines(errorText(error, keys), cx.indentation);
-  const shown = keys.filter((key) => !isRedundant(error, key, base));
+  const shown = cx.showHidden ? [...keys] : keys.filter((key) => !isRedundant(error, key, base));
   // Hidden properties, but what a reader looks for.
   for (const key of ["cause", "errors"]) {
     if (Object.hasOwn(error, key) && !shown.includes(key)) {
@@ -37,6 +37,8 @@ function isRedundant(error: Error, key: PropertyKey, text: string): boolean {
   return typeof value === "string" && text.includes(value);
 }
 
+const HAS_FRAMES = /(?:^|\n) {4}at /;
+
 function errorText(error: Error, keys: PropertyKey[]): string {
   const name = textOf(() => error.name) || constructorName(error) || "Error";
   const message = textOf(() => error.message);
@@ -44,6 +46,9 @@ function errorText(error: Error, keys: PropertyKey[]): string {
   const stack = textOf(() => error.stack);
   if (stack === "") {
     return `[${header}]`;
+  }
+  if (!HAS_FRAMES.test(stack)) {
+    return `[${stack}]`;
   }
   return withClassName(withHeader(stack, header, message), name, error, keys);
 }

@@ -3,7 +3,7 @@
 //
 // Invariant: parts keep their order and their text; only white space is added.
 
-import type { Inspection } from "./inspect.ts";
+import { type Inspection, plain } from "./inspect.ts";
 
 /** What opens and closes an object; the opening one carries its prefix. */
 export type Braces = [open: string, close: string];
@@ -14,6 +14,13 @@ const ROW_FACTOR = 2.5;
 /** White space between columns: a comma and a space. */
 const SEPARATOR_LENGTH = 2;
 
+const ESCAPE_SEQUENCE = /\u001b\[\d+m/g;
+
+/** The length a part has on the screen. */
+export function widthOf(cx: Inspection, part: string): number {
+  return cx.stylize === plain ? part.length : part.replace(ESCAPE_SEQUENCE, "").length;
+}
+
 export function layOut(
   cx: Inspection,
   parts: string[],
@@ -22,6 +29,9 @@ export function layOut(
   level: number,
   grouped: boolean,
 ): string {
+  if (cx.compact === true) {
+    return layOutByLength(cx, parts, base, braces);
+  }
   const lead = base === "" ? "" : `${base} `;
   // An object goes on one line if no more than `compact` levels of others are inside it.
   if (!grouped && cx.compact > 0 && cx.currentDepth - level < cx.compact) {
@@ -37,13 +47,24 @@ export function layOut(
   return `${lead}${braces[0]}${newline}  ${parts.join(`,${newline}  `)}${newline}${braces[1]}`;
 }
 
+function layOutByLength(cx: Inspection, parts: string[], base: string, braces: Braces): string {
+  const after = base === "" ? "" : ` ${base}`;
+  if (fits(cx, parts, 0, base)) {
+    return `${braces[0]}${after} ${parts.join(", ")} ${braces[1]}`;
+  }
+  const indentation = " ".repeat(cx.indentation);
+  // A long opening would push the first part out of line with the others.
+  const start = base === "" && braces[0].length === 1 ? " " : `${after}\n${indentation}  `;
+  return `${braces[0]}${start}${parts.join(`,\n${indentation}  `)} ${braces[1]}`;
+}
+
 function fits(cx: Inspection, parts: readonly string[], start: number, base: string): boolean {
   let total = parts.length + start;
   if (total + parts.length > cx.breakLength) {
     return false;
   }
   for (const part of parts) {
-    total += part.length;
+    total += widthOf(cx, part);
     if (total > cx.breakLength) {
       return false;
     }
@@ -54,12 +75,12 @@ function fits(cx: Inspection, parts: readonly string[], start: number, base: str
 /** Puts the parts of a long list into rows of equal columns; gives `parts` itself where that is no gain. */
 export function groupEntries(cx: Inspection, parts: string[], list: object): string[] {
   const last = parts[parts.length - 1] as string;
-  const hasRest = last.startsWith("... ");
+  const hasRest = cx.maxArrayLength < parts.length;
   const count = hasRest ? parts.length - 1 : parts.length;
   let total = 0;
   let longest = 0;
   for (let i = 0; i < count; i++) {
-    const { length } = parts[i] as string;
+    const length = widthOf(cx, parts[i] as string);
     total += length + SEPARATOR_LENGTH;
     longest = Math.max(longest, length);
   }
@@ -73,13 +94,13 @@ export function groupEntries(cx: Inspection, parts: string[], list: object): str
   const columns = Math.min(
     Math.round(Math.sqrt(ROW_FACTOR * biased * count) / biased),
     Math.floor((cx.breakLength - cx.indentation) / width),
-    cx.compact * 4,
+    Number(cx.compact) * 4,
     COLUMNS_MAX,
   );
   if (columns <= 1) {
     return parts;
   }
-  const rows = toRows(parts.slice(0, count), columns, isNumeric(list));
+  const rows = toRows(cx, parts.slice(0, count), columns, isNumeric(list, count));
   if (hasRest) {
     rows.push(last);
   }
@@ -87,16 +108,17 @@ export function groupEntries(cx: Inspection, parts: string[], list: object): str
 }
 
 /** Numbers are aligned at their right, everything else at its left. */
-function isNumeric(list: object): boolean {
-  return Array.prototype.every.call(list, (item) => typeof item === "number" || typeof item === "bigint");
+function isNumeric(list: object, count: number): boolean {
+  const items = Array.prototype.slice.call(list, 0, count) as unknown[];
+  return items.length === count && items.every((item) => typeof item === "number" || typeof item === "bigint");
 }
 
-function toRows(parts: string[], columns: number, alignRight: boolean): string[] {
+function toRows(cx: Inspection, parts: string[], columns: number, alignRight: boolean): string[] {
   const widths: number[] = [];
   for (let column = 0; column < columns; column++) {
     let width = 0;
     for (let i = column; i < parts.length; i += columns) {
-      width = Math.max(width, (parts[i] as string).length);
+      width = Math.max(width, widthOf(cx, parts[i] as string));
     }
     widths.push(width + SEPARATOR_LENGTH);
   }
@@ -106,11 +128,12 @@ function toRows(parts: string[], columns: number, alignRight: boolean): string[]
     let row = "";
     for (let i = start; i < end - 1; i++) {
       const cell = `${parts[i] as string}, `;
-      const width = widths[i - start] as number;
+      const width = (widths[i - start] as number) + cell.length - widthOf(cx, cell);
       row += alignRight ? cell.padStart(width) : cell.padEnd(width);
     }
     const tail = parts[end - 1] as string;
-    row += alignRight ? tail.padStart((widths[end - 1 - start] as number) - SEPARATOR_LENGTH) : tail;
+    const tailWidth = (widths[end - 1 - start] as number) - SEPARATOR_LENGTH + tail.length - widthOf(cx, tail);
+    row += alignRight ? tail.padStart(tailWidth) : tail;
     rows.push(row);
   }
   return rows;

@@ -5,15 +5,18 @@
 // what their getters give, and its map-like ones show their entries. Errors are in `inspect-error.ts`,
 // laying lines out in `inspect-layout.ts`.
 //
-// Deliberately absent: colours, and looking into iterators and weak collections.
+// Deliberately absent: looking into iterators and weak collections. Colours are the caller's: see `Stylize`.
 //
 // Invariant: inspecting never throws because of the value: a getter, proxy or `toString` that throws
 // is shown as such. It also ends: see the bounds below.
 
 import { engine } from "../ops.ts";
 import { inspectError, isError } from "./inspect-error.ts";
-import { type Braces, groupEntries, layOut } from "./inspect-layout.ts";
+import { type Braces, groupEntries, layOut, widthOf } from "./inspect-layout.ts";
 import { isInterfacePrototype, typedArrayName } from "./webidl.ts";
+
+/** Marks a part of the text by its kind, as Node.js's `util.inspect` does with colours. */
+export type Stylize = (text: string, style: string) => string;
 
 export interface InspectOptions {
   /** Levels of nested objects shown; null or Infinity for all (up to DEPTH_MAX). */
@@ -29,6 +32,7 @@ export interface InspectOptions {
   customInspect?: boolean;
   numericSeparator?: boolean;
   colors?: boolean;
+  stylize?: Stylize;
 }
 
 /** The state of one inspection. */
@@ -36,7 +40,8 @@ export interface Inspection {
   depth: number;
   showHidden: boolean;
   breakLength: number;
-  compact: number;
+  /** How many levels may share a line; `true` is the older way of Node.js, by length alone. */
+  compact: number | true;
   maxArrayLength: number;
   maxStringLength: number;
   sorted: boolean | ((a: string, b: string) => number);
@@ -52,7 +57,11 @@ export interface Inspection {
   /** Values that may still be shown. */
   budget: number;
   readonly given: InspectOptions;
+  readonly stylize: Stylize;
+  readonly numericSeparator: boolean;
 }
+
+export const plain: Stylize = (text) => text;
 
 /** Deepest nesting, whatever `depth` asks for: the engine's stack is not endless. */
 const DEPTH_MAX = 200;
@@ -68,22 +77,30 @@ const { ownKeys } = Reflect;
 const toStringTagOf = Object.prototype.toString;
 const IDENTIFIER = /^[a-zA-Z_][a-zA-Z_0-9]*$/;
 
+/** What a program's own inspecting functions get, and may compare: `util.inspect`, where there is one. */
+let shownInspect: unknown;
+
+export function setShownInspect(given: unknown): void {
+  shownInspect = given;
+}
+
 export function inspect(value: unknown, options: InspectOptions = {}): string {
-  return formatValue(newInspection(options), value, 0, true);
+  return formatValue(newInspection(options), value, 0);
 }
 
 function newInspection(options: InspectOptions): Inspection {
   const { compact } = options;
   return {
-    depth: limit(options.depth, 2, DEPTH_MAX),
-    showHidden: options.showHidden === true,
-    breakLength: options.breakLength ?? 128,
-    compact: compact === undefined || compact === true ? 3 : compact === false ? 0 : compact,
+    // A depth that is given as undefined is none, as in Node.js.
+    depth: limit(options.depth, Object.hasOwn(options, "depth") ? DEPTH_MAX : 2, DEPTH_MAX),
+    showHidden: Boolean(options.showHidden),
+    breakLength: options.breakLength ?? 80,
+    compact: compact === undefined ? 3 : compact === false ? 0 : compact,
     maxArrayLength: limit(options.maxArrayLength, 100, Infinity),
     maxStringLength: limit(options.maxStringLength, 10_000, Infinity),
     sorted: options.sorted ?? false,
     getters: options.getters ?? false,
-    showProxy: options.showProxy === true,
+    showProxy: Boolean(options.showProxy),
     customInspect: options.customInspect !== false,
     seen: [],
     circular: new Map(),
@@ -91,6 +108,8 @@ function newInspection(options: InspectOptions): Inspection {
     currentDepth: 0,
     budget: VALUES_MAX,
     given: options,
+    stylize: options.stylize ?? plain,
+    numericSeparator: Boolean(options.numericSeparator),
   };
 }
 
@@ -100,10 +119,9 @@ function limit(value: number | null | undefined, usual: number, max: number): nu
 
 // ---- Values ------------------------------------------------------------------------------------
 
-/** Shows one value; `top` allows its own `[inspect]()` to be a plain call. */
-export function formatValue(cx: Inspection, value: unknown, level: number, top: boolean = false): string {
+export function formatValue(cx: Inspection, value: unknown, level: number): string {
   if ((typeof value !== "object" || value === null) && typeof value !== "function") {
-    return formatPrimitive(cx, value, top);
+    return formatPrimitive(cx, value);
   }
   cx.budget -= 1;
   if (cx.budget < 0) {
@@ -122,16 +140,17 @@ function safeString(value: unknown): string {
 
 function formatReference(cx: Inspection, given: object, level: number): string {
   let value = given;
+  let proxies = 0;
   for (let details = engine.proxyDetails(value); details !== undefined; details = engine.proxyDetails(value)) {
     const [target, handler] = details;
     if (target === null || target === undefined) {
-      return "<Revoked Proxy>";
+      return inProxies(cx, cx.stylize("<Revoked Proxy>", "special"), proxies);
     }
     if (cx.showProxy) {
-      const parts = [formatValue(cx, target, level + 1), formatValue(cx, handler, level + 1)];
-      return layOut(cx, parts, "", ["Proxy [", "]"], level, false);
+      return formatProxy(cx, target, handler, level);
     }
     value = target as object;
+    proxies += 1;
   }
   if (cx.customInspect) {
     const custom = formatCustom(cx, value, given, level);
@@ -145,20 +164,35 @@ function formatReference(cx: Inspection, given: object, level: number): string {
       reference = cx.circular.size + 1;
       cx.circular.set(value, reference);
     }
-    return `[Circular *${reference}]`;
+    return cx.stylize(`[Circular *${reference}]`, "special");
   }
-  return formatObject(cx, value, level);
+  return inProxies(cx, formatObject(cx, value, level), proxies);
+}
+
+function inProxies(cx: Inspection, text: string, proxies: number): string {
+  return cx.stylize("Proxy(", "special").repeat(proxies) + text + cx.stylize(")", "special").repeat(proxies);
+}
+
+function formatProxy(cx: Inspection, target: unknown, handler: unknown, level: number): string {
+  if (level > cx.depth) {
+    return cx.stylize("Proxy [Array]", "special");
+  }
+  const parts = indented(cx, 2, () => [formatValue(cx, target, level + 1), formatValue(cx, handler, level + 1)]);
+  return layOut(cx, parts, "", ["Proxy [", "]"], level + 1, false);
 }
 
 /** Lets an object show itself through `[Symbol.for("nodejs.util.inspect.custom")]`. */
 function formatCustom(cx: Inspection, value: object, receiver: object, level: number): string | undefined {
   const method = (value as { [inspectCustom]?: unknown })[inspectCustom];
-  if (typeof method !== "function" || method === inspect) {
+  const shownAs = shownInspect ?? inspect;
+  if (typeof method !== "function" || method === inspect || method === shownAs) {
     return undefined;
   }
-  const depth = cx.depth - level;
-  const options = { ...cx.given, depth, stylize: (text: unknown): string => `${text as string}` };
-  const shown: unknown = Reflect.apply(method, receiver, [depth, options, inspect]);
+  const depth = cx.given.depth === null ? null : (cx.given.depth ?? 2) - level;
+  const { showHidden, maxArrayLength, maxStringLength, breakLength, compact, sorted: order, getters, showProxy, numericSeparator } = cx;
+  const all = { showHidden, colors: false, customInspect: true, showProxy, maxArrayLength, maxStringLength, breakLength, compact, sorted: order, getters, numericSeparator };
+  const options = { ...all, ...cx.given, depth, stylize: (text: unknown, style: unknown): string => cx.stylize(`${text as string}`, `${style as string}`) };
+  const shown: unknown = Reflect.apply(method, receiver, [depth, options, shownAs]);
   if (shown === receiver) {
     return undefined;
   }
@@ -167,34 +201,50 @@ function formatCustom(cx: Inspection, value: object, receiver: object, level: nu
     : formatValue(cx, shown, level);
 }
 
-function formatPrimitive(cx: Inspection, value: unknown, top: boolean): string {
+function formatPrimitive(cx: Inspection, value: unknown): string {
   switch (typeof value) {
     case "string":
-      return formatString(cx, value, top);
+      return formatString(cx, value);
     case "number":
-      return Object.is(value, -0) ? "-0" : `${value}`;
+      return cx.stylize(formatNumber(cx, value), "number");
     case "bigint":
-      return `${value}n`;
+      return cx.stylize(`${cx.numericSeparator ? separated(`${value}`) : value}n`, "bigint");
     case "symbol":
-      return Symbol.prototype.toString.call(value);
+      return cx.stylize(Symbol.prototype.toString.call(value), "symbol");
+    case "boolean":
+      return cx.stylize(`${value}`, "boolean");
     default:
-      return `${value as string}`;
+      return cx.stylize(`${value as string}`, value === null ? "null" : "undefined");
   }
+}
+
+function formatNumber(cx: Inspection, value: number): string {
+  const text = Object.is(value, -0) && !cx.numericSeparator ? "-0" : `${value}`;
+  if (!cx.numericSeparator || !Number.isFinite(value) || text.includes("e")) {
+    return text;
+  }
+  const [whole = "", fraction] = text.split(".");
+  return fraction === undefined ? separated(whole) : `${separated(whole)}.${fraction.replace(/(\d{3})(?=\d)/g, "$1_")}`;
+}
+
+/** Puts an underscore between thousands. */
+function separated(digits: string): string {
+  return digits.replace(/\d(?=(?:\d{3})+$)/g, "$&_");
 }
 
 /** A string shorter than this stays on one line whatever the width. */
 const WRAPPED_LENGTH_MIN = 16;
 
-function formatString(cx: Inspection, value: string, top: boolean): string {
+function formatString(cx: Inspection, value: string): string {
   const text = value.length > cx.maxStringLength ? value.slice(0, cx.maxStringLength) : value;
   const left = value.length - text.length;
   const trailer = left > 0 ? `... ${left} more character${left > 1 ? "s" : ""}` : "";
   const width = cx.breakLength - cx.indentation - 4;
-  if (!top && text.length > WRAPPED_LENGTH_MIN && text.length > width && text.includes("\n")) {
-    const lines = text.split(/(?<=\n)/).map(quote);
+  if (cx.compact !== true && text.length > WRAPPED_LENGTH_MIN && text.length > width && text.includes("\n")) {
+    const lines = text.split(/(?<=\n)/).map((line) => cx.stylize(quote(line), "string"));
     return lines.join(` +\n${" ".repeat(cx.indentation + 2)}`) + trailer;
   }
-  return quote(text) + trailer;
+  return cx.stylize(quote(text), "string") + trailer;
 }
 
 const NEEDS_ESCAPE = /[\0-\x1f'\\\x7f-\x9f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
@@ -206,20 +256,20 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "\f": "\\f",
   "\r": "\\r",
   "\\": "\\\\",
+  "'": "\\'",
 };
+
+function escape(char: string): string {
+  const code = char.charCodeAt(0);
+  return ESCAPES[char] ?? (code > 0xff ? `\\u${code.toString(16)}` : `\\x${code.toString(16).toUpperCase().padStart(2, "0")}`);
+}
 
 export function quote(text: string): string {
   if (!NEEDS_ESCAPE.test(text)) {
     return `'${text}'`;
   }
   const mark = !text.includes("'") ? "'" : !text.includes('"') ? '"' : !/[`]|\$\{/.test(text) ? "`" : "'";
-  const escaped = text.replace(ESCAPED, (char) => {
-    if (char === "'") {
-      return mark === "'" ? "\\'" : "'";
-    }
-    const code = char.charCodeAt(0);
-    return ESCAPES[char] ?? (code > 0xff ? `\\u${code.toString(16)}` : `\\x${code.toString(16).toUpperCase().padStart(2, "0")}`);
-  });
+  const escaped = text.replace(ESCAPED, (char) => (char === "'" && mark !== "'" ? "'" : escape(char)));
   return `${mark}${escaped}${mark}`;
 }
 
@@ -233,7 +283,7 @@ export function constructorName(value: object): string | null {
     const descriptor = getOwnPropertyDescriptor(holder, "constructor");
     const made: unknown = descriptor?.value;
     if (typeof made === "function" && made.name !== "" && isInstance(value, made)) {
-      return `${made.name}`;
+      return String(made.name);
     }
     holder = getPrototypeOf(holder) as object | null;
     hops += 1;
@@ -264,6 +314,10 @@ interface Shape {
   attributes?: [name: string, read: () => unknown][];
   /** Shown as `base` alone when nothing else is there. */
   bare?: boolean;
+  /** The style of a bare `base`. */
+  style?: string;
+  /** `base` is shown where the depth is reached, too. */
+  isShort?: boolean;
   /** Has no entries, so that it is shown in full at any depth. */
   empty?: boolean;
 }
@@ -272,25 +326,30 @@ const noEntries = (): string[] => [];
 
 function formatObject(cx: Inspection, value: object, level: number): string {
   const shape = shapeOf(cx, value);
-  if (shape.bare === true && shape.keys.length === 0) {
-    return shape.base;
+  const isDeep = level > cx.depth;
+  const inherited = cx.showHidden && !isDeep && shape.attributes === undefined && hasInherited(value);
+  if (shape.bare === true && shape.keys.length === 0 && !inherited) {
+    return shape.style === undefined ? shape.base : cx.stylize(shape.base, shape.style);
   }
-  if (shape.empty === true && shape.keys.length === 0) {
+  if (shape.empty === true && shape.keys.length === 0 && !inherited) {
     return `${shape.braces[0]}${shape.braces[1]}`;
   }
-  if (level > cx.depth) {
-    return `[${constructorName(value) ?? "Object: null prototype"}]`;
+  if (isDeep && shape.isShort === true) {
+    return cx.stylize(shape.base, shape.style ?? "special");
+  }
+  if (isDeep) {
+    return cx.stylize(`[${prefixOf(cx, value, "Object").trimEnd().replace(/^\[(.*)\]$/, "$1")}]`, "special");
   }
   cx.seen.push(value);
   cx.currentDepth = level;
   const inner = level + 1;
   let parts: string[];
-  let listLength: number;
   try {
     parts = shape.entries(cx, inner);
-    listLength = parts.length;
-    for (const key of sortKeys(cx, shape.keys)) {
-      parts.push(formatProperty(cx, value, key, inner));
+    const properties = shape.keys.map((key) => formatProperty(cx, value, key, inner));
+    parts = cx.sorted === false ? [...parts, ...properties] : sorted(cx, parts, properties, shape.isList);
+    if (inherited) {
+      parts = [...parts, ...inheritedProperties(cx, value, level)];
     }
     for (const [name, read] of shape.attributes ?? []) {
       parts.push(`${name}: ${indented(cx, 2, () => formatAttribute(cx, read, inner))}`);
@@ -301,7 +360,7 @@ function formatObject(cx: Inspection, value: object, level: number): string {
   const { braces } = shape;
   const reference = cx.circular.get(value);
   if (reference !== undefined) {
-    const mark = `<ref *${reference}> `;
+    const mark = `${cx.stylize(`<ref *${reference}>`, "special")} `;
     if (shape.base === "") {
       braces[0] = mark + braces[0];
     } else {
@@ -314,7 +373,7 @@ function formatObject(cx: Inspection, value: object, level: number): string {
   if (parts.length === 0) {
     return `${shape.base} ${braces[0]}${braces[1]}`;
   }
-  const grouped = shape.isList && listLength > 6 && parts.length === listLength ? groupEntries(cx, parts, value) : parts;
+  const grouped = shape.isList && parts.length > 6 && cx.compact !== true && cx.compact > 0 ? groupEntries(cx, parts, value) : parts;
   return layOut(cx, grouped, shape.base, braces, level, grouped !== parts);
 }
 
@@ -349,7 +408,11 @@ function visibleKeys(cx: Inspection, value: object, isList: boolean): PropertyKe
       }
     }
   }
-  return isList ? names.filter((name) => typeof name === "symbol" || !/^(?:0|[1-9][0-9]*|length)$/.test(name as string)) : names;
+  return isList ? names.filter((name) => typeof name === "symbol" || !isIndex(name as string)) : names;
+}
+
+function isIndex(name: string): boolean {
+  return /^(?:0|[1-9][0-9]{0,9})$/.test(name) && Number(name) < 2 ** 32 - 1;
 }
 
 /** `Object.keys`, but a module whose binding is not initialised yet does not throw. */
@@ -361,31 +424,79 @@ function objectKeysOf(value: object): PropertyKey[] {
   }
 }
 
-function sortKeys(cx: Inspection, keys: PropertyKey[]): PropertyKey[] {
-  if (cx.sorted === false) {
-    return keys;
-  }
+/** What is shown, in order; the items of a list keep theirs. */
+function sorted(cx: Inspection, entries: string[], properties: string[], isList: boolean): string[] {
   const compare = typeof cx.sorted === "function" ? cx.sorted : undefined;
-  return keys.toSorted((a, b) => {
-    const left = String(a);
-    const right = String(b);
-    return compare === undefined ? (left < right ? -1 : left > right ? 1 : 0) : compare(left, right);
-  });
+  return isList ? [...entries, ...properties.toSorted(compare)] : [...entries, ...properties].toSorted(compare);
 }
 
-export function formatKey(key: PropertyKey): string {
+function formatKey(cx: Inspection, key: PropertyKey, isHidden: boolean): string {
   if (typeof key === "symbol") {
-    return `[${Symbol.prototype.toString.call(key)}]`;
+    const text = cx.stylize(Symbol.prototype.toString.call(key).replace(ESCAPED, escape), "symbol");
+    return isHidden ? `[${text}]` : text;
   }
   const name = String(key);
-  return name === "__proto__" ? "['__proto__']" : IDENTIFIER.test(name) ? name : quote(name);
+  if (isHidden) {
+    return `[${name}]`;
+  }
+  return name === "__proto__" ? "['__proto__']" : IDENTIFIER.test(name) ? cx.stylize(name, "name") : cx.stylize(quote(name), "string");
 }
 
 function formatProperty(cx: Inspection, value: object, key: PropertyKey, level: number): string {
   const descriptor = getOwnPropertyDescriptor(value, key);
-  const shown = descriptor === undefined ? "<gone>" : formatDescriptor(cx, value, descriptor, level);
-  const name = formatKey(key);
-  return `${descriptor?.enumerable === false ? `[${name}]` : name}: ${shown}`;
+  if (descriptor === undefined) {
+    return `${formatKey(cx, key, false)}: <gone>`;
+  }
+  return formatNamed(cx, key, descriptor, value, level);
+}
+
+function formatNamed(cx: Inspection, key: PropertyKey, descriptor: PropertyDescriptor, receiver: object, level: number): string {
+  const by = cx.compact === true ? 3 : 2;
+  const shown = formatDescriptor(cx, receiver, descriptor, level, by);
+  const isLong = by === 3 && widthOf(cx, shown) > cx.breakLength;
+  return `${formatKey(cx, key, descriptor.enumerable === false)}:${isLong ? `\n${" ".repeat(cx.indentation + by)}` : " "}${shown}`;
+}
+
+/** What `showHidden` adds: accessors and data of prototypes that the program made. */
+function inheritedProperties(cx: Inspection, value: object, level: number): string[] {
+  const parts: string[] = [];
+  const known = new Set<PropertyKey>(["constructor", ...ownKeys(value)]);
+  let holder = getPrototypeOf(value) as object | null;
+  for (let hops = 0; holder !== null && hops < DEPTH_MAX; hops++) {
+    const maker = getOwnPropertyDescriptor(holder, "constructor")?.value as unknown;
+    if ((typeof maker === "function" && isBuiltinName(maker.name)) || isInterfacePrototype(holder)) {
+      break;
+    }
+    for (const key of ownKeys(holder)) {
+      const descriptor = getOwnPropertyDescriptor(holder, key);
+      if (known.has(key) || descriptor === undefined || typeof descriptor.value === "function") {
+        continue;
+      }
+      known.add(key);
+      const text = formatNamed(cx, key, descriptor, value, level);
+      parts.push(cx.stylize(text, "inherited"));
+    }
+    holder = getPrototypeOf(holder) as object | null;
+  }
+  return parts;
+}
+
+/** Whether the nearest prototype is neither of the language nor of the platform. */
+function hasInherited(value: object): boolean {
+  const holder = getPrototypeOf(value) as object | null;
+  if (holder === null || isInterfacePrototype(holder)) {
+    return false;
+  }
+  const maker = getOwnPropertyDescriptor(holder, "constructor")?.value as unknown;
+  return typeof maker === "function" && !isBuiltinName(maker.name);
+}
+
+let builtinNames: ReadonlySet<string> | undefined;
+
+/** Whether the language or the platform has a class of that name. */
+function isBuiltinName(name: string): boolean {
+  builtinNames ??= new Set(Object.getOwnPropertyNames(globalThis).filter((known) => /^[A-Z][a-zA-Z0-9]+$/.test(known)));
+  return builtinNames.has(name);
 }
 
 function formatDescriptor(
@@ -393,9 +504,10 @@ function formatDescriptor(
   value: object,
   descriptor: PropertyDescriptor,
   level: number,
+  by: number = 2,
 ): string {
   if (descriptor.get === undefined && descriptor.set === undefined) {
-    return indented(cx, 2, () => formatValue(cx, descriptor.value, level));
+    return indented(cx, by, () => formatValue(cx, descriptor.value, level));
   }
   const label = descriptor.get === undefined ? "Setter" : descriptor.set === undefined ? "Getter" : "Getter/Setter";
   const runs =
@@ -403,30 +515,35 @@ function formatDescriptor(
     (cx.getters === "get" && descriptor.set === undefined) ||
     (cx.getters === "set" && descriptor.set !== undefined);
   if (!runs || descriptor.get === undefined) {
-    return `[${label}]`;
+    return cx.stylize(`[${label}]`, "special");
   }
+  const open = cx.stylize(`[${label}:`, "special");
+  const close = cx.stylize("]", "special");
   try {
     const got: unknown = Reflect.apply(descriptor.get, value, []);
-    return `[${label}: ${formatValue(cx, got, level)}]`;
+    return typeof got === "object" && got !== null
+      ? `${cx.stylize(`[${label}]`, "special")} ${indented(cx, 2, () => formatValue(cx, got, level))}`
+      : `${open} ${formatValue(cx, got, level)}${close}`;
   } catch (error) {
-    return `[${label}: <Inspection threw (${isError(error) ? safeString(error.message) : "?"})>]`;
+    return `${open} <Inspection threw (${isError(error) ? safeString(error.message) : "?"})>${close}`;
   }
 }
 
 // ---- Shapes by kind ----------------------------------------------------------------------------
 
-function prefixOf(value: object, fallback: string, size?: number): string {
+function prefixOf(cx: Inspection, value: object, fallback: string, size?: number): string {
   const name = constructorName(value);
   const counted = size === undefined ? "" : `(${size})`;
-  const tag = tagOf(value);
+  const tag = tagOf(cx, value);
   const shown = name === null ? `[${fallback}${counted}: null prototype]` : `${name}${counted}`;
   return tag === "" || tag === (name ?? fallback) ? `${shown} ` : `${shown} [${tag}] `;
 }
 
 /** The `Symbol.toStringTag`, but for one that is listed among the properties. */
-function tagOf(value: object): string {
+function tagOf(cx: Inspection, value: object): string {
   try {
-    if (getOwnPropertyDescriptor(value, Symbol.toStringTag)?.enumerable === true) {
+    const own = getOwnPropertyDescriptor(value, Symbol.toStringTag);
+    if (own !== undefined && (cx.showHidden || own.enumerable === true)) {
       return "";
     }
     const tag = (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
@@ -441,7 +558,7 @@ function shapeOf(cx: Inspection, value: object): Shape {
     return arrayShape(cx, value);
   }
   if (typeof value === "function") {
-    return { braces: ["{", "}"], base: functionBase(value), entries: noEntries, keys: functionKeys(cx, value), isList: false, bare: true };
+    return { braces: ["{", "}"], base: functionBase(cx, value), entries: noEntries, keys: functionKeys(cx, value), isList: false, bare: true, style: "special" };
   }
   if (isError(value)) {
     return inspectError(cx, value, visibleKeys(cx, value, false));
@@ -454,14 +571,14 @@ function functionKeys(cx: Inspection, value: object): PropertyKey[] {
 }
 
 function arrayShape(cx: Inspection, value: unknown[]): Shape {
-  const prefix = constructorName(value) === "Array" && tagOf(value) === "" ? "" : prefixOf(value, "Array", value.length);
+  const prefix = constructorName(value) === "Array" && tagOf(cx, value) === "" ? "" : prefixOf(cx, value, "Array", value.length);
   return {
     braces: [`${prefix}[`, "]"],
     base: "",
     entries: (inner, level) => arrayEntries(inner, value, level),
     keys: visibleKeys(cx, value, true),
     isList: true,
-    empty: value.length === 0,
+    empty: value.length === 0 && !cx.showHidden,
   };
 }
 
@@ -475,9 +592,9 @@ function arrayEntries(cx: Inspection, value: unknown[], level: number): string[]
       continue;
     }
     const start = at;
-    const next = ownKeys(value).find((key) => typeof key === "string" && /^(?:0|[1-9][0-9]*)$/.test(key) && Number(key) > start);
+    const next = ownKeys(value).find((key) => typeof key === "string" && isIndex(key) && Number(key) > start);
     at = next === undefined ? value.length : Number(next);
-    parts.push(`<${at - start} empty item${at - start > 1 ? "s" : ""}>`);
+    parts.push(cx.stylize(`<${at - start} empty item${at - start > 1 ? "s" : ""}>`, "undefined"));
   }
   return withRest(parts, value.length - at);
 }
@@ -494,21 +611,26 @@ function withRest(parts: string[], left: number): string[] {
   return parts;
 }
 
-function functionBase(value: Function): string {
+function functionBase(cx: Inspection, value: Function): string {
   const source = Function.prototype.toString.call(value);
   if (source.startsWith("class") && source.endsWith("}")) {
     return classBase(value);
   }
-  const kind = functionKind(value);
-  const name = `${value.name}`;
+  const kind = functionKind(source);
   const owner = constructorName(value);
-  const base = name === "" ? `[${kind} (anonymous)]` : `[${kind}: ${name}]`;
-  return owner === null ? `${base.slice(0, -1)} (null prototype)]` : base;
+  const tag = tagOf(cx, value);
+  const name = `${value.name}`;
+  const heir = owner === null || owner === kind ? "" : ` ${owner}`;
+  const tagged = tag === "" || tag === owner ? "" : ` [${tag}]`;
+  return `[${kind}${owner === null ? " (null prototype)" : ""}${name === "" ? " (anonymous)" : `: ${name}`}]${heir}${tagged}`;
 }
 
-function functionKind(value: Function): string {
-  const tag = toStringTagOf.call(value).slice("[object ".length, -1);
-  return /^(?:Async|Generator|AsyncGenerator)Function$/.test(tag) ? tag : tag === "GeneratorFunction" ? tag : "Function";
+const ASYNC = /^async(?:\s+function\b|\s*\*|\s+[\w$#[("']|\([^)]*\)\s*=>)/;
+const GENERATOR = /^(?:async\s*)?(?:function\s*)?\*/;
+
+/** By its text, which a changed prototype leaves alone. */
+function functionKind(source: string): string {
+  return `${ASYNC.test(source) ? "Async" : ""}${GENERATOR.test(source) ? "Generator" : ""}Function`;
 }
 
 function classBase(value: Function): string {
@@ -522,6 +644,7 @@ function classBase(value: Function): string {
 // Brand checks: each throws for anything else.
 const mapSize = getterOf(Map.prototype, "size");
 const setSize = getterOf(Set.prototype, "size");
+const typedLength = getterOf(getPrototypeOf(Uint8Array.prototype) as object, "length");
 
 function getterOf(prototype: object, name: PropertyKey): (receiver: unknown) => number {
   const getter = getOwnPropertyDescriptor(prototype, name)?.get as () => number;
@@ -531,7 +654,7 @@ function getterOf(prototype: object, name: PropertyKey): (receiver: unknown) => 
 function collectionShape(cx: Inspection, value: object): Shape | undefined {
   if (value instanceof Map && passes(mapSize, value)) {
     return {
-      braces: [`${prefixOf(value, "Map", mapSize(value))}{`, "}"],
+      braces: [`${prefixOf(cx, value, "Map", mapSize(value))}{`, "}"],
       base: "",
       entries: (inner, level) => mapEntries(inner, Map.prototype.entries.call(value), mapSize(value), level),
       keys: visibleKeys(cx, value, false),
@@ -541,7 +664,7 @@ function collectionShape(cx: Inspection, value: object): Shape | undefined {
   }
   if (value instanceof Set && passes(setSize, value)) {
     return {
-      braces: [`${prefixOf(value, "Set", setSize(value))}{`, "}"],
+      braces: [`${prefixOf(cx, value, "Set", setSize(value))}{`, "}"],
       base: "",
       entries: (inner, level) => setEntries(inner, Set.prototype.values.call(value), setSize(value), level),
       keys: visibleKeys(cx, value, false),
@@ -552,13 +675,14 @@ function collectionShape(cx: Inspection, value: object): Shape | undefined {
   const typed = typedArrayName(value);
   if (typed !== undefined) {
     const array = value as Uint8Array;
+    const length = typedLength(value);
     return {
-      braces: [`${prefixOf(value, typed, array.length)}[`, "]"],
+      braces: [`${prefixOf(cx, value, typed, length)}[`, "]"],
       base: "",
-      entries: (inner) => typedEntries(inner, array),
+      entries: (inner, level) => typedEntries(inner, array, level),
       keys: visibleKeys(cx, value, true),
       isList: true,
-      empty: array.length === 0,
+      empty: length === 0 && !cx.showHidden,
     };
   }
   return undefined;
@@ -599,17 +723,26 @@ function setEntries(cx: Inspection, values: Iterable<unknown>, size: number, lev
   });
 }
 
-function typedEntries(cx: Inspection, array: Uint8Array): string[] {
-  const shown = Math.min(array.length, cx.maxArrayLength);
+function typedEntries(cx: Inspection, array: Uint8Array, level: number): string[] {
+  const length = typedLength(array);
+  const shown = Math.min(length, cx.maxArrayLength);
   const parts: string[] = [];
   for (let i = 0; i < shown; i++) {
-    parts.push(formatPrimitive(cx, array[i], false));
+    parts.push(formatPrimitive(cx, array[i]));
   }
-  return withRest(parts, array.length - shown);
+  withRest(parts, length - shown);
+  if (cx.showHidden) {
+    for (const name of ["BYTES_PER_ELEMENT", "length", "byteLength", "byteOffset"] as const) {
+      parts.push(`[${name}]: ${formatValue(cx, array[name], level)}`);
+    }
+    // What is in the buffer has just been shown.
+    parts.push(`[buffer]: ArrayBuffer { byteLength: ${formatPrimitive(cx, array.buffer.byteLength)} }`);
+  }
+  return parts;
 }
 
-function bareShape(cx: Inspection, value: object, base: string): Shape {
-  return { braces: ["{", "}"], base, entries: noEntries, keys: visibleKeys(cx, value, false), isList: false, bare: true };
+function bareShape(cx: Inspection, value: object, base: string, style: string): Shape {
+  return { braces: ["{", "}"], base, entries: noEntries, keys: visibleKeys(cx, value, false), isList: false, bare: true, style };
 }
 
 function builtinShape(cx: Inspection, value: object): Shape | undefined {
@@ -617,24 +750,24 @@ function builtinShape(cx: Inspection, value: object): Shape | undefined {
     return entriesShape(cx, value, "Promise", (inner, level) => promiseEntries(inner, value, level));
   }
   if (value instanceof RegExp && passes((regexp) => RegExp.prototype.exec.call(regexp as RegExp, ""), value)) {
-    return bareShape(cx, value, RegExp.prototype.toString.call(value));
+    return { ...bareShape(cx, value, RegExp.prototype.toString.call(value), "regexp"), isShort: true };
   }
   if (value instanceof Date && passes((date) => Date.prototype.getTime.call(date as Date), value)) {
     const time = Date.prototype.getTime.call(value);
-    return bareShape(cx, value, Number.isNaN(time) ? "Invalid Date" : Date.prototype.toISOString.call(value));
+    return bareShape(cx, value, Number.isNaN(time) ? "Invalid Date" : Date.prototype.toISOString.call(value), "date");
   }
   if (value instanceof ArrayBuffer || (typeof SharedArrayBuffer === "function" && value instanceof SharedArrayBuffer)) {
     return entriesShape(cx, value, "ArrayBuffer", (inner) => bufferEntries(inner, value as ArrayBuffer));
   }
   if (value instanceof DataView) {
     return entriesShape(cx, value, "DataView", (inner, level) => [
-      `byteLength: ${value.byteLength}`,
-      `byteOffset: ${value.byteOffset}`,
-      `buffer: ${formatValue(inner, value.buffer, level)}`,
+      `byteLength: ${formatValue(inner, value.byteLength, level)}`,
+      `byteOffset: ${formatValue(inner, value.byteOffset, level)}`,
+      `buffer: ${indented(inner, 2, () => formatValue(inner, value.buffer, level))}`,
     ]);
   }
   if (value instanceof WeakMap || value instanceof WeakSet) {
-    return entriesShape(cx, value, "WeakSet", () => ["<items unknown>"]);
+    return entriesShape(cx, value, value instanceof WeakMap ? "WeakMap" : "WeakSet", (inner) => [inner.stylize("<items unknown>", "special")]);
   }
   if (value instanceof WeakRef) {
     return entriesShape(cx, value, "WeakRef", (inner, level) => [formatValue(inner, value.deref(), level)]);
@@ -643,16 +776,16 @@ function builtinShape(cx: Inspection, value: object): Shape | undefined {
 }
 
 function entriesShape(cx: Inspection, value: object, fallback: string, entries: Shape["entries"]): Shape {
-  return { braces: [`${prefixOf(value, fallback)}{`, "}"], base: "", entries, keys: visibleKeys(cx, value, false), isList: false };
+  return { braces: [`${prefixOf(cx, value, fallback)}{`, "}"], base: "", entries, keys: visibleKeys(cx, value, false), isList: false };
 }
 
 function promiseEntries(cx: Inspection, value: Promise<unknown>, level: number): string[] {
   const [state, result] = engine.promiseState(value);
   if (state === 0) {
-    return ["<pending>"];
+    return [cx.stylize("<pending>", "special")];
   }
   const shown = indented(cx, 2, () => formatValue(cx, result, level));
-  return [state === 2 ? `<rejected> ${shown}` : shown];
+  return [state === 2 ? `${cx.stylize("<rejected>", "special")} ${shown}` : shown];
 }
 
 /** Bytes of an ArrayBuffer that are shown. */
@@ -660,13 +793,16 @@ const BUFFER_BYTES_SHOWN = 50;
 
 function bufferEntries(cx: Inspection, buffer: ArrayBuffer): string[] {
   if (buffer.detached === true) {
-    return ["(detached)", "byteLength: 0"];
+    return [cx.stylize("(detached)", "special"), `byteLength: ${formatPrimitive(cx, 0)}`];
   }
   const shown = Math.min(BUFFER_BYTES_SHOWN, cx.maxArrayLength, buffer.byteLength);
   const bytes = Array.from(new Uint8Array(buffer, 0, shown), (byte) => byte.toString(16).padStart(2, "0"));
   const left = buffer.byteLength - shown;
   const more = left > 0 ? ` ... ${left} more byte${left > 1 ? "s" : ""}` : "";
-  return [`[Uint8Contents]: <${bytes.join(" ")}${more}>`, `byteLength: ${buffer.byteLength}`];
+  return [
+    `${cx.stylize("[Uint8Contents]", "special")}: <${bytes.join(" ")}${more}>`,
+    `byteLength: ${formatPrimitive(cx, buffer.byteLength)}`,
+  ];
 }
 
 const BOXES: [name: string, constructor: Function, unbox: (value: never) => unknown][] = [
@@ -679,10 +815,12 @@ const BOXES: [name: string, constructor: Function, unbox: (value: never) => unkn
 
 function boxedShape(cx: Inspection, value: object): Shape | undefined {
   for (const [name, constructor, unbox] of BOXES) {
-    if (value instanceof (constructor as new () => object) && passes((box) => Reflect.apply(unbox, box, []), value)) {
+    const isNamed = value instanceof (constructor as new () => object) || toStringTagOf.call(value) === `[object ${name}]`;
+    if (isNamed && passes((box) => Reflect.apply(unbox, box, []), value)) {
       const inside: unknown = Reflect.apply(unbox, value, []);
       const owner = constructorName(value);
-      const shape = bareShape(cx, value, `[${name}${owner === name ? "" : ` (${owner ?? "null prototype"})`}: ${formatPrimitive(cx, inside, true)}]`);
+      const shown = formatPrimitive({ ...cx, stylize: plain }, inside);
+      const shape = bareShape(cx, value, `[${name}${owner === name ? "" : ` (${owner ?? "null prototype"})`}: ${shown}]`, name.toLowerCase());
       if (name === "String") {
         shape.keys = shape.keys.filter((key) => typeof key === "symbol" || !/^[0-9]+$/.test(String(key)));
       }
@@ -717,18 +855,18 @@ function platformShape(cx: Inspection, value: object): Shape | undefined {
     }
   }
   const keys = visibleKeys(cx, value, false);
-  return { braces: [`${platformPrefix(value)}{`, "}"], base: "", entries: noEntries, keys, isList: false, attributes };
+  return { braces: [`${platformPrefix(cx, value)}{`, "}"], base: "", entries: noEntries, keys, isList: false, attributes };
 }
 
-function platformPrefix(value: object): string {
-  return `${constructorName(value) ?? tagOf(value)} `;
+function platformPrefix(cx: Inspection, value: object): string {
+  return `${constructorName(value) ?? tagOf(cx, value)} `;
 }
 
 function pairsShape(cx: Inspection, value: object, prototype: object): Shape {
   const entries = (prototype as { entries: (this: object) => Iterable<[unknown, unknown]> }).entries;
   const list = [...Reflect.apply(entries, value, [])];
   return {
-    braces: [`${platformPrefix(value).trimEnd()}(${list.length}) {`, "}"],
+    braces: [`${platformPrefix(cx, value).trimEnd()}(${list.length}) {`, "}"],
     base: "",
     entries: (inner, level) => mapEntries(inner, list, list.length, level),
     keys: visibleKeys(cx, value, false),
@@ -740,15 +878,15 @@ function plainShape(cx: Inspection, value: object): Shape {
   const keys = visibleKeys(cx, value, false);
   const shape: Shape = { braces: ["{", "}"], base: "", entries: noEntries, keys, isList: false, empty: true };
   const name = constructorName(value);
-  const tag = tagOf(value);
+  const tag = tagOf(cx, value);
   if (tag === "" && toStringTagOf.call(value) === "[object Arguments]") {
-    const list = Array.from(value as ArrayLike<unknown>);
-    return { ...arrayShape(cx, list), braces: ["[Arguments] [", "]"] };
+    shape.braces[0] = "[Arguments] {";
+    return shape;
   }
   if (tag === "Module" && name === null && !Object.isExtensible(value)) {
     shape.braces[0] = "[Module: null prototype] {";
   } else if (name !== "Object" || tag !== "") {
-    shape.braces[0] = `${prefixOf(value, "Object")}{`;
+    shape.braces[0] = `${prefixOf(cx, value, "Object")}{`;
   }
   return shape;
 }

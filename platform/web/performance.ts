@@ -55,7 +55,8 @@ export class PerformanceEntry {
 
   toJSON(): object {
     const { name, entryType, startTime, duration, detail } = this.#entry;
-    return detail === undefined ? { name, entryType, startTime, duration } : { name, entryType, startTime, duration, detail };
+    // As in Workers: no member for a mark without a detail.
+    return detail === undefined || detail === null ? { name, entryType, startTime, duration } : { name, entryType, startTime, duration, detail };
   }
 }
 defineInterface(PerformanceEntry);
@@ -294,6 +295,10 @@ class PerformanceNodeTiming extends PerformanceEntry {
 
   constructor(token: unknown) {
     super(token, { name: "node", entryType: "node", startTime: 0, duration: 0, detail: undefined } satisfies EntryFields);
+  }
+
+  override toJSON(): object {
+    return { ...super.toJSON(), ...this };
   }
 }
 defineInterface(PerformanceNodeTiming);

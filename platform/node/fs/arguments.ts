@@ -2,7 +2,7 @@
 
 import { Buffer } from "../buffer.ts";
 import { invalidArgType, invalidArgValue, outOfRange, requireBoolean, requireInteger, requireNumber, requireObject, requireSignal } from "../errors.ts";
-import { WORKING_DIRECTORY } from "../path.ts";
+import { workingDirectory } from "../working-directory.ts";
 import { URL } from "../../web/url.ts";
 import { fsConstants } from "./constants.ts";
 
@@ -21,7 +21,7 @@ export function requirePath(given: unknown, name = "path"): string {
     if (text === undefined) throw invalidArgType(name, ["string", "Buffer", "URL"], given);
     if (text.includes("\0")) throw invalidArgValue(name, text, "must not contain null bytes");
     const path = text.replace(/[#?]/g, encodeURIComponent).replaceAll("//", "/");
-    url = new URL(path, path.startsWith("/") ? "file://" : `file://${WORKING_DIRECTORY}/`);
+    url = new URL(path, path.startsWith("/") ? "file://" : `file://${workingDirectory().replace(/\/?$/, "/")}`);
   }
   if (url.protocol !== "file:") throw new TypeError("File path must be a file: URL");
   if (url.host !== "") throw new Error("File path must not have a host");

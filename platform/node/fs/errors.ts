@@ -11,6 +11,7 @@ const WORDS: Record<string, string> = {
   EISDIR: "illegal operation on a directory",
   ELOOP: "too many symbolic links encountered",
   EMFILE: "too many open files",
+  ENAMETOOLONG: "name too long",
   ENOENT: "no such file or directory",
   ENOSPC: "no space left on device",
   ENOSYS: "function not implemented",

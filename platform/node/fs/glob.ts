@@ -4,7 +4,7 @@
 
 import { invalidArgType, requireObject, requireString } from "../errors.ts";
 import { compileGlob, expandBraces } from "../glob.ts";
-import { WORKING_DIRECTORY } from "../path.ts";
+import { workingDirectory } from "../working-directory.ts";
 import { URL } from "../../web/url.ts";
 import { Directory } from "./nodes.ts";
 import type { Node } from "./nodes.ts";
@@ -23,7 +23,7 @@ interface Settings {
 
 function settingsOf(given: unknown): Settings {
   const { cwd, withFileTypes = false, exclude } = requireObject(given, "options");
-  const folder = cwd instanceof URL ? cwd.pathname : (cwd ?? WORKING_DIRECTORY);
+  const folder = cwd instanceof URL ? cwd.pathname : (cwd ?? workingDirectory());
   const typed = Boolean(withFileTypes);
   let excludes: Settings["exclude"] = () => false;
   if (typeof exclude === "function") {

@@ -281,6 +281,22 @@ const cases = {
     same([typeof message, truncated, message.length > 200_000], ["string", true, true]);
   },
 
+  async messages_on_diagnostics_channels_are_told(env, ctx) {
+    const child = followed(env, ctx, "channels", `import { channel } from "node:diagnostics_channel";
+      export default { async fetch() {
+        channel("nobody subscribes").publish({ n: 1, when: new Date(0) });
+        channel("not plain").publish({ f() {} });
+        return new Response("x");
+      } };`);
+    await (await child.getEntrypoint().fetch("https://x/")).text();
+    const { diagnosticsChannelEvents: told } = await outcomeOf("channels");
+    same(told.map(({ channel, message }) => [channel, message]), [
+      ["nobody subscribes", { n: 1, when: new Date(0) }],
+      ["not plain", "[[ Diagnostic event was not serializable ]]"],
+    ]);
+    same(types(events.get("channels")), ["onset", "diagnosticChannel", "diagnosticChannel", "return", "outcome"]);
+  },
+
   async a_tail_that_throws_is_its_own_affair(env, ctx) {
     const tail = ctx.exports.Throwing({});
     const child = env.LOADER.load(code(`export default { fetch() { return new Response("fine"); } };`, { tails: [tail], streamingTails: [tail] }));

@@ -123,7 +123,7 @@ pub(crate) fn join(folder: &str, relative: &str) -> String {
 
 fn may_be_node_builtin(specifier: &str) -> bool {
     specifier.len() <= BARE_BUILTIN_CHARS_MAX
-        && specifier.starts_with(|first: char| first.is_ascii_lowercase())
+        && specifier.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
         && specifier
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '/')

@@ -1,4 +1,5 @@
-//! Digests, codes, derivation and comparison; ciphers are in `aes`, signatures in `curves` and `rsa`.
+//! Digests, codes, derivation and comparison; ciphers are in `aes` and `cipher`, signatures in
+//! `curves`, `rsa` and `dsa`, large numbers in `numbers`.
 //!
 //! RustCrypto's crates, in Rust throughout. Keys come as bytes and are not kept: what a `CryptoKey`
 //! may be used for, and the formats it is imported from, are the platform's.
@@ -6,12 +7,16 @@
 //! Invariants: the time of a comparison depends on lengths alone; nothing random is kept.
 
 mod aes;
+pub mod cipher;
 mod curves;
+mod dsa;
+mod numbers;
 pub mod rsa;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
+use md4::Md4;
 use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::DynDigest;
@@ -27,6 +32,12 @@ pub const PBKDF2_ROUNDS_MAX: u32 = 20_000_000;
 /// Bytes that one derivation may give.
 pub const DERIVED_BYTES_MAX: usize = 1024 * 1024;
 
+/// `N * r * p` of scrypt in one call: some ten seconds.
+pub const SCRYPT_COST_MAX: u64 = 1 << 26;
+
+/// Memory that one call of scrypt may take; a Worker's own limit usually comes first.
+pub const SCRYPT_BYTES_MAX: u64 = 1 << 30;
+
 pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
     let mut all = vec![
         op("cryptoDigest", crypto_digest::<S>),
@@ -39,8 +50,12 @@ pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
         op("cryptoHmac", crypto_hmac::<S>),
         op("cryptoHkdf", crypto_hkdf::<S>),
         op("cryptoPbkdf2", crypto_pbkdf2::<S>),
+        op("cryptoScrypt", crypto_scrypt::<S>),
     ];
     all.extend(aes::declarations());
+    all.extend(cipher::declarations());
+    all.extend(dsa::declarations());
+    all.extend(numbers::declarations());
     all.extend(curves::declarations());
     all.extend(rsa::declarations());
     all
@@ -78,6 +93,10 @@ macro_rules! with_hash {
                 type $hash = md5::Md5;
                 Ok($body)
             }
+            "MD4" => {
+                type $hash = md4::Md4;
+                Ok($body)
+            }
             other => Err($crate::crypto::unknown_digest(other)),
         }
     };
@@ -113,6 +132,7 @@ impl Hash {
             "SHA-512" => Box::new(Sha512::new()),
             "SHA-512/256" => Box::new(Sha512_256::new()),
             "MD5" => Box::new(Md5::new()),
+            "MD4" => Box::new(Md4::new()),
             other => return Err(unknown_digest(other)),
         }))
     }
@@ -181,6 +201,31 @@ fn crypto_pbkdf2<S: HasOps>(_: &mut S, args: &mut Args) -> OpResult {
     with_hash!(algorithm.as_str(), H => {
         pbkdf2::pbkdf2_hmac::<H>(&password, &salt, rounds, &mut derived);
     })?;
+    Ok(Data::Bytes(derived))
+}
+
+/// `password, salt, log2 of N, r, p, count`.
+fn crypto_scrypt<S: HasOps>(_: &mut S, args: &mut Args) -> OpResult {
+    let (password, salt) = (args.bytes(0)?, args.bytes(1)?);
+    let (log_n, r, p) = (args.u32(2)?, args.u32(3)?, args.u32(4)?);
+    let mut derived = derived_bytes(args.u32(5)?)?;
+    let cost = 1u64.checked_shl(log_n).unwrap_or(u64::MAX);
+    let spent = cost
+        .saturating_mul(u64::from(r))
+        .saturating_mul(u64::from(p));
+    let room = cost.saturating_mul(u64::from(r)).saturating_mul(128);
+    if spent > SCRYPT_COST_MAX || room > SCRYPT_BYTES_MAX {
+        return Err(range_error("scrypt's parameters ask for too much work"));
+    }
+    let params = u8::try_from(log_n)
+        .ok()
+        .and_then(|log_n| scrypt::Params::new(log_n, r, p).ok())
+        .ok_or_else(|| range_error("scrypt's parameters are not valid"))?;
+    if derived.is_empty() {
+        return Ok(Data::Bytes(derived));
+    }
+    scrypt::scrypt(&password, &salt, &params, &mut derived)
+        .map_err(|_| operation("scrypt failed"))?;
     Ok(Data::Bytes(derived))
 }
 

@@ -39,6 +39,9 @@ pub const HASHES_MAX: usize = 65_536;
 /// memory limit usually comes first.
 pub const REWRITERS_MAX: usize = 4_096;
 
+/// Ciphers under way that one Worker may hold at once. Each takes a kilobyte or two.
+pub const CIPHERS_MAX: usize = 16_384;
+
 /// What ops keep between calls.
 #[derive(Debug)]
 pub struct OpsState {
@@ -48,6 +51,7 @@ pub struct OpsState {
     zlib: Table<zlib::Stream>,
     hashes: Table<crypto::Hash>,
     rewriters: Table<html::Rewriter>,
+    ciphers: Table<crypto::cipher::Cipher>,
     rsa: crypto::rsa::Keys,
 }
 
@@ -61,6 +65,7 @@ impl OpsState {
             zlib: Table::new("zlib streams", CODERS_MAX),
             hashes: Table::new("digests", HASHES_MAX),
             rewriters: Table::new("HTML documents", REWRITERS_MAX),
+            ciphers: Table::new("ciphers", CIPHERS_MAX),
             rsa: crypto::rsa::Keys::default(),
         }
     }

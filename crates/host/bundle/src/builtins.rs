@@ -3,6 +3,12 @@
 /// Node.js modules, by the name without `node:`. Those that exist only with the prefix are not
 /// here: they cannot be confused with a package.
 const NODE: &[&str] = &[
+    "_http_agent",
+    "_http_client",
+    "_http_common",
+    "_http_incoming",
+    "_http_outgoing",
+    "_http_server",
     "_stream_duplex",
     "_stream_passthrough",
     "_stream_readable",

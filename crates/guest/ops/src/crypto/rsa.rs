@@ -11,10 +11,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use ::rsa::hazmat::{rsa_decrypt_and_check, rsa_encrypt};
 use ::rsa::pkcs1::{
     DecodeRsaPrivateKey, DecodeRsaPublicKey, EncodeRsaPrivateKey, EncodeRsaPublicKey,
 };
-use ::rsa::pkcs1v15::Pkcs1v15Sign;
+use ::rsa::pkcs1v15::{Pkcs1v15Encrypt, Pkcs1v15Sign};
 use ::rsa::traits::PublicKeyParts;
 use ::rsa::{BoxedUint, Oaep, PrivateKey, Pss, PublicKey};
 use getrandom::SysRng;
@@ -35,6 +36,9 @@ pub const KEY_BYTES_MAX: usize = 16 * 1024;
 /// takes some 5 KB.
 const PREPARED_KEYS: usize = 8;
 
+/// Stands for a salt of any length where a signature is verified.
+const SALT_BYTES_ANY: usize = u32::MAX as usize;
+
 pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
     vec![
         op("cryptoRsaGenerate", generate::<S>),
@@ -45,6 +49,7 @@ pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
         op("cryptoRsaVerify", verify::<S>),
         op("cryptoRsaEncrypt", encrypt::<S>),
         op("cryptoRsaDecrypt", decrypt::<S>),
+        op("cryptoRsaApply", apply::<S>),
     ]
 }
 
@@ -195,9 +200,14 @@ fn verify<S: HasOps>(state: &mut S, args: &mut Args) -> OpResult {
             key.verify(Pkcs1v15Sign::new::<H>(), &digest, &signature)
         })?,
         "pss" => {
-            check_salt(salt_bytes, &key)?;
+            // Whatever length the salt has, if none is asked for.
+            let salt_len = (salt_bytes != SALT_BYTES_ANY).then_some(salt_bytes);
+            if let Some(salt_bytes) = salt_len {
+                check_salt(salt_bytes, &key)?;
+            }
             with_hash!(hash.as_str(), H => {
-                key.verify(Pss::<H>::new_with_salt(salt_bytes), &digest, &signature)
+                let scheme = Pss::<H> { salt_len, ..Pss::new() };
+                key.verify(scheme, &digest, &signature)
             })?
         }
         other => return Err(unknown_scheme(other)),
@@ -233,6 +243,89 @@ fn decrypt<S: HasOps>(state: &mut S, args: &mut Args) -> OpResult {
     })?
     .map(Data::Bytes)
     .map_err(|_| operation("decryption failed"))
+}
+
+/// The key applied to bytes as Node.js's `publicEncrypt` and its siblings do: `work` is which of
+/// them, `padding` `pkcs1` (version 1.5) or `none`.
+fn apply<S: HasOps>(state: &mut S, args: &mut Args) -> OpResult {
+    let (work, padding, der) = (args.string(0)?, args.string(1)?, args.bytes(2)?);
+    let bytes = args.bytes(3)?;
+    let keys = &mut state.ops().rsa;
+    let is_padded = padding == "pkcs1";
+    let result = match work.as_str() {
+        "publicEncrypt" if is_padded => keys
+            .public(der)?
+            .encrypt(&mut SysRng, Pkcs1v15Encrypt, &bytes)
+            .ok(),
+        "privateDecrypt" if is_padded => keys
+            .private(der)?
+            .decrypt_blinded(&mut SysRng, Pkcs1v15Encrypt, &bytes)
+            .ok(),
+        "privateEncrypt" if is_padded => {
+            let scheme = Pkcs1v15Sign::new_unprefixed();
+            keys.private(der)?
+                .sign_with_rng(&mut SysRng, scheme, &bytes)
+                .ok()
+        }
+        "publicDecrypt" => {
+            let key = keys.public(der)?;
+            let opened = public_raw(&key, &bytes)?;
+            if is_padded {
+                unpadded(&opened)
+            } else {
+                Some(opened)
+            }
+        }
+        "publicEncrypt" => Some(public_raw(&*keys.public(der)?, &bytes)?),
+        "privateDecrypt" | "privateEncrypt" => {
+            let key = keys.private(der)?;
+            let number = raw_number(key.as_ref(), &bytes)?;
+            let opened = rsa_decrypt_and_check(&*key, Some(&mut SysRng), &number);
+            opened.ok().map(|number| fixed(&number, key.size()))
+        }
+        other => return Err(unknown_scheme(other)),
+    };
+    result
+        .map(Data::Bytes)
+        .ok_or_else(|| operation("Failed to cipher/decipher"))
+}
+
+fn public_raw(key: &PublicKey, bytes: &[u8]) -> Result<Vec<u8>, OpError> {
+    let number = raw_number(key, bytes)?;
+    let sealed = rsa_encrypt(key, &number).map_err(|_| operation("Failed to cipher/decipher"))?;
+    Ok(fixed(&sealed, key.size()))
+}
+
+/// Without padding the data is a number below the modulus, and exactly as long.
+fn raw_number(key: &impl PublicKeyParts, bytes: &[u8]) -> Result<BoxedUint, OpError> {
+    if bytes.len() != key.size() {
+        return Err(operation(
+            "Failed to cipher/decipher: the data must be as long as the key",
+        ));
+    }
+    let number = BoxedUint::from_be_slice(bytes, key.n().bits_precision())
+        .map_err(|_| operation("Failed to cipher/decipher"))?;
+    match number < **key.n() {
+        true => Ok(number),
+        false => Err(operation(
+            "Failed to cipher/decipher: the data is too large for the key",
+        )),
+    }
+}
+
+fn fixed(number: &BoxedUint, length: usize) -> Vec<u8> {
+    let bytes = number.to_be_bytes();
+    let missing = length.saturating_sub(bytes.len());
+    let mut out = vec![0; missing];
+    out.extend_from_slice(&bytes[bytes.len().saturating_sub(length)..]);
+    out
+}
+
+/// EMSA-PKCS1-v1_5 taken off again. It holds nothing secret: anyone can open a signature.
+fn unpadded(bytes: &[u8]) -> Option<Vec<u8>> {
+    let rest = bytes.strip_prefix(&[0, 1])?;
+    let end = rest.iter().position(|byte| *byte != 0xff)?;
+    (end >= 8 && rest[end] == 0).then(|| rest[end + 1..].to_vec())
 }
 
 fn unknown_scheme(name: &str) -> OpError {
