@@ -22,8 +22,8 @@ use mayfly_supervisor::pool::Nursery;
 use mayfly_supervisor::process::Process;
 use mayfly_supervisor::turn::Turn;
 use mayfly_supervisor::{
-    BindingDefinition, EndReason, Options, OutboundDefinition, ServiceTarget, Supervisor,
-    WorkerDefinition, relay,
+    BindingDefinition, Caps, EndReason, Options, OutboundDefinition, Policy, ServiceTarget,
+    Supervisor, WorkerDefinition, relay,
 };
 use mayfly_wire::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -114,7 +114,10 @@ impl World {
                 ("HONEST".to_owned(), service("c")),
                 (
                     "LOADER".to_owned(),
-                    BindingDefinition::Loader { shared: None },
+                    BindingDefinition::Loader {
+                        shared: None,
+                        policy: Policy::default(),
+                    },
                 ),
             ];
             worker(name, bindings)
@@ -238,6 +241,7 @@ fn worker(name: &str, bindings: Vec<(String, BindingDefinition)>) -> WorkerDefin
         bindings,
         outbound: OutboundDefinition::Network,
         limits: Limits::NONE,
+        caps: Caps::default(),
         tails: Vec::new(),
     }
 }
@@ -434,6 +438,7 @@ impl Bytes<'_> {
             tails: (0..self.below(2)).map(|_| self.cap()).collect(),
             streaming_tails: Vec::new(),
             limits: Limits::NONE,
+            jitless: self.below(16) == 15,
         }
     }
 
@@ -516,7 +521,14 @@ impl Bytes<'_> {
 
     fn words(&mut self) -> ToHost {
         let call = Some(self.call());
-        match self.below(6) {
+        match self.below(12) {
+            10 => ToHost::Acting {
+                call: (self.below(4) > 0).then(|| self.call()),
+            },
+            9 => ToHost::Running {},
+            11 if self.below(8) == 7 => ToHost::Trapped {
+                number: self.below(255),
+            },
             0 => ToHost::StartFailed {
                 failure: self.failure(),
             },

@@ -1,13 +1,14 @@
 //! The binary `mayfly`: reads the command line, builds the parts, wires them together, and turns
 //! what went wrong into one line and an exit code.
 //!
-//! `args` is what may be typed, `serve`, `run`, `tail` and `usage` are the commands, `host` builds what both need,
+//! `args` is what may be typed, `serve`, `run`, `tail`, `usage` and `doctor` are the commands, `host` builds what both need,
 //! `workers` makes definitions of configurations, `logs` prints, `exit` ends. No decision about a
 //! Worker's life is made here.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod doctor;
 mod exit;
 mod guest;
 mod host;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
                 Command::Run(arguments) => run::run(arguments).await,
                 Command::Tail(arguments) => tail::tail(arguments).await,
                 Command::Usage(arguments) => usage::usage(&arguments),
+                Command::Doctor(arguments) => doctor::doctor(&arguments),
             }
         }),
         Err(error) => Err(Exit::Internal(format!("cannot start threads: {error}"))),

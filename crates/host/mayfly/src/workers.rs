@@ -4,14 +4,17 @@
 //! Warnings are printed; errors are the caller's to report.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mayfly_bundle::BundleError;
 use mayfly_config::modules::Modules;
 use mayfly_config::{
-    Binding, BindingValue, Config, ConfigError, Outbound, ServiceTarget as ConfiguredTarget,
-    check_all,
+    Binding, BindingValue, Caps as ConfiguredCaps, Config, ConfigError, Outbound,
+    ServiceTarget as ConfiguredTarget, check_all,
 };
-use mayfly_supervisor::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
+use mayfly_supervisor::{
+    BindingDefinition, Caps, OutboundDefinition, Policy, ServiceTarget, WorkerDefinition,
+};
 
 use crate::exit::Exit;
 use crate::props;
@@ -72,6 +75,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
             Outbound::Service(target) => OutboundDefinition::Service(aim(target)?),
         },
         limits: config.limits,
+        caps: caps(&config.caps),
         tails: aim_all(config.tails)?,
         streaming_tails: aim_all(config.streaming_tails)?,
     };
@@ -93,13 +97,35 @@ fn bind(binding: Binding) -> Result<(String, BindingDefinition), Exit> {
         BindingValue::Text(text) => BindingDefinition::Text(text),
         BindingValue::Json(json) => BindingDefinition::Json(json),
         BindingValue::Service(target) => BindingDefinition::Service(aim(target)?),
-        BindingValue::Loader { id } => BindingDefinition::Loader { shared: id },
+        BindingValue::Loader {
+            id,
+            jitless,
+            limits,
+        } => BindingDefinition::Loader {
+            shared: id,
+            policy: Policy {
+                jitless,
+                caps: caps(&limits),
+            },
+        },
     };
     Ok((binding.name, definition))
 }
 
 fn aim_all(targets: Vec<ConfiguredTarget>) -> Result<Vec<ServiceTarget>, Exit> {
     targets.into_iter().map(aim).collect()
+}
+
+fn caps(configured: &ConfiguredCaps) -> Caps {
+    let ms = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(u64::from(ms)));
+    Caps {
+        cpu: ms(configured.cpu_ms),
+        sub_requests: configured.sub_requests,
+        wall: ms(configured.wall_ms),
+        startup: ms(configured.startup_ms),
+        memory_bytes: configured.memory_mb.map(|mb| u64::from(mb) << 20),
+        workers_in_flight: configured.workers_in_flight,
+    }
 }
 
 fn aim(target: ConfiguredTarget) -> Result<ServiceTarget, Exit> {

@@ -1,5 +1,6 @@
 //! A configured Worker as the rest of the host describes it: by name, checked by whoever made it.
 
+use crate::policy::{Caps, Policy};
 use mayfly_wire::{Limits, Module};
 
 /// One Worker to deploy.
@@ -19,6 +20,8 @@ pub struct WorkerDefinition {
     pub outbound: OutboundDefinition,
     /// Of every invocation.
     pub limits: Limits,
+    /// Further limits.
+    pub caps: Caps,
     /// Workers that receive its trace items.
     pub tails: Vec<ServiceTarget>,
     /// Workers that follow its invocations while they run.
@@ -42,6 +45,8 @@ pub enum BindingDefinition {
     Loader {
         /// The shared name.
         shared: Option<String>,
+        /// What it imposes on what it loads.
+        policy: Policy,
     },
 }
 

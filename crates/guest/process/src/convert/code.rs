@@ -18,6 +18,7 @@ record!(WorkerCode {
     tails = "tails",
     streaming_tails = "streamingTails",
     limits = "limits",
+    jitless = "jitless",
 });
 
 /// `[name, kind, content]`.
@@ -209,6 +210,7 @@ mod tests {
             tails: vec![CapId(2)],
             streaming_tails: vec![],
             limits: Limits::NONE,
+            jitless: true,
         }
     }
 
