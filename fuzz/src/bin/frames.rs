@@ -225,14 +225,23 @@ impl World {
 }
 
 fn service(worker: &str) -> BindingDefinition {
-    BindingDefinition::Service(ServiceTarget {
+    BindingDefinition::Service(target(worker))
+}
+
+fn target(worker: &str) -> ServiceTarget {
+    ServiceTarget {
         worker: worker.to_owned(),
         entrypoint: String::new(),
         props: Vec::new(),
-    })
+    }
 }
 
 fn worker(name: &str, bindings: Vec<(String, BindingDefinition)>) -> WorkerDefinition {
+    let heard = if name == "a" {
+        vec![target("c")]
+    } else {
+        vec![]
+    };
     WorkerDefinition {
         name: name.to_owned(),
         modules: vec![module()],
@@ -242,7 +251,9 @@ fn worker(name: &str, bindings: Vec<(String, BindingDefinition)>) -> WorkerDefin
         outbound: OutboundDefinition::Network,
         limits: Limits::NONE,
         caps: Caps::default(),
-        tails: Vec::new(),
+        // What `a` does is traced, so that its frames about traces mean something.
+        tails: heard.clone(),
+        streaming_tails: heard,
     }
 }
 
@@ -521,7 +532,31 @@ impl Bytes<'_> {
 
     fn words(&mut self) -> ToHost {
         let call = Some(self.call());
-        match self.below(12) {
+        match self.below(20) {
+            12 => ToHost::TailMore { call: self.call() },
+            13 => ToHost::SpanOpen {
+                call: self.call(),
+                span: self.below(6),
+                parent: self.below(6),
+                name: self.text(),
+            },
+            14 => ToHost::SpanClose {
+                call: self.call(),
+                span: self.below(6),
+                attributes: self.text(),
+            },
+            15 => ToHost::Diagnostic {
+                call: self.call(),
+                channel: self.text(),
+                message: self.blob(),
+            },
+            16 => ToHost::CallFrom {
+                made: CallId(u32::from(self.next())),
+                call: self.call(),
+                span: self.below(6),
+            },
+            17 => ToHost::TraceHold { call: self.call() },
+            18 => ToHost::TraceEnd { call: self.call() },
             10 => ToHost::Acting {
                 call: (self.below(4) > 0).then(|| self.call()),
             },
