@@ -41,6 +41,7 @@ import { setErrorReporter } from "./web/events.ts";
 import { requestFromWire, responseToWire } from "./web/fetch-wire.ts";
 import { globals as fetchGlobals } from "./web/globals-fetch.ts";
 import { globals as streamGlobals } from "./web/globals-streams.ts";
+import { noWebAssembly } from "./web/no-wasm.ts";
 import { Response } from "./web/response.ts";
 import * as streams from "./web/streams/wire.ts";
 import { runDue } from "./web/timers.ts";
@@ -62,6 +63,7 @@ defineGlobals(fetchGlobals);
 defineGlobals(serviceWorkerGlobals);
 // Workers have no origin.
 defineGlobals({ Cloudflare, origin: "null", self: globalThis });
+if (typeof WebAssembly === "undefined") defineGlobals({ WebAssembly: noWebAssembly });
 
 installUncaughtHandlers();
 setErrorReporter(reportUncaught);

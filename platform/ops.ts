@@ -66,6 +66,8 @@ export interface Failure {
   message: string;
   stack: string;
   value: Payload;
+  /** Which limit fired; only the host says so. */
+  budget: { name: string; value: number; limit: number } | undefined;
 }
 
 export type CallEvent =
@@ -103,6 +105,8 @@ export interface WorkerCode {
   tails: CapId[];
   streamingTails: CapId[];
   limits: Limits;
+  /** Run it without executable memory; an extension of Mayfly's. */
+  jitless: boolean;
 }
 
 export type Binding =
@@ -218,6 +222,8 @@ export interface Wire {
   started(entrypoints: EntrypointInfo[]): void;
   startFailed(failure: Failure): void;
   call(call: CallId, cap: CapId, event: CallEvent, result: CapId | undefined): void;
+  /** The calls that follow are made for this invocation. */
+  acting(call: CallId | undefined): void;
   cancel(call: CallId, reason: string): void;
   return(call: CallId, outcome: Outcome): void;
   done(call: CallId): void;

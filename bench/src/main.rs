@@ -11,6 +11,7 @@ mod http;
 mod memory;
 mod metering;
 mod peer;
+mod safety;
 mod stats;
 mod tails;
 
@@ -51,6 +52,21 @@ enum What {
         #[arg(long, default_value_t = 16)]
         clients: usize,
     },
+    /// Every limit: the case, the time to stop it, what the caller and the tail heard.
+    Limits {
+        /// Also write the table to this file, as Markdown.
+        #[arg(long)]
+        markdown: Option<std::path::PathBuf>,
+    },
+    /// A cold load with every layer of the sandbox and with none, by turns.
+    Layers {
+        /// Turns of each.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Cold loads in a turn.
+        #[arg(long, default_value_t = 400)]
+        loads: usize,
+    },
     /// Live guests at once, and what one takes.
     Live {
         /// How many.
@@ -81,6 +97,8 @@ fn main() -> ExitCode {
         What::Live { count } => live(count),
         What::Metering { count, clients } => metering::run(count, clients),
         What::Tails { rounds } => tails::run(rounds),
+        What::Limits { markdown } => safety::limits(markdown.as_deref()),
+        What::Layers { rounds, loads } => safety::layers(rounds, loads),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -44,7 +44,7 @@ impl Running {
     pub fn start(peer: Peer, arguments: &[&str]) -> Result<Self, String> {
         let port = free_port()?;
         let command = match peer {
-            Peer::Mayfly => mayfly(port, &[&folder("worker").join("wrangler.jsonc")])?,
+            Peer::Mayfly => mayfly(port, None, &[&folder("worker").join("wrangler.jsonc")])?,
             Peer::Workerd => workerd(port)?,
         };
         Self::start_command(peer, command, port, arguments)
@@ -52,8 +52,17 @@ impl Running {
 
     /// Starts Mayfly with other Workers, the first of which answers `/hello`.
     pub fn start_mayfly(configs: &[&PathBuf], arguments: &[&str]) -> Result<Self, String> {
+        Self::start_mayfly_by(None, configs, arguments)
+    }
+
+    /// The same by another program, which is given Mayfly's command line.
+    pub fn start_mayfly_by(
+        wrapper: Option<&str>,
+        configs: &[&PathBuf],
+        arguments: &[&str],
+    ) -> Result<Self, String> {
         let port = free_port()?;
-        let command = mayfly(port, configs)?;
+        let command = mayfly(port, wrapper, configs)?;
         Self::start_command(Peer::Mayfly, command, port, arguments)
     }
 
@@ -174,22 +183,35 @@ pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn mayfly(port: u16, configs: &[&PathBuf]) -> Result<Command, String> {
-    let here = std::env::current_exe().map_err(|e| e.to_string())?;
-    let binary = here.with_file_name("mayfly");
-    if !binary.exists() {
-        return Err(format!(
-            "{} is missing: run `cargo build --release`",
-            binary.display()
-        ));
-    }
-    let mut command = Command::new(binary);
+fn mayfly(port: u16, wrapper: Option<&str>, configs: &[&PathBuf]) -> Result<Command, String> {
+    let binary = built("mayfly")?;
+    let mut command = match wrapper {
+        None => Command::new(binary),
+        Some(wrapper) => {
+            let mut command = Command::new(built(wrapper)?);
+            command.arg(binary);
+            command
+        }
+    };
     command.arg("serve");
     for config in configs {
         command.arg("--config").arg(config);
     }
     command.arg("--listen").arg(format!("127.0.0.1:{port}"));
     Ok(command)
+}
+
+/// A binary that was built with this one.
+fn built(name: &str) -> Result<PathBuf, String> {
+    let here = std::env::current_exe().map_err(|e| e.to_string())?;
+    let binary = here.with_file_name(name);
+    match binary.exists() {
+        true => Ok(binary),
+        false => Err(format!(
+            "{} is missing: run `cargo build --release --bins --examples`",
+            binary.display()
+        )),
+    }
 }
 
 fn workerd(port: u16) -> Result<Command, String> {

@@ -15,8 +15,10 @@ import { requestToWire, responseFromWire } from "../web/fetch-wire.ts";
 import { requestSignal } from "../web/request.ts";
 import type { Request } from "../web/request.ts";
 import type { Response } from "../web/response.ts";
+import { currentInvocation } from "./async-context.ts";
 import type { Cap } from "./caps.ts";
-import { followCurrent } from "./context.ts";
+import { actFor, followCurrent } from "./context.ts";
+import { addBudget } from "./errors.ts";
 import { errorOf } from "./failures.ts";
 import { flushCalls } from "./queue.ts";
 import { callComesFrom, fetchAnswered, fetchSpan } from "./trace.ts";
@@ -33,7 +35,8 @@ let nextCall: CallId = 1;
 /** A number for a call that `sendCall` will send, so that a queued call can be cancelled. */
 export function newCall(onOutcome: OnOutcome): CallId {
   if (pending.size >= CALLS_MAX) {
-    throw new Error(`Too many calls are under way at once: the limit is ${CALLS_MAX} (CALLS_MAX).`);
+    const message = `Too many calls are under way at once: the limit is ${CALLS_MAX} (CALLS_MAX).`;
+    throw addBudget(new Error(message), "concurrency", pending.size + 1, CALLS_MAX);
   }
   const call = nextCall;
   nextCall = nextCall >= 0xffff_ffff ? 1 : nextCall + 1;
@@ -115,6 +118,7 @@ export function deliverThrough(cap: Cap, event: CallEvent): Promise<Outcome> {
   const call = newCall(resolve);
   try {
     flushCalls();
+    actFor(currentInvocation());
     wire.call(call, cap.id, event, undefined);
   } catch (error) {
     forgetCall(call);
@@ -148,6 +152,7 @@ function send(call: CallId, target: CapId, request: Request, span: OpenSpan | un
   try {
     flushCalls();
     const { head, body, finished } = requestToWire(request);
+    actFor(currentInvocation());
     callComesFrom(span, call);
     wire.call(call, target, ["fetch", head, body], undefined);
     if (Array.isArray(body)) followCurrent(finished);

@@ -76,7 +76,12 @@ export class Invocation {
     if (this.#returned) return;
     this.#returned = true;
     flushCalls();
-    wire.return(this.call, outcome);
+    try {
+      wire.return(this.call, outcome);
+    } catch (error) {
+      // Too large to be sent: its caller hears that instead of waiting for ever.
+      wire.return(this.call, ["failed", failureOf(error)]);
+    }
     this.workDone();
   }
 
@@ -94,6 +99,7 @@ export class Invocation {
     this.#holdTrace();
     wire.done(this.call);
     live.delete(this.call);
+    if (actingFor === this.call) actingFor = undefined;
     this.#shared.running.delete(this);
     this.#shared.callsLive--;
     this.#closeIfIdle();
@@ -202,6 +208,19 @@ export class Invocation {
 }
 
 const live = new Map<CallId, Invocation>();
+
+let actingFor: CallId | undefined;
+
+/**
+ * Tells the host whose subrequests the next calls are. With one invocation under way it knows; with
+ * several it could only bound their sum.
+ */
+export function actFor(invocation: Invocation | undefined): void {
+  const call = invocation?.call;
+  if (live.size < 2 || call === actingFor) return;
+  actingFor = call;
+  wire.acting(call);
+}
 
 export function cancelInvocation(call: CallId, reason: string): void {
   live.get(call)?.canceled(reason);

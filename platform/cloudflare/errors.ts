@@ -61,3 +61,8 @@ export function describe(value: unknown): string {
   if (Array.isArray(value)) return "an array";
   return "an object";
 }
+
+/** Says which limit an error is about, for programs; its message says so to people. */
+export function addBudget<E extends object>(error: E, budget: string, value: number, limit: number): E {
+  return Object.assign(error, { budget, value, limit });
+}

@@ -7,7 +7,7 @@
 // Invariant: an error that arrives from another Worker has `remote: true`.
 
 import type { Failure, FailureKind, Payload } from "../ops.ts";
-import { domException, remoteStack, stackOf } from "./errors.ts";
+import { addBudget, domException, remoteStack, stackOf } from "./errors.ts";
 import { decode } from "./rpc/decode.ts";
 import type { DecodeHost } from "./rpc/decode.ts";
 import { encode } from "./rpc/encode.ts";
@@ -27,11 +27,11 @@ const NATIVE = new Map<string, new (message: string) => Error>(
 
 export function failureOf(thrown: unknown, kind: FailureKind = "exception"): Failure {
   const [name, message, stack] = words(thrown);
-  return { kind, name, message, stack, value: valueOf(thrown) };
+  return { kind, name, message, stack, value: valueOf(thrown), budget: undefined };
 }
 
 export function errorOf(failure: Failure): unknown {
-  const { kind, name, message, stack, value } = failure;
+  const { kind, name, message, stack, value, budget } = failure;
   if (kind === "exception" && value.bytes.length > 0) {
     try {
       return markRemote(decode(value.bytes, plainOnly));
@@ -42,6 +42,7 @@ export function errorOf(failure: Failure): unknown {
   const maker = NATIVE.get(name);
   const error = maker !== undefined ? new maker(message) : name === "" ? new Error(message) : domException(message, name);
   if (stack !== "") setHidden(error, "stack", remoteStack(error, stack));
+  if (budget !== undefined) addBudget(error, budget.name, budget.value, budget.limit);
   return kind === "exception" ? markRemote(error) : error;
 }
 

@@ -11,7 +11,7 @@
 import { ops } from "../ops.ts";
 import type { CapId, Limits, ModuleKind, WorkerCode } from "../ops.ts";
 import type { Cap } from "./caps.ts";
-import { dataCloneError, describe } from "./errors.ts";
+import { addBudget, dataCloneError, describe } from "./errors.ts";
 import { NOT_TRANSFERABLE, serviceOf } from "./fetcher.ts";
 import { wasmBytes } from "./loader-wasm.ts";
 import { NO_PROPS, packEnv } from "./payloads.ts";
@@ -65,6 +65,7 @@ export function checkCode(value: unknown): CheckedCode {
       outbound: checkOutbound(given.globalOutbound),
       tails: services(given.tails, "tails"),
       streamingTails,
+      jitless: boolean(given.jitless, "jitless"),
       limits: given.limits === undefined ? NO_LIMITS : checkLimits(given.limits, "WorkerCode.limits"),
     },
     env: packEnv(given.env),
@@ -254,7 +255,6 @@ function checkSize(modules: readonly Module[]): void {
     bytes += typeof content === "string" ? ops.textEncode(content).length : content.length;
   }
   if (bytes <= CODE_BYTES_MAX) return;
-  throw new Error(
-    `Dynamic Worker code size (${bytes} bytes) exceeds the maximum allowed size of ${CODE_BYTES_MAX} bytes.`,
-  );
+  const message = `Dynamic Worker code size (${bytes} bytes) exceeds the maximum allowed size of ${CODE_BYTES_MAX} bytes.`;
+  throw addBudget(new Error(message), "code-size", bytes, CODE_BYTES_MAX);
 }

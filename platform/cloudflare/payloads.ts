@@ -6,7 +6,7 @@
 // Invariant: what is shipped here is within its bound.
 
 import type { Payload } from "../ops.ts";
-import { describe } from "./errors.ts";
+import { addBudget, describe } from "./errors.ts";
 import { packNow, ship } from "./rpc/message.ts";
 import type { Packed } from "./rpc/message.ts";
 import { pathTo, refused } from "./rpc/encode.ts";
@@ -29,9 +29,9 @@ export function packEnv(env: unknown): Packed | undefined {
   }
   const packed = packWithPath(env);
   if (packed.bytes.length > ENV_BYTES_MAX) {
-    throw new Error(
-      `Dynamic Worker env size (${packed.bytes.length} bytes) exceeds the maximum allowed size of ${ENV_BYTES_MAX} bytes.`,
-    );
+    const size = packed.bytes.length;
+    const message = `Dynamic Worker env size (${size} bytes) exceeds the maximum allowed size of ${ENV_BYTES_MAX} bytes.`;
+    throw addBudget(new Error(message), "env-size", size, ENV_BYTES_MAX);
   }
   return packed;
 }

@@ -56,7 +56,7 @@ pub fn binary(name: &str) -> PathBuf {
     let path = folder.join(name);
     assert!(
         path.exists(),
-        "{} is missing: run `cargo build --release` first",
+        "{} is missing: run `cargo build --release --workspace --bins --examples` first",
         path.display()
     );
     path

@@ -22,8 +22,8 @@ use mayfly_supervisor::pool::Nursery;
 use mayfly_supervisor::process::Process;
 use mayfly_supervisor::turn::Turn;
 use mayfly_supervisor::{
-    BindingDefinition, EndReason, Options, OutboundDefinition, ServiceTarget, Supervisor,
-    WorkerDefinition, relay,
+    BindingDefinition, Caps, EndReason, Options, OutboundDefinition, Policy, ServiceTarget,
+    Supervisor, WorkerDefinition, relay,
 };
 use mayfly_wire::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -114,7 +114,10 @@ impl World {
                 ("HONEST".to_owned(), service("c")),
                 (
                     "LOADER".to_owned(),
-                    BindingDefinition::Loader { shared: None },
+                    BindingDefinition::Loader {
+                        shared: None,
+                        policy: Policy::default(),
+                    },
                 ),
             ];
             worker(name, bindings)
@@ -222,14 +225,23 @@ impl World {
 }
 
 fn service(worker: &str) -> BindingDefinition {
-    BindingDefinition::Service(ServiceTarget {
+    BindingDefinition::Service(target(worker))
+}
+
+fn target(worker: &str) -> ServiceTarget {
+    ServiceTarget {
         worker: worker.to_owned(),
         entrypoint: String::new(),
         props: Vec::new(),
-    })
+    }
 }
 
 fn worker(name: &str, bindings: Vec<(String, BindingDefinition)>) -> WorkerDefinition {
+    let heard = if name == "a" {
+        vec![target("c")]
+    } else {
+        vec![]
+    };
     WorkerDefinition {
         name: name.to_owned(),
         modules: vec![module()],
@@ -238,7 +250,10 @@ fn worker(name: &str, bindings: Vec<(String, BindingDefinition)>) -> WorkerDefin
         bindings,
         outbound: OutboundDefinition::Network,
         limits: Limits::NONE,
-        tails: Vec::new(),
+        caps: Caps::default(),
+        // What `a` does is traced, so that its frames about traces mean something.
+        tails: heard.clone(),
+        streaming_tails: heard,
     }
 }
 
@@ -434,6 +449,7 @@ impl Bytes<'_> {
             tails: (0..self.below(2)).map(|_| self.cap()).collect(),
             streaming_tails: Vec::new(),
             limits: Limits::NONE,
+            jitless: self.below(16) == 15,
         }
     }
 
@@ -516,7 +532,38 @@ impl Bytes<'_> {
 
     fn words(&mut self) -> ToHost {
         let call = Some(self.call());
-        match self.below(6) {
+        match self.below(20) {
+            12 => ToHost::TailMore { call: self.call() },
+            13 => ToHost::SpanOpen {
+                call: self.call(),
+                span: self.below(6),
+                parent: self.below(6),
+                name: self.text(),
+            },
+            14 => ToHost::SpanClose {
+                call: self.call(),
+                span: self.below(6),
+                attributes: self.text(),
+            },
+            15 => ToHost::Diagnostic {
+                call: self.call(),
+                channel: self.text(),
+                message: self.blob(),
+            },
+            16 => ToHost::CallFrom {
+                made: CallId(u32::from(self.next())),
+                call: self.call(),
+                span: self.below(6),
+            },
+            17 => ToHost::TraceHold { call: self.call() },
+            18 => ToHost::TraceEnd { call: self.call() },
+            10 => ToHost::Acting {
+                call: (self.below(4) > 0).then(|| self.call()),
+            },
+            9 => ToHost::Running {},
+            11 if self.below(8) == 7 => ToHost::Trapped {
+                number: self.below(255),
+            },
             0 => ToHost::StartFailed {
                 failure: self.failure(),
             },

@@ -13,7 +13,7 @@ import { ReadableStream } from "../../web/streams/readable.ts";
 import { WritableStream } from "../../web/streams/writable.ts";
 import { Cap, hold } from "../caps.ts";
 import { followCurrent } from "../context.ts";
-import { dataCloneError } from "../errors.ts";
+import { addBudget, dataCloneError } from "../errors.ts";
 import { newService, serviceOf } from "../fetcher.ts";
 import { loaderCap, newLoader } from "../loader.ts";
 import { isPlainProxy } from "../proxies.ts";
@@ -106,10 +106,11 @@ function encodeBounded(
     return encode(value, packer, { bytesMax: MESSAGE_BYTES_MAX, settled }, disposer);
   } catch (error) {
     if (!(error instanceof TooLargeError)) throw error;
-    throw dataCloneError(
+    const refusal = dataCloneError(
       "Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: " +
         `${error.bytes} bytes or more (MESSAGE_BYTES_MAX is ${MESSAGE_BYTES_MAX}).`,
     );
+    throw addBudget(refusal, "message-size", error.bytes, MESSAGE_BYTES_MAX);
   }
 }
 

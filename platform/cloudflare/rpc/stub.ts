@@ -18,6 +18,7 @@ import { currentInvocation, frameOf, runIn } from "../async-context.ts";
 import { forgetCall, newCall } from "../calls.ts";
 import { disowned, hold, newSlot, ownedBy } from "../caps.ts";
 import type { Cap, Owned } from "../caps.ts";
+import { actFor } from "../context.ts";
 import type { Held, Invocation } from "../context.ts";
 import { errorOf } from "../failures.ts";
 import { platformProxy } from "../proxies.ts";
@@ -262,6 +263,7 @@ function send(result: Result, callee: Cap, event: CallEvent, packed: Packed | un
   const go = (): void => {
     try {
       const slot = result.sending();
+      actFor(result.invocation);
       callComesFrom(span, result.call);
       wire.call(result.call, callee.id, event, slot?.id);
     } catch (error) {

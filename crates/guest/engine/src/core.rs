@@ -86,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) global: ObjectRoot,
     /// The object given to `engine.setHandlers`.
     pub(crate) handlers: ObjectRoot,
+    /// The engine has no compiler and no executable memory.
+    pub(crate) no_machine_code: Cell<bool>,
     /// `globalThis.DOMException` as the platform defined it.
     pub(crate) dom_exception: ObjectRoot,
     /// `WebAssembly.Module`.

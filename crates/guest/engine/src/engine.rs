@@ -47,7 +47,8 @@ pub struct EngineOptions {
     pub stack_bytes: usize,
     /// Helper threads at most; never less than two. None starts before there is work for it.
     pub helper_threads_max: usize,
-    /// Whether code may be compiled to machine code.
+    /// Whether code may be compiled to machine code. If not, the process never has executable memory
+    /// of its own, and no WebAssembly.
     pub jit: bool,
 }
 
@@ -114,6 +115,9 @@ impl<S: 'static> Engine<S> {
     /// Starts SpiderMonkey and makes `globalThis.__mayfly`: `engine`, and one object for each that
     /// `ops` name.
     pub fn new(options: EngineOptions, state: S, ops: Vec<OpDecl<S>>) -> Result<Self, EngineError> {
+        if !options.jit {
+            policy::disable_machine_code();
+        }
         let engine = JSEngine::init().map_err(|error| match error {
             mozjs::rust::JSEngineError::AlreadyInitialized
             | mozjs::rust::JSEngineError::AlreadyShutDown => EngineError::AlreadyMade,
@@ -268,6 +272,7 @@ impl<S: 'static> Engine<S> {
 
 fn configure(cx: &mut JSContext, core: &'static Core, options: &EngineOptions) {
     core.heap_bytes_max.set(u64::from(options.heap_bytes_max));
+    core.no_machine_code.set(!options.jit);
     // SAFETY: the context was just made and has no realm; all callbacks are static functions with
     // the signatures asked for, and `core`, passed to the tracer, is never freed.
     unsafe {

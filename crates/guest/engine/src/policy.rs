@@ -10,8 +10,7 @@ use mozjs::context::{JSContext, RawJSContext};
 use mozjs::jsapi::JS::{CompilationType, RuntimeCode, StackGCVector};
 use mozjs::jsapi::js::TempAllocPolicy;
 use mozjs::jsapi::{
-    ContextOptionsRef, Handle, JS_SetGlobalJitCompilerOption, JS_SetSecurityCallbacks,
-    JSJitCompilerOption, JSSecurityCallbacks, JSString,
+    ContextOptionsRef, Handle, JS_SetSecurityCallbacks, JSSecurityCallbacks, JSString,
 };
 use mozjs::jsval::JSVal;
 use mozjs::rust::RealmOptions;
@@ -25,14 +24,27 @@ static SECURITY: JSSecurityCallbacks = JSSecurityCallbacks {
     subsumes: None,
 };
 
+unsafe extern "C" {
+    // A public function of `js/Initialization.h` that the bindings leave out.
+    #[link_name = "_ZN2JS17DisableJitBackendEv"]
+    fn disable_jit_backend();
+}
+
+/// For this process, no compiler, no executable memory and no WebAssembly. Before the engine starts.
+pub(crate) fn disable_machine_code() {
+    // SAFETY: the function sets a flag, which it asserts that nobody has read: the engine starts after
+    // this, and only once in a process.
+    unsafe { disable_jit_backend() };
+}
+
 /// Sets the context's switches.
 pub(crate) fn configure(cx: &mut JSContext, jit: bool) {
     // SAFETY: the context is live; the callbacks are static; each option takes the number given.
     unsafe {
         JS_SetSecurityCallbacks(cx.raw_cx(), &raw const SECURITY);
         let options = &mut *ContextOptionsRef(cx.raw_cx());
-        options.set_wasm_(true);
-        options.set_wasmBaseline_(true);
+        options.set_wasm_(jit);
+        options.set_wasmBaseline_(jit);
         options.set_wasmIon_(jit);
         // Async stacks cost on every await.
         options.set_asyncStack_(false);
@@ -40,16 +52,6 @@ pub(crate) fn configure(cx: &mut JSContext, jit: bool) {
             .compileOptions_
             .set_explicitResourceManagement_(true);
         options.compileOptions_.set_sourcePhaseImports_(true);
-        if !jit {
-            for option in [
-                JSJitCompilerOption::JSJITCOMPILER_BASELINE_ENABLE,
-                JSJitCompilerOption::JSJITCOMPILER_BASELINE_INTERPRETER_ENABLE,
-                JSJitCompilerOption::JSJITCOMPILER_ION_ENABLE,
-                JSJitCompilerOption::JSJITCOMPILER_NATIVE_REGEXP_ENABLE,
-            ] {
-                JS_SetGlobalJitCompilerOption(cx.raw_cx(), option, 0);
-            }
-        }
     }
 }
 

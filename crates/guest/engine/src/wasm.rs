@@ -17,6 +17,9 @@ use crate::core::core;
 use crate::modules::options_for;
 use crate::throw::{Thrown, throw};
 
+const NOT_AVAILABLE: &str = "WebAssembly is not available: this Worker runs without executable \
+                             memory (jitless), so nothing can be compiled.";
+
 /// `mozilla::Vector<uint8_t, 0, MallocAllocPolicy>` as a release build lays it out; the bindings
 /// leave it opaque. The engine only reads its start and length.
 #[repr(C)]
@@ -32,6 +35,9 @@ pub(crate) fn source_record(
     name: &str,
     mut content: Vec<u8>,
 ) -> Result<*mut JSObject, Thrown> {
+    if core().no_machine_code.get() {
+        return Err(throw(cx, "Error", NOT_AVAILABLE));
+    }
     let options = options_for(cx, name);
     let mut bytes = Bytes {
         start: content.as_mut_ptr(),
@@ -80,7 +86,7 @@ pub(crate) fn capture(cx: &mut JSContext) {
 /// `new WebAssembly.Module(content)`. Not rooted.
 pub(crate) fn compile(cx: &mut JSContext, content: Vec<u8>) -> Result<JSVal, Thrown> {
     if core().wasm_module.get().is_null() {
-        return Err(throw(cx, "Error", "WebAssembly is not available"));
+        return Err(throw(cx, "Error", NOT_AVAILABLE));
     }
     let bytes = convert::bytes_to_js(cx, content)?;
     rooted!(&in(cx) let arguments: Vec<JSVal> = vec![bytes]);

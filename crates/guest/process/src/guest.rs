@@ -18,8 +18,8 @@ use mayfly_engine::{Called, Engine};
 use mayfly_sandbox::fork::exit_now;
 use mayfly_sandbox::poll::{self, Interest, Waker};
 use mayfly_sandbox::seccomp::{Filter, SeccompError};
-use mayfly_sandbox::{SysError, descriptors, rlimits, signals};
-use mayfly_wire::{Attachment, CallId, Failure, FailureKind, Start, ToGuest, ToHost};
+use mayfly_sandbox::{SysError, ask, descriptors, rlimits, signals, trap};
+use mayfly_wire::{Attachment, CallId, Failure, FailureKind, Start, ToGuest, ToHost, write_frame};
 use thiserror::Error;
 
 use crate::convert::{self, IntoData};
@@ -40,9 +40,12 @@ const IDLE_COLLECT: Duration = Duration::from_millis(500);
 /// asked whether they can still be answered: long enough that no working call pays for the question.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// Writable memory beside the JavaScript heap: buffers, Wasm memories, compiled code, stacks of
-/// helper threads, and what was inherited from the zygote.
-const DATA_BYTES_BESIDE_HEAP: u64 = 192 * 1024 * 1024;
+/// Writable memory that is the engine's rather than the Worker's: compilers at work, stacks of helper
+/// threads, the young generation, pieces that are free in between.
+const DATA_BYTES_BESIDE_HEAP: u64 = 48 * 1024 * 1024;
+
+/// A start that took no longer is told of together with what followed it.
+const START_UNTOLD_MAX: Duration = Duration::from_millis(10);
 
 /// What a fork begins with.
 #[derive(Debug)]
@@ -51,7 +54,11 @@ pub struct Seed {
     pub socket: UnixStream,
     /// The seccomp filter, where the kernel has seccomp.
     pub filter: Option<Filter>,
+    /// Writable memory that it inherits.
+    pub data_bytes: u64,
 }
+
+const _: () = assert!(trap::HEAD_BYTES == ask::ANSWER_BYTES);
 
 #[derive(Debug, Error)]
 enum SealError {
@@ -68,6 +75,7 @@ pub type GuestEngine = Engine<GuestState>;
 
 /// Lives as a guest.
 pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
+    let data_bytes = seed.data_bytes;
     let (socket, waker) = match seal(&mut engine, seed) {
         Ok(parts) => parts,
         Err(error) => {
@@ -85,6 +93,7 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
         input: Input::new(Arc::clone(&socket)),
         socket,
         waker,
+        data_bytes,
         started: false,
         traced: None,
         last_frame: Instant::now(),
@@ -115,10 +124,23 @@ fn seal(engine: &mut GuestEngine, seed: Seed) -> Result<(Arc<File>, Waker), Seal
     rlimits::apply()?;
     // From here on errors have no way out but the exit code.
     descriptors::silence_errors()?;
+    ask::answer_with(head_of(&ToHost::Running {}))?;
     if let Some(filter) = seed.filter {
+        trap::report(head_of(&ToHost::Trapped { number: 0 }))?;
         filter.seal()?;
     }
     Ok((Arc::new(File::from(socket)), waker))
+}
+
+/// A frame's length and tag, for a signal handler that knows no frames.
+fn head_of(frame: &ToHost) -> [u8; trap::HEAD_BYTES] {
+    let mut bytes = Vec::new();
+    write_frame(frame, &mut bytes);
+    let mut head = [0; trap::HEAD_BYTES];
+    for (byte, of_frame) in head.iter_mut().zip(bytes) {
+        *byte = of_frame;
+    }
+    head
 }
 
 struct Guest {
@@ -126,6 +148,8 @@ struct Guest {
     input: Input,
     socket: Arc<File>,
     waker: Waker,
+    /// Writable memory that it was forked with.
+    data_bytes: u64,
     started: bool,
     /// Somebody follows the invocation of this number, which comes next.
     traced: Option<CallId>,
@@ -255,7 +279,8 @@ impl Guest {
 
     fn start(&mut self, start: Start) {
         let parts = convert::split_start(start);
-        let data_bytes_max = parts.heap_bytes_max.saturating_add(DATA_BYTES_BESIDE_HEAP);
+        let beside = self.data_bytes.saturating_add(DATA_BYTES_BESIDE_HEAP);
+        let data_bytes_max = parts.heap_bytes_max.saturating_add(beside);
         if rlimits::limit_data(data_bytes_max).is_err() {
             exit_now(exit::SYSTEM);
         }
@@ -264,7 +289,12 @@ impl Guest {
         self.engine.set_modules(parts.modules);
         // `env` and the outbound service last as long as the Worker: nothing of them is to be found
         // by a collection.
+        let began = Instant::now();
         self.call("start", vec![parts.info]);
+        if began.elapsed() > START_UNTOLD_MAX {
+            // What comes next is no longer the start's doing, which the host must know.
+            self.engine.state().output.flush();
+        }
     }
 
     fn wake_if_due(&mut self) {
@@ -408,5 +438,23 @@ fn brings_cap(frame: &ToGuest) -> bool {
             _ => false,
         },
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_signal_handlers_write_are_whole_frames() {
+        let mut running = Vec::new();
+        write_frame(&ToHost::Running {}, &mut running);
+        assert_eq!(head_of(&ToHost::Running {}).to_vec(), running);
+        let number: u32 = 257;
+        let mut sent = head_of(&ToHost::Trapped { number: 0 }).to_vec();
+        sent.extend_from_slice(&number.to_le_bytes());
+        let mut frame = Vec::new();
+        write_frame(&ToHost::Trapped { number }, &mut frame);
+        assert_eq!(sent, frame);
     }
 }

@@ -18,6 +18,7 @@ use mayfly_sandbox::fork::{Forked, ThreadCount, exit_now, fork_alone};
 use mayfly_sandbox::namespaces::{self, Descent, Layer};
 use mayfly_sandbox::pidfd::{Pidfd, Reaped, Wait, reap};
 use mayfly_sandbox::poll::{self, Interest};
+use mayfly_sandbox::seccomp::Profile;
 use mayfly_sandbox::{Ended, Pid, SysError, descriptors, libc_state, privileges, rlimits};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ const MAPPED: u8 = 1;
 const UNMAPPED: u8 = 0;
 
 /// Becomes launcher, init and zygote; each ends by itself.
-pub fn launch(control: OwnedFd) -> ! {
+pub fn launch(control: OwnedFd, profile: Profile) -> ! {
     let outcome = prepare().and_then(|host| {
         let gate = std::io::pipe().map_err(|source| SysError {
             step: "open a pipe",
@@ -45,7 +46,7 @@ pub fn launch(control: OwnedFd) -> ! {
     match descent.side {
         Forked::Child => {
             drop((host, gatekeeper));
-            init(control, gate, descent)
+            init(control, gate, descent, profile)
         }
         Forked::Parent(child) => {
             // The host must see the zygote's end of this socket close when the zygote ends.
@@ -120,7 +121,7 @@ fn code_of(ended: Option<Ended>) -> i32 {
 }
 
 /// The init's life: sets up what its zygote inherits, forks it, reaps.
-fn init(control: OwnedFd, mut gate: PipeReader, descent: Descent) -> ! {
+fn init(control: OwnedFd, mut gate: PipeReader, descent: Descent, profile: Profile) -> ! {
     let mut word = [UNMAPPED];
     if gate.read_exact(&mut word).is_err() {
         exit_now(exit::SYSTEM);
@@ -139,7 +140,7 @@ fn init(control: OwnedFd, mut gate: PipeReader, descent: Descent) -> ! {
     }
     let threads = ThreadCount::open();
     match threads.map(|threads| fork_alone(&threads)) {
-        Ok(Ok(Forked::Child)) => zygote::run(control, layers),
+        Ok(Ok(Forked::Child)) => zygote::run(control, layers, profile),
         Ok(Ok(Forked::Parent(zygote))) => {
             drop(control);
             reap_until_childless(zygote)

@@ -1,6 +1,7 @@
 //! The sandboxed binary: a zygote that becomes guests.
 //!
-//! `mayfly-guest zygote` is started by the host with a control socket as descriptor 3. In the order a
+//! `mayfly-guest zygote` is started by the host with a control socket as descriptor 3, and
+//! `mayfly-guest zygote-jitless` for Workers that may have no executable memory. In the order a
 //! process takes: [`launcher`] enters namespaces, [`zygote`] starts the engine, evaluates the platform
 //! and locks itself down, then forks; [`guest`] seals a fork and runs its one loop, with [`input`],
 //! [`output`], [`convert`] and [`wire_ops`] between socket and engine.
@@ -22,11 +23,13 @@ mod state;
 mod wire_ops;
 mod zygote;
 
+use mayfly_sandbox::seccomp::Profile;
 use std::env;
 use std::process::ExitCode;
 
 const USAGE: &str = "mayfly-guest is started by mayfly, with a control socket as descriptor 3; \
-                     by hand it only tells its `--version`";
+                     by hand it only tells its `--version`, or with `probe` which layers of the \
+                     sandbox hold here";
 
 fn main() -> ExitCode {
     let mut words = env::args_os().skip(1);
@@ -37,11 +40,27 @@ fn main() -> ExitCode {
             println!("{}", mayfly_wire::VERSION);
             ExitCode::SUCCESS
         }
-        Some("zygote") if alone => match mayfly_sandbox::descriptors::inherited_socket() {
-            Some(control) => launcher::launch(control),
+        Some("probe") if alone => probe(),
+        Some(word) if alone => match Profile::from_word(word) {
+            Some(profile) => zygote(profile),
             None => usage(),
         },
         _ => usage(),
+    }
+}
+
+/// For `mayfly doctor`: one line a layer.
+fn probe() -> ExitCode {
+    for finding in mayfly_sandbox::probe::all() {
+        println!("{}", finding.to_line());
+    }
+    ExitCode::SUCCESS
+}
+
+fn zygote(profile: Profile) -> ExitCode {
+    match mayfly_sandbox::descriptors::inherited_socket() {
+        Some(control) => launcher::launch(control, profile),
+        None => usage(),
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use mayfly_engine::data::OpError;
 use mayfly_sandbox::fork::exit_now;
 use mayfly_sandbox::poll::{self, Interest};
+use mayfly_sandbox::trap;
 use mayfly_wire::bounds::FRAME_BYTES_MAX;
 use mayfly_wire::{LENGTH_BYTES, ToHost, write_frame};
 
@@ -91,6 +92,7 @@ impl Output {
     /// Writes what the socket takes now.
     pub fn flush(&mut self) {
         let Some(socket) = &self.socket else { return };
+        trap::set_boundary(!self.is_pending());
         while self.sent < self.buffer.len() {
             match (&**socket).write(&self.buffer[self.sent..]) {
                 Ok(count) => self.sent += count,
@@ -101,6 +103,7 @@ impl Output {
             }
         }
         self.discard();
+        trap::set_boundary(true);
         self.buffer.shrink_to(KEPT_BYTES_MAX);
     }
 

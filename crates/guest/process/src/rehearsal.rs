@@ -32,6 +32,9 @@ const FLAGS: [&str; 7] = [
 /// comes that close, so no fork starts a thread for a function that the zygote left on the brink.
 pub const ZYGOTE_ROUNDS: u32 = 120;
 
+/// Rounds where nothing is compiled: functions and caches are there after the first few.
+pub const JITLESS_ROUNDS: u32 = 4;
+
 const MAIN: &str = "rehearsal.js";
 
 const SOURCE: &str = r#"

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use mayfly_engine::data::OpError;
 use mayfly_ops::{HasOps, OpsState};
+use mayfly_sandbox::ask;
 use mayfly_wire::{ToGuest, ToHost};
 
 use crate::output::Output;
@@ -33,11 +34,12 @@ impl GuestState {
         self.ops.after_fork();
     }
 
-    /// Queues one frame.
+    /// Queues one frame. Those of a rehearsal change nothing that outlives it.
     pub fn send(&mut self, frame: &ToHost) -> Result<(), OpError> {
         self.holds_new_caps |= introduces_cap(frame);
         self.output.push(frame)?;
         match frame {
+            ToHost::Started { .. } => ask::set_ready(true),
             // A tail waits for more events as a caller does for its outcome.
             ToHost::Call { .. } | ToHost::TailMore { .. } => self.calls_waiting += 1,
             ToHost::Return { .. } => {
@@ -55,7 +57,10 @@ impl GuestState {
                 self.calls_unanswered += 1;
             }
             // What a rehearsal did does not count.
-            ToGuest::Start { .. } => (self.calls_unanswered, self.calls_waiting) = (0, 0),
+            ToGuest::Start { .. } => {
+                (self.calls_unanswered, self.calls_waiting) = (0, 0);
+                ask::set_ready(false);
+            }
             ToGuest::Return { .. } | ToGuest::TailEvents { .. } => {
                 self.calls_waiting = self.calls_waiting.saturating_sub(1);
             }

@@ -44,6 +44,9 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 result: args.at(3)?,
             })
         }),
+        wire("acting", |state, args| {
+            state.frame(ToHost::Acting { call: args.at(0)? })
+        }),
         wire("cancel", |state, args| {
             state.frame(ToHost::Cancel {
                 call: args.at(0)?,

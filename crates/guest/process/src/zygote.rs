@@ -19,9 +19,9 @@ use mayfly_sandbox::namespaces::{self, Layer};
 use mayfly_sandbox::packets::{self, Packet};
 use mayfly_sandbox::pidfd::{Pidfd, Reaped, Wait, reap};
 use mayfly_sandbox::poll::{self, Interest};
-use mayfly_sandbox::seccomp::{self, Filter};
+use mayfly_sandbox::seccomp::{self, Filter, Jit, Profile};
 use mayfly_sandbox::signals::ChildSignals;
-use mayfly_sandbox::{Ended, Pid, landlock, libc_state, privileges, text};
+use mayfly_sandbox::{Ended, Pid, landlock, libc_state, privileges, process_stat, text};
 use mayfly_wire::bounds::FORK_COUNT_MAX;
 use mayfly_wire::control::{self, End, FromZygote, ToZygote};
 use mayfly_wire::{Wire, read_frame};
@@ -29,7 +29,7 @@ use mayfly_wire::{Wire, read_frame};
 use crate::guest::GuestEngine;
 use crate::guest::{self, Seed};
 use crate::platform;
-use crate::rehearsal::{ZYGOTE_ROUNDS, rehearse};
+use crate::rehearsal::{JITLESS_ROUNDS, ZYGOTE_ROUNDS, rehearse};
 use crate::state::GuestState;
 use crate::{exit, wire_ops};
 
@@ -48,8 +48,8 @@ pub fn unready(control: &OwnedFd, error: &dyn Error) -> ! {
 }
 
 /// Becomes ready, then serves the host until it lets go.
-pub fn run(control: OwnedFd, layers: Vec<Layer>) -> ! {
-    match prepare(&control, layers) {
+pub fn run(control: OwnedFd, layers: Vec<Layer>, profile: Profile) -> ! {
+    match prepare(&control, layers, profile) {
         Ok((engine, nursery)) => serve(control, engine, nursery),
         Err(error) => unready(&control, &*error),
     }
@@ -60,6 +60,8 @@ struct Nursery {
     threads: ThreadCount,
     filter: Option<Filter>,
     signals: ChildSignals,
+    /// Writable memory at the first fork.
+    data_bytes: u64,
     children: BTreeSet<Pid>,
     retired: bool,
 }
@@ -67,14 +69,16 @@ struct Nursery {
 fn prepare(
     control: &OwnedFd,
     mut layers: Vec<Layer>,
+    profile: Profile,
 ) -> Result<(GuestEngine, Nursery), Box<dyn Error>> {
     privileges::die_with_parent()?;
     let threads = ThreadCount::open()?;
     // Only speed is lost without it.
     let _ = text::make_private();
-    let engine = boot()?;
+    let engine = boot(profile.jit)?;
     let count = threads.read()?;
-    let filter = Filter::compile();
+    let data_bytes = process_stat::data_bytes()?;
+    let filter = Filter::compile(profile);
     // The engine has read what it needs of the file system; nothing does from here on.
     layers.push(namespaces::empty_root(&layers));
     layers.push(Layer::of(
@@ -94,6 +98,7 @@ fn prepare(
         threads,
         filter,
         signals: ChildSignals::open()?,
+        data_bytes,
         children: BTreeSet::new(),
         retired: false,
     };
@@ -106,16 +111,26 @@ fn prepare(
     Ok((engine, nursery))
 }
 
-fn boot() -> Result<GuestEngine, Box<dyn Error>> {
+fn boot(jit: Jit) -> Result<GuestEngine, Box<dyn Error>> {
     let mut ops = mayfly_ops::declarations::<GuestState>();
     ops.extend(wire_ops::declarations());
-    let mut engine = Engine::new(EngineOptions::default(), GuestState::default(), ops)?;
+    let options = EngineOptions {
+        jit: jit == Jit::On,
+        ..EngineOptions::default()
+    };
+    let mut engine = Engine::new(options, GuestState::default(), ops)?;
     engine
         .evaluate_platform(platform::PLATFORM, platform::ENTRY)
         .map_err(|error| format!("evaluate the platform: {error}"))?;
     // Packing throws compiled code away, so it goes before the rehearsal that makes some.
     engine.compact();
-    rehearse(&mut engine, ZYGOTE_ROUNDS);
+    rehearse(
+        &mut engine,
+        match jit {
+            Jit::On => ZYGOTE_ROUNDS,
+            Jit::Off => JITLESS_ROUNDS,
+        },
+    );
     engine.prepare_fork();
     libc_state::fill_heap_holes();
     Ok(engine)
@@ -209,6 +224,7 @@ impl Nursery {
                 Ok(Some(Seed {
                     socket: guest_end,
                     filter: self.filter.take(),
+                    data_bytes: self.data_bytes,
                 }))
             }
             Forked::Parent(pid) => {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use host::{Guest, Host, text};
 use mayfly_sandbox::process_stat::CpuClock;
+use mayfly_sandbox::seccomp::{Jit, Profile, RULES};
 use mayfly_wire::control::{End, ToZygote};
 use mayfly_wire::*;
 
@@ -378,6 +379,154 @@ fn ordinary_code_never_meets_the_sandbox() {
         host::HEAP_BYTES_MAX,
     ));
     assert_eq!(guest.fetch("http://x/"), ORDINARY_SAYS);
+}
+
+/// Leans on the kernel where [`ORDINARY`] does not: helper threads, large blocks that grow.
+const DEMANDING: &str = r#"
+const bytes = new Uint8Array(WASM);
+export default {
+  async fetch() {
+    // A compilation on helper threads.
+    await Promise.all([1, 2, 3].map(() => WebAssembly.compile(bytes)));
+    let total = 0;
+    for (let round = 0; round < 3; round++) {
+      const all = [];
+      for (let i = 0; i < 200000; i++) all.push(i + 0.5);
+      all.sort();
+      total += all.length + new Uint8Array(24 << 20).fill(1).length;
+      total += ("x".repeat(1 << 20) + round).replaceAll("x", "yz").length;
+    }
+    return new Response(String(total));
+  },
+};
+"#;
+
+/// Stops and continues it: a wait that was under way is taken up again.
+fn interrupt(guest: &Guest) {
+    guest.pidfd.send_signal(libc_signal::STOP).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    guest.pidfd.send_signal(libc_signal::CONT).unwrap();
+}
+
+mod libc_signal {
+    pub const CONT: i32 = 18;
+    pub const STOP: i32 = 19;
+    pub const SYS: i32 = 31;
+}
+
+/// How a guest without one row of the filter fared: `Err` names the call it died of.
+fn live_without(row: Option<usize>) -> Result<(), String> {
+    let mut host = Host::start_as(Profile {
+        jit: Jit::On,
+        without: row,
+    });
+    let died = |host: &mut Host, guest: &Guest, at: &str| match host.exited(guest.pid) {
+        End::Signal {
+            signal: libc_signal::SYS,
+        } => Err(at.to_owned()),
+        end => Err(format!("{at}: {end:?}")),
+    };
+    let wasm = Module {
+        name: "memory.wasm".to_owned(),
+        kind: ModuleKind::Wasm {},
+        content: Blob(WASM.to_vec()),
+    };
+    let demanding = DEMANDING.replace("WASM", &format!("{WASM:?}"));
+    for (name, code, modules) in [
+        ("ordinary", ORDINARY.to_owned(), vec![wasm]),
+        ("demanding", demanding, vec![]),
+    ] {
+        let mut guest = host.fork();
+        guest.send(&host::start_with(&code, modules, host::HEAP_BYTES_MAX));
+        interrupt(&guest);
+        if guest.try_fetch("http://x/").is_none() {
+            return died(&mut host, &guest, name);
+        }
+        // The end of its socket is an ordinary end.
+        let pid = guest.pid;
+        drop(guest);
+        match host.exited(pid) {
+            End::Exit { code: 0 } => {}
+            end => return Err(format!("{name}, at its end: {end:?}")),
+        }
+    }
+    Ok(())
+}
+
+/// Rows that no workload here can prove, each with its reason.
+const UNPROVEN: &[(&str, &str)] = &[
+    (
+        "SYS_restart_syscall",
+        "the kernel makes it, after a wait was stopped; which wait is left to chance",
+    ),
+    (
+        "SYS_clock_gettime",
+        "where the vDSO knows the clock there is no call",
+    ),
+    ("SYS_sched_yield", "only where two threads meet at one lock"),
+    (
+        "SYS_tgkill",
+        "abort() asks before it takes an illegal instruction",
+    ),
+    ("SYS_getpid", "abort() asks whom to signal"),
+    ("SYS_rt_sigaction", "abort() restores the default"),
+    (
+        "SYS_getrusage",
+        "the engine's statistics of some collections",
+    ),
+];
+
+#[test]
+fn every_row_of_the_filter_has_a_user() {
+    live_without(None).unwrap();
+    let mut unused = Vec::new();
+    for (row, rule) in RULES.iter().enumerate() {
+        match live_without(Some(row)) {
+            Err(at) => println!("{}: {} ({at})", rule.name, rule.user),
+            Ok(()) => unused.push(rule.name),
+        }
+    }
+    let unproven: Vec<&str> = UNPROVEN.iter().map(|(name, _)| *name).collect();
+    let unknown: Vec<&&str> = unused
+        .iter()
+        .filter(|name| !unproven.contains(name))
+        .collect();
+    println!("unused here: {unused:?}");
+    assert!(unknown.is_empty(), "rows that nothing uses: {unknown:?}");
+}
+
+#[test]
+fn a_guest_without_a_jit_has_no_executable_memory_but_the_program() {
+    let executable = |jit: Jit| {
+        let mut host = Host::start_as(Profile { jit, without: None });
+        let code = "const fib = (n) => n < 2 ? n : fib(n - 1) + fib(n - 2); \
+                    export default { fetch() { return new Response(String(fib(22))); } };";
+        let mut guest = host.started(code);
+        assert_eq!(guest.fetch("http://x/"), "17711");
+        let maps = fs::read_to_string(guest.proc("maps")).unwrap();
+        let mut bytes = 0;
+        for line in maps.lines() {
+            let (range, rest) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
+            assert!(!rest.starts_with("rwx"), "{line}");
+            if rest.as_bytes()[2] == b'x' {
+                bytes += number(end) - number(start);
+            }
+        }
+        bytes
+    };
+    let (with, without) = (executable(Jit::On), executable(Jit::Off));
+    // The program's own code, its libraries' and the kernel's pages: what the binary file holds.
+    let program = fs::metadata(env!("CARGO_BIN_EXE_mayfly-guest"))
+        .unwrap()
+        .len();
+    println!("executable: {with} bytes with a JIT, {without} without; the binary has {program}");
+    assert!(without < with, "{without} of {with}");
+    assert!(
+        without < program + (16 << 20),
+        "{without}, the binary has {program}"
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioIo;
+use mayfly_exchange::BoxFuture;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -71,10 +72,31 @@ pub enum ConnectError {
 #[error("cannot set up TLS: {0}")]
 pub struct TlsError(String);
 
+/// How names become addresses. The system's resolver by default; tests stand in for hostile ones.
+pub trait Resolve: Send + Sync + std::fmt::Debug {
+    /// The addresses of `host`.
+    fn resolve(&self, host: &str, port: u16) -> BoxFuture<io::Result<Vec<SocketAddr>>>;
+}
+
+/// The system's resolver.
+#[derive(Debug)]
+struct System;
+
+impl Resolve for System {
+    fn resolve(&self, host: &str, port: u16) -> BoxFuture<io::Result<Vec<SocketAddr>>> {
+        let host = host.to_owned();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), port)).await?;
+            Ok(found.collect())
+        })
+    }
+}
+
 /// Opens checked TCP connections.
 #[derive(Debug, Clone)]
 pub struct Connector {
     egress: Arc<Egress>,
+    resolver: Arc<dyn Resolve>,
     opening: Arc<Semaphore>,
 }
 
@@ -83,8 +105,15 @@ impl Connector {
     pub fn new(egress: Egress) -> Self {
         Self {
             egress: Arc::new(egress),
+            resolver: Arc::new(System),
             opening: Arc::new(Semaphore::new(OPENING_MAX)),
         }
+    }
+
+    /// The same with another resolver.
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
+        self
     }
 
     async fn open(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
@@ -98,7 +127,7 @@ impl Connector {
             Some("https") => 443,
             _ => 80,
         });
-        let addresses = resolve(&host, port).await?;
+        let addresses = resolve(&*self.resolver, &host, port).await?;
         let allowed = self.allowed(&host, port, &addresses)?;
         reach(host, port, &allowed).await
     }
@@ -125,7 +154,11 @@ impl Connector {
     }
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+async fn resolve(
+    resolver: &dyn Resolve,
+    host: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, ConnectError> {
     if let Ok(addr) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(addr, port)]);
     }
@@ -133,11 +166,11 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError>
         host: host.to_owned(),
         source,
     };
-    let found = timeout(RESOLVE_WAIT, tokio::net::lookup_host((host, port)))
+    let mut addresses = timeout(RESOLVE_WAIT, resolver.resolve(host, port))
         .await
         .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
         .map_err(failed)?;
-    let addresses: Vec<_> = found.take(ADDRESSES_MAX).collect();
+    addresses.truncate(ADDRESSES_MAX);
     if addresses.is_empty() {
         return Err(failed(io::Error::other("the name has no address")));
     }

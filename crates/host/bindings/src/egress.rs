@@ -165,17 +165,27 @@ pub struct Refused {
     pub host: String,
     /// What it resolved to.
     pub addr: IpAddr,
-    /// The range that address lies in.
-    pub range: &'static str,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why an address may not be connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It lies in this range.
+    Range(&'static str),
+    /// This port is none of those that are open.
+    Port(u16),
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, addr, range } = self;
-        write!(
-            f,
-            "egress to {host} is refused: {addr} is a {range} address"
-        )
+        let Self { host, addr, why } = self;
+        write!(f, "egress to {host} is refused: ")?;
+        match why {
+            Why::Range(range) => write!(f, "{addr} is a {range} address"),
+            Why::Port(port) => write!(f, "port {port} is not open to Workers"),
+        }
     }
 }
 
@@ -185,18 +195,32 @@ impl std::error::Error for Refused {}
 #[derive(Debug, Clone, Default)]
 pub struct Egress {
     allow: Vec<AllowRule>,
+    /// Ports of the public internet that are open; empty for all.
+    ports: Vec<u16>,
 }
 
 impl Egress {
     /// The public internet and these.
     pub fn new(allow: Vec<AllowRule>) -> Self {
-        Self { allow }
+        Self {
+            allow,
+            ports: Vec::new(),
+        }
+    }
+
+    /// The same with no more ports of the public internet than these; none given leaves all open.
+    #[must_use]
+    pub fn with_ports(mut self, ports: Vec<u16>) -> Self {
+        self.ports = ports;
+        self
     }
 
     /// Judges one address that `host` resolved to.
     pub fn judge(&self, host: &str, addr: IpAddr, port: u16) -> Result<(), Refused> {
-        let Some(range) = special_range(addr) else {
-            return Ok(());
+        let why = match special_range(addr) {
+            Some(range) => Why::Range(range),
+            None if self.ports.is_empty() || self.ports.contains(&port) => return Ok(()),
+            None => Why::Port(port),
         };
         if self.allow.iter().any(|rule| rule.allows(host, addr, port)) {
             return Ok(());
@@ -204,7 +228,7 @@ impl Egress {
         Err(Refused {
             host: host.to_owned(),
             addr,
-            range,
+            why,
         })
     }
 }
@@ -284,6 +308,39 @@ mod tests {
             let egress = Egress::new(vec![rule.parse().unwrap()]);
             let judged = egress.judge(host, ip(addr), port).is_ok();
             assert_eq!(judged, expect, "{rule} for {host} at {addr}:{port}");
+        }
+    }
+
+    #[test]
+    fn ports_of_the_internet_can_be_closed_and_a_rule_opens_one() {
+        let rule = vec!["db.test:5432".parse().unwrap()];
+        let egress = Egress::new(rule).with_ports(vec![80, 443]);
+        for (host, addr, port, expect) in [
+            ("x.test", "8.8.8.8", 443, None),
+            (
+                "x.test",
+                "8.8.8.8",
+                22,
+                Some("port 22 is not open to Workers"),
+            ),
+            (
+                "x.test",
+                "2606:4700::1",
+                25,
+                Some("port 25 is not open to Workers"),
+            ),
+            ("db.test", "8.8.8.8", 5432, None),
+            (
+                "x.test",
+                "10.0.0.1",
+                443,
+                Some("10.0.0.1 is a private address"),
+            ),
+        ] {
+            let judged = egress.judge(host, ip(addr), port).err();
+            let said = judged.map(|refused| refused.to_string());
+            let expect = expect.map(|why| format!("egress to {host} is refused: {why}"));
+            assert_eq!(said, expect, "{host} at {addr}:{port}");
         }
     }
 

@@ -18,6 +18,6 @@ mod egress;
 mod network;
 mod redirect;
 
-pub use connect::TlsError;
-pub use egress::{AllowRule, Egress, Refused, RuleError, special_range};
+pub use connect::{Resolve, TlsError};
+pub use egress::{AllowRule, Egress, Refused, RuleError, Why, special_range};
 pub use network::{Network, NetworkOptions};

@@ -7,6 +7,7 @@
 //! Invariant: dropping the future or the answer's body ends the exchange with the other end.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{
@@ -28,7 +29,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::connect::{ConnectError, Connector, TlsError, with_tls};
+use crate::connect::{ConnectError, Connector, Resolve, TlsError, with_tls};
 use crate::decode::{ACCEPT_ENCODING, applied, decode, keeps_header};
 use crate::egress::Egress;
 use crate::redirect::{REDIRECTS_MAX, RedirectError, is_redirect, rewrite, target};
@@ -55,6 +56,8 @@ pub struct NetworkOptions {
     pub egress: Egress,
     /// Certificates trusted besides the system's and Mozilla's.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// In the place of the system's resolver.
+    pub resolver: Option<Arc<dyn Resolve>>,
 }
 
 /// The internet.
@@ -66,7 +69,11 @@ pub struct Network {
 impl Network {
     /// Loads certificates; opens nothing yet.
     pub fn new(options: NetworkOptions) -> Result<Self, TlsError> {
-        let connector = with_tls(Connector::new(options.egress), &options.extra_roots)?;
+        let mut connector = Connector::new(options.egress);
+        if let Some(resolver) = options.resolver {
+            connector = connector.with_resolver(resolver);
+        }
+        let connector = with_tls(connector, &options.extra_roots)?;
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -410,6 +410,7 @@ async fn https_speaks_http2_and_checks_certificates() {
     let trusting = Network::new(NetworkOptions {
         egress: Egress::new(vec!["localhost".parse().unwrap()]),
         extra_roots: vec![certificate],
+        ..NetworkOptions::default()
     })
     .unwrap();
     let response = get(&trusting, &url).await.unwrap();

@@ -51,6 +51,8 @@ pub struct Config {
     pub assets: Option<Assets>,
     /// `triggers.crons`, in their order.
     pub crons: Vec<Cron>,
+    /// Further limits, under a key of Mayfly's own.
+    pub caps: Caps,
     /// What only a development server uses.
     pub dev: Dev,
 }
@@ -79,9 +81,30 @@ pub enum BindingValue {
     Loader {
         /// Loaders of the same id share their Workers.
         id: Option<String>,
+        /// What it loads runs without executable memory.
+        jitless: bool,
+        /// Limits of what it loads.
+        limits: Caps,
     },
     /// `assets.binding`: the files of the Worker's own `assets`.
     Assets,
+}
+
+/// Limits of a Worker, or of what a loader loads; absent ones are the host's defaults.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Caps {
+    /// CPU of one invocation.
+    pub cpu_ms: Option<u32>,
+    /// Subrequests of one invocation.
+    pub sub_requests: Option<u32>,
+    /// Time from an invocation's beginning until all its work has ended.
+    pub wall_ms: Option<u32>,
+    /// CPU until the main module has been evaluated.
+    pub startup_ms: Option<u32>,
+    /// Memory of the Worker, in MiB.
+    pub memory_mb: Option<u32>,
+    /// Distinct dynamic Workers that one invocation may have at work at once.
+    pub workers_in_flight: Option<u32>,
 }
 
 /// Another Worker, or this one.

@@ -49,7 +49,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// All keys; `global_outbound` is ours.
+/// All keys; `global_outbound` and `mayfly_limits` are ours.
 pub const KEYS: &[Key] = &[
     key("$schema", TopOnly, Supported),
     key("alias", TopOnly, Supported),
@@ -65,6 +65,7 @@ pub const KEYS: &[Key] = &[
     key("jsx_fragment", Inherited, Supported),
     key("limits", Inherited, Supported),
     key("main", Inherited, Supported),
+    key("mayfly_limits", Inherited, Supported),
     key("name", Inherited, Supported),
     key("no_bundle", Inherited, Supported),
     key("rules", Inherited, Supported),

@@ -13,7 +13,7 @@ use mayfly_wire::{Limits, ModuleKind};
 
 use crate::compat::{self, Date, Experimental};
 use crate::config::{
-    Binding, BindingValue, Config, Cron, Dev, ModuleOptions, Outbound, Rule, ServiceTarget,
+    Binding, BindingValue, Caps, Config, Cron, Dev, ModuleOptions, Outbound, Rule, ServiceTarget,
 };
 use crate::fields::{Field, Reader};
 use crate::keys::{self, Effect, Scope};
@@ -29,6 +29,18 @@ const CPU_MS_MAX: u32 = 300_000;
 
 /// Sub-requests that one invocation may be allowed at most.
 const SUB_REQUESTS_MAX: u32 = 10_000_000;
+
+/// What an invocation may take at most: a day.
+const WALL_MS_MAX: u32 = 24 * 60 * 60 * 1000;
+
+/// Less than this the platform itself has no room in.
+const MEMORY_MB_MIN: u32 = 16;
+
+/// More than the engine can address in its heap.
+const MEMORY_MB_MAX: u32 = 4095;
+
+/// More than any pool has processes for.
+const WORKERS_IN_FLIGHT_MAX: u32 = 100_000;
 
 const RULE_TYPES: &[(&str, ModuleKind)] = &[
     ("ESModule", ModuleKind::Js {}),
@@ -161,6 +173,7 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         .get("assets")
         .and_then(|field| assets::read(reader, field, &folder));
     let crons = read_crons(reader, root);
+    let caps = read_caps(reader, root.get("mayfly_limits"), &[]);
     let dev = read_dev(reader, root);
     let (compatibility_date, compatibility_flags, enabled_flags) = compat?;
     Some(Config {
@@ -181,6 +194,7 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         streaming_tails,
         assets,
         crons,
+        caps,
         dev,
     })
 }
@@ -298,18 +312,26 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
         }
     }
     for item in tables(reader, root, "worker_loaders") {
-        let Some(fields) = reader.table_of(&item, &["binding", "id"]) else {
+        let Some(fields) = reader.table_of(&item, &["binding", "id", "jitless", "limits"]) else {
             continue;
         };
         let name = reader.required_string(&item, &fields, "binding");
         let id = reader.optional_string(&fields, "id");
+        let find = |name: &str| fields.iter().find(|field| field.name() == name);
+        let jitless = find("jitless").and_then(|field| reader.bool(field));
+        let names = ["cpu_ms", "subrequests"];
+        let limits = read_caps(reader, find("limits"), &names);
         if let (Some(name), Some(id)) = (name, id) {
             add_binding(
                 reader,
                 &mut bindings,
                 &item,
                 name,
-                BindingValue::Loader { id },
+                BindingValue::Loader {
+                    id,
+                    jitless: jitless.unwrap_or(false),
+                    limits,
+                },
             );
         }
     }
@@ -539,6 +561,27 @@ fn read_crons(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Cron> {
         Some(Cron { expression, at })
     });
     crons.collect()
+}
+
+/// Limits of Mayfly's own, and of the documented ones those that `more` names.
+fn read_caps(reader: &mut Reader<'_>, field: Option<&Field<'_>>, more: &[&str]) -> Caps {
+    let own = ["wall_ms", "startup_ms", "memory_mb", "workers_in_flight"];
+    let allowed = [more, &own].concat();
+    let fields = field
+        .and_then(|field| reader.table_of(field, &allowed))
+        .unwrap_or_default();
+    let mut number = |name: &str, least: u32, most: u32| {
+        let field = fields.iter().find(|field| field.name() == name);
+        field.and_then(|field| reader.whole_number(field, least, most))
+    };
+    Caps {
+        cpu_ms: number("cpu_ms", 1, CPU_MS_MAX),
+        sub_requests: number("subrequests", 1, SUB_REQUESTS_MAX),
+        wall_ms: number("wall_ms", 1, WALL_MS_MAX),
+        startup_ms: number("startup_ms", 1, CPU_MS_MAX),
+        memory_mb: number("memory_mb", MEMORY_MB_MIN, MEMORY_MB_MAX),
+        workers_in_flight: number("workers_in_flight", 1, WORKERS_IN_FLIGHT_MAX),
+    }
 }
 
 fn read_dev(reader: &mut Reader<'_>, root: &Root<'_>) -> Dev {

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderValue, Method, Response as HttpResponse, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response as HttpResponse, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 use mayfly_exchange::http::{OutgoingBody, header_map};
@@ -145,6 +145,9 @@ fn head_length(head: &ResponseHead, body: &Body) -> Option<u64> {
     }
 }
 
+/// Which limit fired, for programs: `x-mayfly-limit: cpu; value=53.1; limit=50`.
+const LIMIT_HEADER: HeaderName = HeaderName::from_static("x-mayfly-limit");
+
 /// A failure's answer.
 pub fn failed(failure: &Failure, detail: FailureDetail) -> HttpResponse<Reply> {
     let (status, title) = described(&failure.kind);
@@ -152,7 +155,16 @@ pub fn failed(failure: &Failure, detail: FailureDetail) -> HttpResponse<Reply> {
     if detail == FailureDetail::Full {
         text.push_str(&report(failure));
     }
-    plain(status, text)
+    let mut reply = plain(status, text);
+    if let Some(budget) = &failure.budget
+        && let Ok(value) = HeaderValue::from_str(&format!(
+            "{}; value={}; limit={}",
+            budget.name, budget.value, budget.limit
+        ))
+    {
+        reply.headers_mut().insert(LIMIT_HEADER, value);
+    }
+    reply
 }
 
 fn described(kind: &FailureKind) -> (u16, &'static str) {

@@ -27,7 +27,7 @@ Exit codes:
   0 done      1 the Worker threw      2 usage      3 invalid configuration
   4 a file is missing or unreadable   5 cannot listen, such as a port in use
   6 mayfly-guest is missing or of another version  7 no sandbox on this machine
-  9 no running host answers
+  8 layers of the sandbox are missing (doctor)  9 no running host answers
   70 a fault of Mayfly itself
 
 Environment:
@@ -54,6 +54,8 @@ pub enum Command {
     Tail(TailArgs),
     /// What Workers used, by month, with what that would cost
     Usage(UsageArgs),
+    /// Try which layers of the sandbox this machine gives
+    Doctor(DoctorArgs),
 }
 
 /// `mayfly serve`.
@@ -117,6 +119,18 @@ pub struct EvictionArgs {
     /// How long a Worker may be idle [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub idle_seconds: Option<Duration>,
+}
+
+/// `mayfly doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// The binary mayfly-guest, where it does not lie beside mayfly
+    #[arg(long, value_name = "PATH")]
+    pub guest: Option<PathBuf>,
 }
 
 /// `mayfly run`.
@@ -238,6 +252,11 @@ pub struct RuntimeArgs {
     /// (10.0.0.0/8), an address or host with an optional port (127.0.0.1:5432, db.internal), or *
     #[arg(long, value_name = "RULE")]
     pub allow_egress: Vec<AllowRule>,
+
+    /// Let Workers reach no other port of the public internet than this; may be given several times
+    /// [default: every port]
+    #[arg(long, value_name = "PORT")]
+    pub egress_port: Vec<u16>,
 
     /// How logs look on standard error; pretty ones are coloured on a terminal
     #[arg(long, default_value = "pretty", value_name = "FORM")]

@@ -25,6 +25,8 @@ pub const GUEST: u8 = 6;
 pub const SANDBOX: u8 = 7;
 /// There is no running host to talk to.
 pub const UNREACHABLE: u8 = 9;
+/// Layers of the sandbox are missing, and Workers can run all the same.
+pub const DEGRADED: u8 = 8;
 /// A fault of Mayfly itself; `EX_SOFTWARE`.
 pub const INTERNAL: u8 = 70;
 
@@ -64,6 +66,9 @@ pub enum Exit {
     /// No running host.
     #[error("{0}")]
     Unreachable(String),
+    /// Less of a sandbox than there could be.
+    #[error("{0}")]
+    Degraded(String),
     /// Anything else.
     #[error("{0}")]
     Internal(String),
@@ -82,6 +87,7 @@ impl Exit {
             Self::Guest(_) => GUEST,
             Self::Sandbox(_) => SANDBOX,
             Self::Unreachable(_) => UNREACHABLE,
+            Self::Degraded(_) => DEGRADED,
             Self::Internal(_) => INTERNAL,
         }
     }

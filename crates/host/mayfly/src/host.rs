@@ -15,7 +15,8 @@ use crate::exit::Exit;
 /// The internet, as far as the command line lets Workers reach it.
 pub fn network(arguments: &RuntimeArgs) -> Result<SharedService, Exit> {
     let options = NetworkOptions {
-        egress: Egress::new(arguments.allow_egress.clone()),
+        egress: Egress::new(arguments.allow_egress.clone())
+            .with_ports(arguments.egress_port.clone()),
         ..NetworkOptions::default()
     };
     let network = Network::new(options).map_err(|error| Exit::Internal(error.to_string()))?;

@@ -1,15 +1,16 @@
 //! The binary `mayfly`: reads the command line, builds the parts, wires them together, and turns
 //! what went wrong into one line and an exit code.
 //!
-//! `args` is what may be typed, `serve`, `run`, `tail` and `usage` are the commands, `host` builds
-//! what they need, `workers` makes definitions of configurations, `cron` runs triggers, `logs` prints,
-//! `exit` ends. No decision about a
+//! `args` is what may be typed, `serve`, `run`, `tail`, `usage` and `doctor` are the commands, `host`
+//! builds what they need, `workers` makes definitions of configurations, `cron` runs triggers, `logs`
+//! prints, `exit` ends. No decision about a
 //! Worker's life is made here.
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod cron;
+mod doctor;
 mod exit;
 mod guest;
 mod host;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
                 Command::Run(arguments) => run::run(arguments).await,
                 Command::Tail(arguments) => tail::tail(arguments).await,
                 Command::Usage(arguments) => usage::usage(&arguments),
+                Command::Doctor(arguments) => doctor::doctor(&arguments),
             }
         }),
         Err(error) => Err(Exit::Internal(format!("cannot start threads: {error}"))),

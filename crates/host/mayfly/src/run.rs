@@ -15,7 +15,7 @@ use std::time::Duration;
 use mayfly_config::compat::{Date, Experimental, resolve};
 use mayfly_exchange::{Body, Failure, Request, RequestHead, Response, Service};
 use mayfly_supervisor::{
-    BindingDefinition, LogLine, Observer, OutboundDefinition, WorkerDefinition,
+    BindingDefinition, Caps, LogLine, Observer, OutboundDefinition, Policy, WorkerDefinition,
 };
 use mayfly_wire::{Blob, Limits, LogLevel, Module, ModuleKind, Redirect};
 
@@ -80,10 +80,14 @@ fn define(file: &Path) -> Result<WorkerDefinition, Exit> {
         compatibility_flags: flags.into_iter().map(str::to_owned).collect(),
         bindings: vec![(
             "LOADER".to_owned(),
-            BindingDefinition::Loader { shared: None },
+            BindingDefinition::Loader {
+                shared: None,
+                policy: Policy::default(),
+            },
         )],
         outbound: OutboundDefinition::Network,
         limits: Limits::NONE,
+        caps: Caps::default(),
         tails: Vec::new(),
         streaming_tails: Vec::new(),
     })

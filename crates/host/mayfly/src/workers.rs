@@ -5,16 +5,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mayfly_bindings::assets::{Assets, HtmlHandling, NotFoundHandling, WorkerFirst};
 use mayfly_bundle::BundleError;
 use mayfly_config::modules::Modules;
 use mayfly_config::{
-    Binding, BindingValue, Config, ConfigError, Cron, Outbound, ServiceTarget as ConfiguredTarget,
-    check_all,
+    Binding, BindingValue, Caps as ConfiguredCaps, Config, ConfigError, Cron, Outbound,
+    ServiceTarget as ConfiguredTarget, check_all,
 };
 use mayfly_supervisor::{
-    BindingDefinition, HostedService, OutboundDefinition, ServiceTarget, WorkerDefinition,
+    BindingDefinition, Caps, HostedService, OutboundDefinition, Policy, ServiceTarget,
+    WorkerDefinition,
 };
 
 use crate::exit::Exit;
@@ -81,6 +83,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
             Outbound::Service(target) => OutboundDefinition::Service(aim(target)?),
         },
         limits: config.limits,
+        caps: caps(&config.caps),
         tails: aim_all(config.tails)?,
         streaming_tails: aim_all(config.streaming_tails)?,
     };
@@ -128,7 +131,17 @@ fn bind(binding: Binding, assets: Option<&Assets>) -> Result<(String, BindingDef
         BindingValue::Text(text) => BindingDefinition::Text(text),
         BindingValue::Json(json) => BindingDefinition::Json(json),
         BindingValue::Service(target) => BindingDefinition::Service(aim(target)?),
-        BindingValue::Loader { id } => BindingDefinition::Loader { shared: id },
+        BindingValue::Loader {
+            id,
+            jitless,
+            limits,
+        } => BindingDefinition::Loader {
+            shared: id,
+            policy: Policy {
+                jitless,
+                caps: caps(&limits),
+            },
+        },
         BindingValue::Assets => {
             let assets = assets.cloned().ok_or_else(|| {
                 let message = format!("{}: assets.binding without assets.directory", binding.at);
@@ -142,6 +155,18 @@ fn bind(binding: Binding, assets: Option<&Assets>) -> Result<(String, BindingDef
 
 fn aim_all(targets: Vec<ConfiguredTarget>) -> Result<Vec<ServiceTarget>, Exit> {
     targets.into_iter().map(aim).collect()
+}
+
+fn caps(configured: &ConfiguredCaps) -> Caps {
+    let ms = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(u64::from(ms)));
+    Caps {
+        cpu: ms(configured.cpu_ms),
+        sub_requests: configured.sub_requests,
+        wall: ms(configured.wall_ms),
+        startup: ms(configured.startup_ms),
+        memory_bytes: configured.memory_mb.map(|mb| u64::from(mb) << 20),
+        workers_in_flight: configured.workers_in_flight,
+    }
 }
 
 fn aim(target: ConfiguredTarget) -> Result<ServiceTarget, Exit> {

@@ -127,6 +127,26 @@ pub const ZYGOTE_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Collector heap of a guest, unless options say otherwise.
 pub const HEAP_BYTES_DEFAULT: u64 = 128 * 1024 * 1024;
 
+/// CPU until a Worker's main module has been evaluated, unless options say otherwise.
+pub const STARTUP_CPU_DEFAULT: Duration = Duration::from_secs(1);
+
+/// CPU after which a guest that has not said `Started` is asked: what it uses beyond belongs either
+/// to its main module or to the request behind it, which have limits of their own.
+pub const STARTUP_ASK: Duration = Duration::from_millis(20);
+
+/// How long an invocation whose wall time is over may take to end by itself; its caller has heard.
+pub const WALL_GRACE: Duration = Duration::from_millis(500);
+
+/// Distinct dynamic Workers that one Worker may have at work at once, unless options say otherwise:
+/// half of the processes that a pool holds ready in a burst, times the cores of a small machine.
+pub const WORKERS_IN_FLIGHT_DEFAULT: usize = 128;
+
+/// Calls that wait for a dynamic Worker's turn, of one calling Worker.
+pub const WORKERS_QUEUE_MAX: usize = 1024;
+
+/// Memory beside what a Worker may have: what was inherited from the zygote and the engine's own.
+pub const GUEST_BYTES_BESIDE: u64 = 96 * 1024 * 1024;
+
 const _: () = assert!(HELD_BYTES_MAX > 2 * FRAME_BYTES_MAX as u64);
 const _: () = assert!(COLLECT_BYTES < HELD_BYTES_MAX);
 const _: () = assert!(OUT_BYTES_BUSY < OUT_BYTES_MAX);

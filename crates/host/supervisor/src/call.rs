@@ -14,11 +14,11 @@ use crate::tail::{Session, TailPermit};
 use crate::trace::SpanContext;
 use crate::translate::Lower;
 use crate::turn::Turn;
-use crate::worker::Worker;
+use crate::worker::{Worker, WorkerId};
 use mayfly_wire::{CallId, ExportId, Failure, FailureKind, ToGuest};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -30,6 +30,8 @@ pub struct Call {
     settled: AtomicBool,
     /// The span of a followed invocation that it was made in.
     from: Option<SpanContext>,
+    /// The dynamic Worker that its caller is counted at.
+    abroad: OnceLock<WorkerId>,
     phase: Mutex<Phase>,
 }
 
@@ -92,6 +94,7 @@ impl Call {
             caller,
             result_wanted: AtomicBool::new(result_wanted),
             settled: AtomicBool::new(false),
+            abroad: OnceLock::new(),
             phase: Mutex::new(Phase::Waiting(Vec::new())),
         })
     }
@@ -106,6 +109,17 @@ impl Call {
     /// Whether the caller has its outcome.
     pub fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
+    }
+
+    /// Its caller is counted at `worker` until it is over.
+    pub(crate) fn is_abroad_at(&self, worker: WorkerId) {
+        // A call is admitted once.
+        let _ = self.abroad.set(worker);
+    }
+
+    /// Where its caller is counted.
+    pub(crate) fn abroad(&self) -> Option<WorkerId> {
+        self.abroad.get().copied()
     }
 
     /// Whether its outcome is a dynamic Worker's code.
@@ -355,11 +369,8 @@ pub fn deliver(
 
 /// What a full queue answers.
 pub fn overloaded(what: &str) -> Failure {
-    Failure::new(
-        FailureKind::Overloaded {},
-        "Error",
-        format!("too many {what}"),
-    )
+    let message = format!("too many {what}");
+    Failure::new(FailureKind::Overloaded {}, "Error", message)
 }
 
 fn no_rpc() -> Failure {

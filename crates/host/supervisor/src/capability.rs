@@ -11,6 +11,7 @@ use crate::call::Call;
 use crate::guest::Guest;
 use crate::held::HeldPayload;
 use crate::hub::{Chore, Chores};
+use crate::policy::Policy;
 use crate::worker::Worker;
 use mayfly_exchange::SharedService;
 use mayfly_wire::{CapKind, ExportId, Failure, FailureKind, Limits};
@@ -62,6 +63,8 @@ pub struct LoaderCap {
     pub scope: Scope,
     /// Name of the binding, for messages.
     pub binding: String,
+    /// What it imposes on what it loads.
+    pub policy: Policy,
 }
 
 /// Whose ids are whose: part of the key of the loader's cache.

@@ -5,9 +5,11 @@
 //! (`mayfly-config`), given to the supervisor as a function.
 
 use crate::bounds::{MODULES_MAX, TAILS_MAX};
+use crate::budget;
 use crate::capability::Capability;
 use crate::held::{HeldCode, HeldPayload, Weight};
 use crate::options::Options;
+use crate::policy::{Caps, Policy};
 use crate::trace::Tails;
 use mayfly_wire::bounds::{CODE_BYTES_MAX, ENV_BYTES_MAX};
 use mayfly_wire::{Blob, Failure, FailureKind, HostedKind, Limits, Module};
@@ -31,6 +33,10 @@ pub struct Code {
     pub outbound: Option<Capability>,
     /// Of every invocation.
     pub limits: Limits,
+    /// Further limits.
+    pub caps: Caps,
+    /// It asked for a process without executable memory.
+    pub jitless: bool,
     /// Services that hear of its invocations.
     pub tails: Arc<Tails>,
 }
@@ -59,6 +65,8 @@ pub enum HeldBinding {
     Loader {
         /// The name.
         shared: Option<String>,
+        /// What it imposes on what it loads.
+        policy: Policy,
     },
     /// Something that the host answers itself.
     Hosted(HostedKind, Capability),
@@ -75,7 +83,8 @@ pub fn check(options: &Options, code: HeldCode) -> Result<Code, Failure> {
                 "Dynamic Worker env size ({env_bytes} bytes) exceeds the maximum allowed size of \
                  {ENV_BYTES_MAX} bytes."
             ),
-        ));
+        )
+        .of_budget(budget::ENV_SIZE, env_bytes as f64, ENV_BYTES_MAX as f64));
     }
     let tails = code.tails.buffered.len() + code.tails.streaming.len();
     if tails > TAILS_MAX {
@@ -96,6 +105,8 @@ pub fn check(options: &Options, code: HeldCode) -> Result<Code, Failure> {
         env: CodeEnv::Value(code.env),
         outbound: code.outbound,
         limits: code.limits,
+        caps: Caps::default(),
+        jitless: code.jitless,
         tails: code.tails.into(),
     })
 }
@@ -121,7 +132,8 @@ pub fn check_modules(modules: &[Module], main_module: &str) -> Result<(), Failur
                 "Dynamic Worker code size ({code_bytes} bytes) exceeds the maximum allowed size \
                  of {CODE_BYTES_MAX} bytes."
             ),
-        ));
+        )
+        .of_budget(budget::CODE_SIZE, code_bytes as f64, CODE_BYTES_MAX as f64));
     }
     let mut names = HashSet::with_capacity(modules.len());
     for module in modules {

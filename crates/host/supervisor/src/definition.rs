@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::policy::{Caps, Policy};
 use mayfly_exchange::SharedService;
 use mayfly_wire::{HostedKind, Limits, Module};
 
@@ -22,6 +23,8 @@ pub struct WorkerDefinition {
     pub outbound: OutboundDefinition,
     /// Of every invocation.
     pub limits: Limits,
+    /// Further limits.
+    pub caps: Caps,
     /// Workers that receive its trace items.
     pub tails: Vec<ServiceTarget>,
     /// Workers that follow its invocations while they run.
@@ -45,6 +48,8 @@ pub enum BindingDefinition {
     Loader {
         /// The shared name.
         shared: Option<String>,
+        /// What it imposes on what it loads.
+        policy: Policy,
     },
     /// A service of the host's own, such as a folder of assets.
     HostService(HostedService),

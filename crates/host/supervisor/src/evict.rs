@@ -5,7 +5,7 @@
 //! objects others still hold go last. A guest with a call in flight is never touched, except one
 //! that is over its own memory or that burns CPU with nothing to do.
 
-use crate::bounds::{IDLE_CPU_MAX, SWEEP_SAMPLES_MAX, SWEEP_TICK};
+use crate::bounds::{GUEST_BYTES_BESIDE, IDLE_CPU_MAX, SWEEP_SAMPLES_MAX, SWEEP_TICK};
 use crate::ending::EndReason;
 use crate::guest::Guest;
 use crate::hub::Hub;
@@ -40,7 +40,9 @@ pub(crate) async fn run(hub: Arc<Hub>) {
         if crowded {
             sweep.evict(&hub, &mut turn, 0);
         } else {
-            hub.pool.sweep(&mut turn);
+            for pool in hub.pools() {
+                pool.sweep(&mut turn);
+            }
             let excess_bytes = sweep.look(&hub, &mut turn);
             sweep.evict(&hub, &mut turn, excess_bytes);
         }
@@ -69,11 +71,16 @@ impl Sweep {
             guest.memory_bytes.store(bytes, Ordering::Relaxed);
             self.floor_bytes = self.floor_bytes.min(bytes);
             hub.counters.floor_bytes.fetch_min(bytes, Ordering::Relaxed);
-            if let Some(worker) = guest.lock().worker.clone() {
+            let (worker, limit) = {
+                let state = guest.lock();
+                (state.worker.clone(), state.memory_max)
+            };
+            if let Some(worker) = worker {
                 worker.account.weighed(hub.cost_of(bytes));
             }
-            if bytes.saturating_sub(self.floor_bytes) > hub.options.guest_bytes_max {
-                guest.end(turn, EndReason::ExceededMemory);
+            let used = bytes.saturating_sub(self.floor_bytes);
+            if used > limit.saturating_add(GUEST_BYTES_BESIDE) {
+                guest.end(turn, EndReason::ExceededMemory { used, limit });
             }
         }
         self.cursor = (self.cursor + samples) % guests.len();
@@ -90,7 +97,7 @@ impl Sweep {
 
     fn evict(&self, hub: &Arc<Hub>, turn: &mut Turn, excess_bytes: u64) {
         let options = &hub.options;
-        let counts = hub.pool.counts();
+        let counts = hub.counts();
         // Some more than is missing, so that not every start needs an eviction of its own.
         let low_water = options.guests_max - options.guests_max / 8;
         let mut excess = 0;

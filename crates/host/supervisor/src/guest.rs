@@ -8,16 +8,17 @@
 //! Invariant: after `end` the tables are empty, every caller has its outcome, every stream its last
 //! word, and nothing can be sent any more.
 
+use crate::abroad::Abroad;
 use crate::bounds::{
-    COLLECT_BYTES, COLLECT_CAPS, LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY, OUT_BYTES_MAX,
-    TRACES_HELD_MAX,
+    COLLECT_BYTES, COLLECT_CAPS, HEAP_BYTES_DEFAULT, LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY,
+    OUT_BYTES_MAX, STARTUP_CPU_DEFAULT, TRACES_HELD_MAX,
 };
 use crate::call::{Call, overloaded};
 use crate::capability::{Capability, Handle};
-use crate::ending::EndReason;
+use crate::ending::{EXIT_OUT_OF_MEMORY, EndReason};
 use crate::held::Room;
 use crate::hub::{Chore, Hub};
-use crate::link::{Link, writer_gone};
+use crate::link::Link;
 use crate::lock::Mutex;
 use crate::observe::{EventKind, InvocationReport};
 use crate::process::Process;
@@ -47,6 +48,8 @@ pub struct GuestId(pub u64);
 pub struct Guest {
     /// Its name.
     pub id: GuestId,
+    /// It can have no executable memory.
+    pub jitless: bool,
     /// What it belongs to.
     pub(crate) hub: Arc<Hub>,
     pub(crate) process: Arc<dyn Process>,
@@ -131,8 +134,18 @@ pub struct State {
     pub worker: Option<Arc<Worker>>,
     /// Where its global `fetch()` goes; what a dynamic Worker inherits.
     pub outbound: Option<Capability>,
-    /// Subrequests that the invocations in flight may still make.
-    pub sub_requests_left: Option<u64>,
+    /// The call on whose behalf the guest says that it makes the next ones.
+    pub acting: Option<CallId>,
+    /// Subrequests that the last invocation left over: for what goes on after it.
+    sub_requests_after: Option<u64>,
+    /// CPU time at `Start`, until the main module has been evaluated.
+    pub starting: Option<Duration>,
+    /// CPU that this may take.
+    pub startup_max: Duration,
+    /// Memory that the Worker may have.
+    pub memory_max: u64,
+    /// Dynamic Workers that calls of this guest are at.
+    pub abroad: Abroad,
     /// CPU time at the last look.
     pub cpu_seen: Duration,
     /// CPU used since a frame last came, while calls were in flight.
@@ -161,6 +174,8 @@ pub struct Inbound {
     pub returned: bool,
     /// Its share of the process's CPU time.
     pub cpu: Duration,
+    /// The part of it that went into starting the Worker.
+    pub cpu_of_start: Duration,
     /// Of an entrypoint, not of an object.
     pub invocation: Option<Box<Invocation>>,
     /// Keeps a dynamic Worker while one of its objects is called.
@@ -177,6 +192,12 @@ pub struct Invocation {
     pub cpu_max: Option<Duration>,
     /// Calls to services it may make.
     pub sub_requests_max: Option<u32>,
+    /// Those of them it has not made.
+    pub sub_requests_left: Option<u64>,
+    /// How long it may take.
+    pub wall_max: Option<Duration>,
+    /// When that was over.
+    pub wall_over: Option<Instant>,
     /// When it was delivered.
     pub began: Instant,
     /// How it ended, once returned.
@@ -281,6 +302,7 @@ impl Inbound {
             call,
             returned: false,
             cpu: Duration::ZERO,
+            cpu_of_start: Duration::ZERO,
             invocation,
         }
     }
@@ -292,8 +314,10 @@ impl Guest {
         hub: &Arc<Hub>,
         stream: Option<Arc<Socket>>,
         process: Arc<dyn Process>,
+        jitless: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
+            jitless,
             id: hub.next_guest_id(),
             hub: hub.clone(),
             process,
@@ -422,14 +446,6 @@ impl Guest {
     /// Books a delivered call.
     pub(crate) fn call_began(self: &Arc<Self>, state: &mut State, id: CallId, inbound: Inbound) {
         state.charge(self.process.cpu());
-        if let Some(max) = inbound
-            .invocation
-            .as_ref()
-            .and_then(|invocation| invocation.sub_requests_max)
-        {
-            let left = state.sub_requests_left.unwrap_or(0);
-            state.sub_requests_left = Some(left + u64::from(max));
-        }
         state.calls_in.insert(id.0, inbound);
         self.note_use(state);
         self.hub.activity(self);
@@ -439,8 +455,13 @@ impl Guest {
     pub(crate) fn call_done(&self, state: &mut State, id: CallId) -> Option<Inbound> {
         state.charge(self.process.cpu());
         let inbound = state.calls_in.remove(&id.0)?;
+        if state.acting == Some(id) {
+            state.acting = None;
+        }
+        if let Some(invocation) = &inbound.invocation {
+            state.sub_requests_after = invocation.sub_requests_left;
+        }
         if state.calls_in.is_empty() {
-            state.sub_requests_left = None;
             state.cpu_silent = Duration::ZERO;
         }
         self.note_use(state);
@@ -506,6 +527,14 @@ impl Guest {
 
     /// Ends it now. The caller holds no lock.
     pub fn end(self: &Arc<Self>, turn: &mut Turn, reason: EndReason) {
+        let reason = match reason {
+            EndReason::Exit(EXIT_OUT_OF_MEMORY) => {
+                let limit = self.lock().memory_max;
+                let used = self.memory_bytes.load(Ordering::Relaxed).max(limit);
+                EndReason::ExceededMemory { used, limit }
+            }
+            reason => reason,
+        };
         if self.ended.set(reason.clone()).is_err() {
             return;
         }
@@ -541,7 +570,7 @@ impl Guest {
         }
         for (_, (role, link)) in taken.streams {
             match role {
-                Role::Writes => link.abort(turn, writer_gone()),
+                Role::Writes => link.abort(turn, failure.clone()),
                 Role::Reads => link.cancel(turn, "the reader's process ended".to_owned()),
             }
         }
@@ -678,7 +707,12 @@ impl State {
             next_call: 1,
             worker: None,
             outbound: None,
-            sub_requests_left: None,
+            acting: None,
+            sub_requests_after: None,
+            starting: None,
+            startup_max: STARTUP_CPU_DEFAULT,
+            memory_max: HEAP_BYTES_DEFAULT,
+            abroad: Abroad::default(),
             cpu_seen: Duration::ZERO,
             cpu_silent: Duration::ZERO,
             log_second: None,
@@ -747,6 +781,65 @@ impl State {
         let share = used / calls;
         for inbound in self.calls_in.values_mut() {
             inbound.cpu += share;
+        }
+    }
+
+    /// The main module was evaluated, with the CPU used so far.
+    pub fn started(&mut self, now: Option<Duration>) {
+        self.charge(now);
+        if self.starting.take().is_none() {
+            return;
+        }
+        self.cpu_silent = Duration::ZERO;
+        for inbound in self.calls_in.values_mut() {
+            inbound.cpu_of_start = inbound.cpu;
+        }
+    }
+
+    /// Says how an invocation under way will have ended.
+    pub fn set_outcome(&mut self, id: CallId, outcome: &'static str) {
+        let inbound = self.calls_in.get_mut(&id.0);
+        if let Some(invocation) = inbound.and_then(|inbound| inbound.invocation.as_mut()) {
+            invocation.outcome = outcome;
+        }
+    }
+
+    /// Takes one subrequest off whoever makes it; where none is left, how many there were.
+    ///
+    /// The guest says which invocation it acts for, and may lie: then it spends another's, and all of
+    /// them together no more than they have.
+    pub fn spend_sub_request(&mut self) -> Result<(), u64> {
+        let claimed = self.acting.map(|call| call.0);
+        let mut invocations: Vec<(u32, &mut Invocation)> = self
+            .calls_in
+            .iter_mut()
+            .filter_map(|(id, inbound)| Some((*id, inbound.invocation.as_deref_mut()?)))
+            .collect();
+        let (left, max) = match invocations.len() {
+            // What an invocation started goes on after it, at its expense.
+            0 => (&mut self.sub_requests_after, 0),
+            _ => {
+                let chosen = invocations
+                    .iter()
+                    .position(|(id, _)| Some(*id) == claimed)
+                    .or_else(|| {
+                        let left = |one: &Invocation| one.sub_requests_left.unwrap_or(u64::MAX);
+                        let indexes = 0..invocations.len();
+                        indexes.max_by_key(|index| left(&*invocations[*index].1))
+                    })
+                    .unwrap_or(0);
+                let (_, invocation) = invocations.swap_remove(chosen);
+                let max = u64::from(invocation.sub_requests_max.unwrap_or(0));
+                (&mut invocation.sub_requests_left, max)
+            }
+        };
+        match left {
+            None => Ok(()),
+            Some(0) => Err(max),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
         }
     }
 

@@ -172,6 +172,8 @@ pub struct HeldCode {
     pub tails: Tails,
     /// As given.
     pub limits: Limits,
+    /// As given.
+    pub jitless: bool,
 }
 
 /// How many table entries a value takes in its receiver.

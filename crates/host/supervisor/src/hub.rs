@@ -4,6 +4,7 @@
 //! A chore is what a drop or a frame under a lock cannot do on the spot, because it needs another
 //! lock: release an export, cancel a stream, end a guest. They run in one task, in order.
 
+use crate::abroad;
 use crate::call::Call;
 use crate::capability::Capability;
 use crate::ending::EndReason;
@@ -14,7 +15,7 @@ use crate::loader::{self, Cache, CacheKey};
 use crate::lock::Mutex;
 use crate::observe::LogLine;
 use crate::options::Options;
-use crate::pool::{Nursery, Pool};
+use crate::pool::{Nursery, Pool, PoolCounts};
 use crate::process::Process;
 use crate::socket::Socket;
 use crate::tail::{self, Session};
@@ -38,7 +39,10 @@ pub struct Hub {
     /// What the operator set.
     pub options: Options,
     pub(crate) chores: Chores,
+    /// Guests whose code is compiled.
     pub(crate) pool: Pool,
+    /// Guests that can have no executable memory: none, until a Worker asks for one.
+    jitless_pool: Pool,
     pub(crate) cache: Cache,
     pub(crate) runtime: runtime::Handle,
     guests: Mutex<HashMap<GuestId, Arc<Guest>>>,
@@ -109,6 +113,8 @@ pub enum Chore {
     Unheld(Arc<Worker>),
     /// A named Worker was dropped.
     Tidy(CacheKey),
+    /// Calls of a guest's may wait for a dynamic Worker's turn that has come.
+    Resume(Arc<Guest>),
     /// A finished trace, for whoever follows.
     Tell(Box<HeldTrace>),
     /// The begin of an invocation, for a streaming tail.
@@ -144,6 +150,7 @@ impl Hub {
     pub(crate) fn new(
         options: Options,
         nursery: Box<dyn Nursery>,
+        jitless: Box<dyn Nursery>,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Chore>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let pool = Pool::new(
@@ -153,11 +160,13 @@ impl Hub {
             nursery,
         );
         let meter = Meter::new(options.metered);
+        let jitless_pool = Pool::new(0, options.pool_max, options.guests_max, jitless);
         let hub = Arc::new(Self {
             meter,
             options,
             chores: Chores(sender),
             pool,
+            jitless_pool,
             cache: Cache::default(),
             runtime: runtime::Handle::current(),
             guests: Mutex::new(HashMap::new()),
@@ -190,10 +199,44 @@ impl Hub {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    pub(crate) fn pools(&self) -> [&Pool; 2] {
+        [&self.pool, &self.jitless_pool]
+    }
+
+    /// Where guests of a kind wait.
+    pub(crate) fn pool_of(&self, jitless: bool) -> &Pool {
+        if jitless {
+            &self.jitless_pool
+        } else {
+            &self.pool
+        }
+    }
+
+    /// Guests of every kind.
+    pub(crate) fn counts(&self) -> PoolCounts {
+        let [one, other] = self.pools().map(Pool::counts);
+        PoolCounts {
+            ready: one.ready + other.ready,
+            forking: one.forking + other.forking,
+            waiting: one.waiting + other.waiting,
+            live: one.live + other.live,
+        }
+    }
+
     /// Takes in a guest that was forked and starts its task. It waits in the pool from now on.
     pub fn adopt(self: &Arc<Self>, stream: Socket, process: Arc<dyn Process>) -> Arc<Guest> {
+        self.adopt_as(stream, process, false)
+    }
+
+    /// The same for a guest of either kind.
+    pub(crate) fn adopt_as(
+        self: &Arc<Self>,
+        stream: Socket,
+        process: Arc<dyn Process>,
+        jitless: bool,
+    ) -> Arc<Guest> {
         let stream = Arc::new(stream);
-        let guest = Guest::new(self, Some(stream.clone()), process);
+        let guest = Guest::new(self, Some(stream.clone()), process, jitless);
         self.counters.forks.fetch_add(1, Ordering::Relaxed);
         self.guests.lock().insert(guest.id, guest.clone());
         self.runtime.spawn(crate::inbox::run(guest.clone(), stream));
@@ -203,7 +246,7 @@ impl Hub {
 
     /// A guest without a socket, for tests and fuzzing of `relay::apply`.
     pub fn adopt_detached(self: &Arc<Self>, process: Arc<dyn Process>) -> Arc<Guest> {
-        let guest = Guest::new(self, None, process);
+        let guest = Guest::new(self, None, process, false);
         self.guests.lock().insert(guest.id, guest.clone());
         self.guest_born(&mut Turn::new(), guest.clone());
         guest
@@ -260,7 +303,7 @@ impl Hub {
         let pid = guest.process.pid();
         tracing::debug!(worker = worker.name, pid, "a guest started");
         self.options.observer.guest_started(&worker.name, pid);
-        let counts = self.pool.counts();
+        let counts = self.counts();
         // Room is made before it is needed, so that nobody waits for an eviction.
         if counts.live >= self.options.guests_max - self.options.guests_max / 16 {
             self.crowded.notify_one();
@@ -292,7 +335,7 @@ impl Hub {
             tracing::debug!(worker = name, pid, reason = %reason.describe(), "a guest ended");
         }
         self.options.observer.guest_ended(name, pid, reason);
-        self.pool.ended(turn, guest);
+        self.pool_of(guest.jitless).ended(turn, guest);
     }
 
     /// A call began in `guest`: its CPU is watched from now on.
@@ -410,6 +453,7 @@ fn run_batch(hub: &Arc<Hub>, batch: &mut Vec<Chore>) {
             Chore::CancelLink(link) => link.cancel(&mut turn, "nobody reads it".to_owned()),
             Chore::AbortLink(link) => link.abort(&mut turn, writer_gone()),
             Chore::Unheld(worker) => worker.unheld(&mut turn),
+            Chore::Resume(guest) => abroad::resume(&mut turn, &guest),
             Chore::Tidy(key) => loader::tidy(hub, &key),
             Chore::Tell(done) => tail::tell(hub, &mut turn, *done),
             Chore::OpenTail {

@@ -15,7 +15,9 @@
 
 mod supervisor;
 
+pub mod abroad;
 pub mod bounds;
+pub mod budget;
 pub mod call;
 pub mod capability;
 pub mod code;
@@ -34,6 +36,7 @@ pub mod lock;
 mod network;
 pub mod observe;
 pub mod options;
+pub mod policy;
 pub mod pool;
 pub mod process;
 pub mod relay;
@@ -53,6 +56,7 @@ pub use ending::EndReason;
 pub use error::SupervisorError;
 pub use observe::{EventKind, InvocationReport, LogLine, Observer, Silent};
 pub use options::{Compatibility, Options, Sandbox};
+pub use policy::{Caps, Policy};
 pub use supervisor::{Metrics, Supervisor};
 pub use trace::{Span, SpanContext, TraceReport};
 pub use usage::Used;

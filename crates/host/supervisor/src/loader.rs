@@ -16,6 +16,7 @@ use crate::code;
 use crate::guest::{Guest, State};
 use crate::hub::Hub;
 use crate::lock::Mutex;
+use crate::policy::Policy;
 use crate::relay::{Violation, failed, introduce};
 use crate::translate::{Lift, LiftError};
 use crate::turn::Turn;
@@ -33,6 +34,8 @@ pub struct CacheKey {
     pub scope: Scope,
     /// The id.
     pub id: String,
+    /// Whether it is of a loader without executable memory: the same id is another Worker then.
+    pub jitless: bool,
 }
 
 /// See the file's head.
@@ -87,6 +90,7 @@ pub fn load(
     let loader = loader_cap(&state, loader)?;
     let depth = depth_of(&state);
     let root = root_of(&state);
+    let policy = policy_of(guest, &state, &loader);
     let held = match Lift::new(guest, &mut state).code(code) {
         Ok(held) => held,
         Err(LiftError::Refused(failure)) => return introduce(&mut state, slot, failed(failure)),
@@ -95,9 +99,10 @@ pub fn load(
     let capability = match code::check(&guest.hub.options, held) {
         Ok(code) => {
             let name = format!("{}/load", loader.binding);
-            let code = Some(Arc::new(code));
             let account = guest.hub.meter.shared(&root, LOADED);
-            let handle = Worker::create(&guest.hub, name, Origin::Loaded, depth, code, account);
+            let code = Some(Arc::new(code));
+            let origin = Origin::Loaded;
+            let handle = Worker::create(&guest.hub, name, origin, depth, code, policy, account);
             stub(handle, None)
         }
         Err(failure) => failed(failure),
@@ -118,6 +123,7 @@ pub fn get(
     let loader = loader_cap(&state, loader)?;
     let depth = depth_of(&state);
     let root = root_of(&state);
+    let policy = policy_of(guest, &state, &loader);
     let callback = Lift::new(guest, &mut state).export(callback);
     let handle = match id {
         None => {
@@ -128,10 +134,11 @@ pub fn get(
                 Origin::Unnamed,
                 depth,
                 None,
+                policy,
                 guest.hub.meter.shared(&root, UNNAMED),
             ))
         }
-        Some(id) => named(&guest.hub, &loader, id, depth, &root).handle(),
+        Some(id) => named(&guest.hub, &loader, id, depth, policy, &root).handle(),
     };
     let Some(handle) = handle else {
         // A named Worker always gives a handle.
@@ -144,22 +151,33 @@ pub fn get(
     Ok(())
 }
 
+/// What binds a Worker to be loaded: its loader's policy and that of every loader above. A Worker
+/// without executable memory loads nothing that has some.
+fn policy_of(guest: &Guest, state: &State, loader: &LoaderCap) -> Policy {
+    let own = state.worker.as_ref().map(|worker| &worker.policy);
+    let mut policy = own.map_or_else(|| loader.policy.clone(), |own| loader.policy.and(own));
+    policy.jitless |= guest.jitless;
+    policy
+}
+
 fn named(
     hub: &Arc<Hub>,
     loader: &LoaderCap,
     id: String,
     depth: u32,
+    policy: Policy,
     root: &Arc<str>,
 ) -> Arc<Worker> {
     let name = format!("{}/{id}", loader.binding);
     let key = CacheKey {
         scope: loader.scope.clone(),
         id,
+        jitless: policy.jitless,
     };
     hub.cache.worker(&key, || {
         let origin = Origin::Named(key.clone());
         let account = hub.meter.account(root, &key.id);
-        Worker::create(hub, name, origin, depth, None, account)
+        Worker::create(hub, name, origin, depth, None, policy, account)
             .worker()
             .clone()
     })

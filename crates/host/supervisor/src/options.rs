@@ -1,6 +1,6 @@
 //! What an operator may set, with defaults that suit one machine.
 
-use crate::bounds::HEAP_BYTES_DEFAULT;
+use crate::bounds::{HEAP_BYTES_DEFAULT, STARTUP_CPU_DEFAULT, WORKERS_IN_FLIGHT_DEFAULT};
 use crate::observe::{Observer, Silent};
 use std::fmt;
 use std::path::PathBuf;
@@ -40,16 +40,20 @@ pub struct Options {
     pub guests_max: usize,
     /// Memory of all guests above which idle ones are evicted.
     pub memory_bytes_max: u64,
-    /// Memory of one guest, heap and buffers and Wasm together, above which it is ended.
-    pub guest_bytes_max: u64,
     /// How long a Worker may be idle.
     pub idle_max: Duration,
     /// CPU of one invocation where nothing lower is given; `None` is no cap.
     pub cpu_max: Option<Duration>,
     /// Subrequests of one invocation where nothing is given.
     pub sub_requests_max: Option<u32>,
-    /// Collector heap of a guest.
+    /// Memory of one Worker: heap, buffers, WebAssembly and strings together. No configuration raises it.
     pub heap_bytes_max: u64,
+    /// CPU until a Worker's main module has been evaluated. No configuration raises it.
+    pub startup_max: Duration,
+    /// How long an invocation may take, with all the work it started; `None` is no cap.
+    pub wall_max: Option<Duration>,
+    /// Distinct dynamic Workers that one invocation may have at work at once where nothing is given.
+    pub workers_in_flight_max: usize,
     /// Collect garbage at every turn: a test climate.
     pub collect_always: bool,
     /// Knows compatibility dates and flags.
@@ -72,11 +76,13 @@ impl Options {
             zygote_age_max: Duration::from_secs(15 * 60),
             guests_max: 4096,
             memory_bytes_max: half_of_memory(),
-            guest_bytes_max: 512 * 1024 * 1024,
             idle_max: Duration::from_secs(300),
             cpu_max: Some(Duration::from_secs(30)),
             sub_requests_max: None,
             heap_bytes_max: HEAP_BYTES_DEFAULT,
+            startup_max: STARTUP_CPU_DEFAULT,
+            wall_max: None,
+            workers_in_flight_max: WORKERS_IN_FLIGHT_DEFAULT,
             collect_always: false,
             compatibility: Arc::new(|_, flags, _| Ok(flags.to_vec())),
             metered: false,

@@ -26,6 +26,14 @@ pub trait Nursery: Send + Sync {
     fn fork(&self, count: usize);
 }
 
+/// Makes none.
+#[derive(Debug)]
+pub struct NoNursery;
+
+impl Nursery for NoNursery {
+    fn fork(&self, _count: usize) {}
+}
+
 /// What a taker gets.
 pub enum Taken {
     /// A guest.
@@ -287,6 +295,6 @@ impl PoolState {
 impl Hub {
     /// A fork of the nursery's: it waits in the pool from now on.
     pub(crate) fn guest_born(&self, turn: &mut Turn, guest: Arc<Guest>) {
-        self.pool.add(turn, guest);
+        self.pool_of(guest.jitless).add(turn, guest);
     }
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub trait Process: Send + Sync + fmt::Debug {
     /// Ends it now; no error if it has ended already.
     fn kill(&self);
+    /// Asks it to say whether its Worker has started, if it is too busy to have said so.
+    fn ask(&self) {}
     /// CPU time used so far, all its threads; `None` once it has ended.
     fn cpu(&self) -> Option<Duration>;
     /// Bytes of memory it wrote, or its zygote before it, that are resident.
@@ -42,6 +44,11 @@ impl Process for GuestProcess {
         if let Err(error) = self.pidfd.kill() {
             tracing::error!(pid = self.pid(), %error, "cannot kill a guest");
         }
+    }
+
+    fn ask(&self) {
+        // One that has ended answers by its end.
+        let _ = self.pidfd.send_signal(mayfly_sandbox::ask::SIGNAL);
     }
 
     fn cpu(&self) -> Option<Duration> {

@@ -6,13 +6,15 @@
 //!
 //! Invariant: whatever the frame, the worst outcome is a [`Violation`], which ends this one guest.
 
+use crate::abroad::Turnout;
 use crate::bounds::{ID_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
+use crate::budget;
 use crate::call::{Call, Caller, Target, deliver};
 use crate::capability::{AnswerCap, Capability, ServiceCap, StubCap, blocked};
 use crate::ending::EndReason;
 use crate::guest::{Guest, HeldTrace, Role, State};
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
-use crate::hub::Hub;
+use crate::hub::{Chore, Hub};
 use crate::link::Link;
 use crate::loader;
 use crate::network;
@@ -98,11 +100,24 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
     if !state.alive {
         return Ok(());
     }
+    if let ToHost::Trapped { number } = frame {
+        // It may be made up, and then still is the guest's own end.
+        drop(state);
+        guest.end(turn, EndReason::Trapped(number));
+        return Ok(());
+    }
     if state.worker.is_none() {
         return Err(Violation::NotStarted);
     }
     guest.heard.store(true, Ordering::Relaxed);
     match frame {
+        // Dealt with above.
+        ToHost::Trapped { .. } => Ok(()),
+        ToHost::Acting { call } => {
+            // One that is over by now means nothing.
+            state.acting = call.filter(|call| state.calls_in.contains_key(&call.0));
+            Ok(())
+        }
         ToHost::Call {
             call,
             cap,
@@ -136,10 +151,19 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
                 Err(LiftError::Refused(failure)) => Err(failure),
                 Err(LiftError::Violation(violation)) => return Err(violation),
             };
+            let turnout = match (lifted, &capability) {
+                (Ok(event), Capability::Service(service)) if service.worker.is_dynamic() => {
+                    let invocations = state.calls_in.len();
+                    state.abroad.admit(&made, service, event, invocations)
+                }
+                (Ok(event), _) => Turnout::Goes(event),
+                (Err(failure), _) => Turnout::Refused(failure),
+            };
             drop(state);
-            match lifted {
-                Ok(event) => route(turn, &guest.hub, &made, &capability, event),
-                Err(failure) => made.fail(turn, failure),
+            match turnout {
+                Turnout::Goes(event) => route(turn, &guest.hub, &made, &capability, event),
+                Turnout::Waits => {}
+                Turnout::Refused(failure) => made.fail(turn, failure),
             }
             Ok(())
         }
@@ -273,7 +297,12 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             name,
             props,
         } => get_self(guest, state, service, name, props),
+        ToHost::Running {} => {
+            state.starting = None;
+            Ok(())
+        }
         ToHost::Started { entrypoints } => {
+            state.started(guest.process.cpu());
             let worker = state.worker.clone();
             drop(state);
             if let Some(worker) = worker {
@@ -463,6 +492,12 @@ pub fn give_outcome(turn: &mut Turn, guest: &Arc<Guest>, call: CallId, outcome: 
     let Some(made) = state.calls_out.remove(&call.0) else {
         return;
     };
+    if let Some(worker) = made.abroad()
+        && state.abroad.leave(worker)
+    {
+        // Locks may be held here.
+        guest.hub.chores.post(Chore::Resume(guest.clone()));
+    }
     let outcome = match state.refuse_room(outcome.room()) {
         Some(failure) => HeldOutcome::Failed(failure),
         None => outcome,
@@ -538,18 +573,15 @@ fn spend_sub_request(state: &mut State, capability: &Capability) -> Result<(), F
     if !matches!(capability, Capability::Service(_) | Capability::Network(_)) {
         return Ok(());
     }
-    match &mut state.sub_requests_left {
-        None => Ok(()),
-        Some(0) => Err(Failure::new(
+    state.spend_sub_request().map_err(|max| {
+        budget::count(
             FailureKind::Limit {},
-            "Error",
-            "Too many subrequests: the limit of this invocation is reached.",
-        )),
-        Some(left) => {
-            *left -= 1;
-            Ok(())
-        }
-    }
+            budget::SUBREQUESTS,
+            "Too many subrequests by single Worker invocation.",
+            max + 1,
+            max,
+        )
+    })
 }
 
 /// Puts a capability into a slot of the guest's choice.

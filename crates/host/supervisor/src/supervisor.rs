@@ -13,7 +13,8 @@ use crate::hub::{self, Hub};
 use crate::lock::Mutex;
 use crate::network::{from_exchange, to_exchange};
 use crate::options::Options;
-use crate::pool::Nursery;
+use crate::policy::Policy;
+use crate::pool::{NoNursery, Nursery};
 use crate::relay::{invoke, no_props};
 use crate::trace::Tails;
 use crate::turn::Turn;
@@ -22,6 +23,7 @@ use crate::worker::{Origin, Worker};
 use crate::zygote::{self, ZygoteNursery};
 use crate::{evict, limits};
 use mayfly_exchange::{BoxFuture, Request, Response, Service, SharedService};
+use mayfly_sandbox::seccomp::Jit;
 use mayfly_wire::control::Layer;
 use mayfly_wire::{Blob, Failure, FailureKind, Limits};
 use std::collections::HashMap;
@@ -44,7 +46,7 @@ pub struct Supervisor {
     workers: Mutex<HashMap<String, Handle>>,
     layers: Vec<Layer>,
     closing: watch::Sender<bool>,
-    manager: Mutex<Option<JoinHandle<()>>>,
+    managers: Mutex<Vec<JoinHandle<()>>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -73,22 +75,35 @@ pub struct Metrics {
 impl Supervisor {
     /// Starts the first zygote and fills the pool.
     pub async fn new(options: Options) -> Result<Self, SupervisorError> {
-        let first = zygote::start(&options).await?;
+        let first = zygote::start(&options, Jit::On).await?;
         let layers = first.layers.clone();
         let (nursery, wanted) = ZygoteNursery::new();
-        let mut supervisor = Self::with_nursery(options, Box::new(nursery));
+        let (jitless, jitless_wanted) = ZygoteNursery::new();
+        let mut supervisor = Self::with_nurseries(options, Box::new(nursery), Box::new(jitless));
         supervisor.layers = layers;
         let hub = supervisor.hub.clone();
         let closing = supervisor.closing.subscribe();
-        let manager = tokio::spawn(zygote::manage(hub, first, wanted, closing));
-        *supervisor.manager.lock() = Some(manager);
+        let on_demand = zygote::manage_on_demand(hub.clone(), jitless_wanted, closing.clone());
+        let managers = vec![
+            tokio::spawn(zygote::manage(hub, first, wanted, closing, Jit::On)),
+            tokio::spawn(on_demand),
+        ];
+        *supervisor.managers.lock() = managers;
         supervisor.hub.pool.refill();
         Ok(supervisor)
     }
 
     /// A supervisor whose guests come from elsewhere: [`Hub::adopt`].
     pub fn with_nursery(options: Options, nursery: Box<dyn Nursery>) -> Self {
-        let (hub, chores) = Hub::new(options, nursery);
+        Self::with_nurseries(options, nursery, Box::new(NoNursery))
+    }
+
+    fn with_nurseries(
+        options: Options,
+        nursery: Box<dyn Nursery>,
+        jitless: Box<dyn Nursery>,
+    ) -> Self {
+        let (hub, chores) = Hub::new(options, nursery, jitless);
         let tasks = vec![
             tokio::spawn(hub::run_chores(hub.clone(), chores)),
             tokio::spawn(limits::watch_cpu(hub.clone())),
@@ -99,7 +114,7 @@ impl Supervisor {
             workers: Mutex::new(HashMap::new()),
             layers: Vec::new(),
             closing: watch::Sender::new(false),
-            manager: Mutex::new(None),
+            managers: Mutex::new(Vec::new()),
             tasks,
         }
     }
@@ -130,8 +145,15 @@ impl Supervisor {
                 .map_err(|failure| problem(failure.message))?;
             let name = definition.name.clone();
             let account = self.hub.meter.account(&Arc::from(name.as_str()), "");
-            let origin = Origin::Configured;
-            let handle = Worker::create(&self.hub, name.clone(), origin, 0, None, account);
+            let handle = Worker::create(
+                &self.hub,
+                name.clone(),
+                Origin::Configured,
+                0,
+                None,
+                Policy::default(),
+                account,
+            );
             if handles.insert(name, handle).is_some() {
                 return Err(problem("is defined twice".to_owned()));
             }
@@ -214,7 +236,7 @@ impl Supervisor {
 
     /// Numbers for an operator.
     pub fn metrics(&self) -> Metrics {
-        let counts = self.hub.pool.counts();
+        let counts = self.hub.counts();
         let counters = &self.hub.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Metrics {
@@ -253,14 +275,16 @@ impl Supervisor {
         let failure = EndReason::Shutdown.failure();
         {
             let mut turn = Turn::new();
-            self.hub.pool.refuse_all(&mut turn, &failure, true);
+            for pool in self.hub.pools() {
+                pool.refuse_all(&mut turn, &failure, true);
+            }
             for guest in self.hub.all_guests() {
                 guest.end(&mut turn, EndReason::Shutdown);
             }
         }
         self.closing.send_replace(true);
-        let manager = self.manager.lock().take();
-        if let Some(manager) = manager {
+        let managers = std::mem::take(&mut *self.managers.lock());
+        for manager in managers {
             let _ = tokio::time::timeout(ZYGOTES_WAIT, manager).await;
         }
         // Forks that arrived in between.
@@ -318,7 +342,7 @@ fn code_of<'a>(
             BindingDefinition::Network => {
                 HeldBinding::Service(Capability::Network(network.clone()))
             }
-            BindingDefinition::Loader { shared } => HeldBinding::Loader { shared },
+            BindingDefinition::Loader { shared, policy } => HeldBinding::Loader { shared, policy },
             BindingDefinition::HostService(HostedService(service)) => {
                 HeldBinding::Service(Capability::Network(service))
             }
@@ -348,6 +372,8 @@ fn code_of<'a>(
         env: CodeEnv::Bindings(bindings),
         outbound,
         limits: definition.limits,
+        caps: definition.caps,
+        jitless: false,
         tails: Arc::new(tails),
     })
 }

@@ -9,6 +9,7 @@
 //! on) is a failure for the caller, and the guest lives on.
 
 use crate::bounds::{FAILURE_BYTES_MAX, NAME_BYTES_MAX, PROPS_BYTES_MAX};
+use crate::budget;
 use crate::call::overloaded;
 use crate::capability::{Capability, LoaderCap, ObjectCap, Scope, ServiceCap, not_transferable};
 use crate::guest::{Guest, Role, State};
@@ -152,6 +153,7 @@ impl<'a> Lift<'a> {
             | FailureKind::Lost {}) => kind,
             _ => FailureKind::Exception {},
         };
+        failure.budget = None;
         Ok(failure)
     }
 
@@ -339,6 +341,7 @@ impl<'a> Lift<'a> {
             outbound,
             tails,
             limits: code.limits,
+            jitless: code.jitless,
         })
     }
 
@@ -370,11 +373,14 @@ fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), LiftError> {
     if bytes <= limit {
         return Ok(());
     }
-    Err(LiftError::Refused(Failure::new(
-        FailureKind::Limit {},
-        "Error",
-        format!("{what} is {bytes} bytes, limit {limit}"),
-    )))
+    Err(LiftError::Refused(
+        Failure::new(
+            FailureKind::Limit {},
+            "Error",
+            format!("{what} is {bytes} bytes, limit {limit}"),
+        )
+        .of_budget(budget::MESSAGE_SIZE, bytes as f64, limit as f64),
+    ))
 }
 
 fn head_bytes(headers: &[(String, String)]) -> usize {
@@ -464,6 +470,7 @@ impl<'a> Lower<'a> {
                         binding: loader.binding.clone(),
                     },
                     binding: loader.binding.clone(),
+                    policy: loader.policy.clone(),
                 })),
             },
             other => other,

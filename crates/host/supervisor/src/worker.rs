@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::loader::CacheKey;
 use crate::lock::Mutex;
 use crate::observe::EventKind;
+use crate::policy::{Caps, Policy};
 use crate::pool::Taken;
 use crate::trace::{Begin, Tails, Trace};
 use crate::translate::Lower;
@@ -56,6 +57,8 @@ pub struct Worker {
     pub origin: Origin,
     /// Loaders above it.
     pub depth: u32,
+    /// What these impose on it.
+    pub policy: Policy,
     /// Where what it uses is counted.
     pub(crate) account: Arc<Account>,
     pub(crate) hub: Arc<Hub>,
@@ -69,6 +72,7 @@ struct WorkerState {
     code: Option<Arc<Code>>,
     /// Of the code last started; outlive it.
     limits: Limits,
+    caps: Caps,
     tails: Arc<Tails>,
     entrypoints: Arc<[Entrypoint]>,
     /// Nothing refers to it any more: it never starts again.
@@ -104,13 +108,16 @@ impl Worker {
         origin: Origin,
         depth: u32,
         code: Option<Arc<Code>>,
+        policy: Policy,
         account: Arc<Account>,
     ) -> Handle {
+        let policy_caps = policy.caps.clone();
         let worker = Arc::new(Self {
             id: hub.next_worker_id(),
             name,
             origin,
             depth,
+            policy,
             account,
             hub: hub.clone(),
             handle: OnceLock::new(),
@@ -118,6 +125,7 @@ impl Worker {
                 phase: Phase::Cold,
                 code: None,
                 limits: Limits::NONE,
+                caps: policy_caps,
                 tails: Arc::default(),
                 entrypoints: Arc::from([]),
                 released: false,
@@ -187,9 +195,10 @@ impl Worker {
                 Phase::Live(guest) => {
                     let guest = guest.clone();
                     let limits = state.limits.clone();
+                    let caps = state.caps.clone();
                     let tails = state.tails.clone();
                     drop(state);
-                    match self.deliver(turn, &guest, pending, &limits, &tails) {
+                    match self.deliver(turn, &guest, pending, &limits, &caps, &tails) {
                         Ok(()) => return,
                         Err(back) => pending = back,
                     }
@@ -302,11 +311,14 @@ impl Worker {
     }
 
     fn fork(self: &Arc<Self>, turn: &mut Turn, mut state: Locked<'_>, waiting: Vec<PendingInvoke>) {
-        match self.hub.pool.take(self) {
+        let code = state.code.as_ref();
+        let jitless = self.policy.jitless || code.is_some_and(|code| code.jitless);
+        let pool = self.hub.pool_of(jitless);
+        match pool.take(self) {
             Taken::Guest(guest) => self.start(turn, state, &guest, waiting),
             Taken::Queued => {
                 state.phase = Phase::Forking(waiting);
-                if self.hub.pool.is_full() {
+                if pool.is_full() {
                     self.hub.crowded.notify_one();
                 }
             }
@@ -328,7 +340,7 @@ impl Worker {
             other => {
                 state.phase = other;
                 drop(state);
-                self.hub.pool.put_back(turn, guest);
+                self.hub.pool_of(guest.jitless).put_back(turn, guest);
             }
         }
     }
@@ -363,10 +375,12 @@ impl Worker {
             for pending in waiting {
                 pending.call.fail(turn, EndReason::Released.failure());
             }
-            self.hub.pool.put_back(turn, guest.clone());
+            let pool = self.hub.pool_of(guest.jitless);
+            pool.put_back(turn, guest.clone());
             return;
         };
-        if !self.send_start(turn, guest, &code) {
+        let caps = state.caps.clone();
+        if !self.send_start(turn, guest, &code, &caps) {
             // It died in the pool: its own affair, so the next one is tried. The pool never gives
             // a guest whose end is known.
             self.fork(turn, state, waiting);
@@ -381,7 +395,7 @@ impl Worker {
         let tails = state.tails.clone();
         let mut back = Vec::new();
         for pending in waiting {
-            if let Err(pending) = self.deliver(turn, guest, pending, &limits, &tails) {
+            if let Err(pending) = self.deliver(turn, guest, pending, &limits, &caps, &tails) {
                 back.push(pending);
             }
         }
@@ -396,7 +410,19 @@ impl Worker {
     }
 
     /// `false` if the guest has ended.
-    fn send_start(self: &Arc<Self>, turn: &mut Turn, guest: &Arc<Guest>, code: &Code) -> bool {
+    fn send_start(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        guest: &Arc<Guest>,
+        code: &Code,
+        caps: &Caps,
+    ) -> bool {
+        let options = &self.hub.options;
+        let memory = caps
+            .memory_bytes
+            .into_iter()
+            .chain([options.heap_bytes_max]);
+        let memory_max = memory.min().unwrap_or(options.heap_bytes_max);
         let mut attach = Vec::new();
         let mut state = guest.lock();
         if !state.alive {
@@ -406,6 +432,15 @@ impl Worker {
         state.worker = Some(self.clone());
         state.outbound = code.outbound.clone();
         state.cpu_seen = guest.process.cpu().unwrap_or_default();
+        state.starting = Some(state.cpu_seen);
+        state.startup_max = caps
+            .startup
+            .unwrap_or(options.startup_max)
+            .min(options.startup_max);
+        state.memory_max = memory_max;
+        state.abroad.workers_max = caps
+            .workers_in_flight
+            .map_or(options.workers_in_flight_max, |max| max as usize);
         let mut lower = Lower::new(guest, &mut state, &mut attach);
         let env = match &code.env {
             CodeEnv::Value(payload) => SentEnv::Value(lower.shared(payload)),
@@ -414,7 +449,6 @@ impl Worker {
             }
         };
         let outbound = code.outbound.clone().map(|outbound| lower.cap(outbound));
-        let options = &self.hub.options;
         guest.push_raw(&mut state, |out| {
             encode_start(
                 out,
@@ -422,7 +456,7 @@ impl Worker {
                 code,
                 &env,
                 outbound,
-                options.heap_bytes_max,
+                memory_max,
                 options.collect_always,
             );
         });
@@ -453,6 +487,7 @@ impl Worker {
         guest: &Arc<Guest>,
         pending: PendingInvoke,
         limits: &Limits,
+        caps: &Caps,
         tails: &Arc<Tails>,
     ) -> Result<(), PendingInvoke> {
         let PendingInvoke {
@@ -468,7 +503,10 @@ impl Worker {
             .map(|ms| Duration::from_millis(u64::from(ms)))
             .into_iter()
             .chain(options.cpu_max)
+            .chain(caps.cpu)
             .min();
+        let sub_requests = limits.sub_requests.or(options.sub_requests_max);
+        let sub_requests_max = sub_requests.into_iter().chain(caps.sub_requests).min();
         let begin = Begin {
             worker: self,
             tails,
@@ -482,7 +520,10 @@ impl Worker {
             handle: handle.clone(),
             entrypoint: service.entrypoint.clone(),
             cpu_max,
-            sub_requests_max: limits.sub_requests.or(options.sub_requests_max),
+            sub_requests_max,
+            sub_requests_left: sub_requests_max.map(u64::from),
+            wall_max: caps.wall.into_iter().chain(options.wall_max).min(),
+            wall_over: None,
             began: Instant::now(),
             outcome: "ok",
             event: EventKind::of(&event),
@@ -569,6 +610,7 @@ type Locked<'a> = std::sync::MutexGuard<'a, WorkerState>;
 impl WorkerState {
     fn set_code(&mut self, code: Arc<Code>) {
         self.limits = code.limits.clone();
+        self.caps = self.caps.lower(&code.caps);
         self.tails = code.tails.clone();
         self.code = Some(code);
     }
@@ -608,7 +650,7 @@ fn lower_bindings(
                     cap: lower.cap(capability.clone()),
                     kind: kind.clone(),
                 },
-                HeldBinding::Loader { shared } => {
+                HeldBinding::Loader { shared, policy } => {
                     let scope = match shared {
                         Some(name) => Scope::Shared(name.clone()),
                         None => Scope::Private {
@@ -619,6 +661,7 @@ fn lower_bindings(
                     let loader = LoaderCap {
                         scope,
                         binding: name.clone(),
+                        policy: policy.clone(),
                     };
                     Binding::Loader {
                         cap: lower.cap(Capability::Loader(Arc::new(loader))),
@@ -696,6 +739,8 @@ mod tests {
             env: CodeEnv::Bindings(Vec::new()),
             outbound: None,
             limits: limits.clone(),
+            caps: Caps::default(),
+            jitless: false,
             tails: Arc::default(),
         };
         let bindings = vec![(

@@ -19,6 +19,7 @@ use crate::socket::Socket;
 use crate::turn::Turn;
 use mayfly_sandbox::packets::{self, Packet};
 use mayfly_sandbox::pidfd::Pidfd;
+use mayfly_sandbox::seccomp::{Jit, Profile};
 use mayfly_sandbox::spawn::spawn_zygote;
 use mayfly_wire::bounds::FORK_COUNT_MAX;
 use mayfly_wire::control::{FromZygote, Layer, ToZygote};
@@ -76,9 +77,10 @@ impl Drop for Launcher {
 }
 
 /// Starts a zygote and waits until it is ready.
-pub(crate) async fn start(options: &Options) -> Result<ReadyZygote, SupervisorError> {
+pub(crate) async fn start(options: &Options, jit: Jit) -> Result<ReadyZygote, SupervisorError> {
     let path = &options.guest_binary;
-    let zygote = spawn_zygote(path).map_err(|source| SupervisorError::Spawn {
+    let profile = Profile { jit, without: None };
+    let zygote = spawn_zygote(path, profile).map_err(|source| SupervisorError::Spawn {
         path: path.clone(),
         source,
     })?;
@@ -202,6 +204,7 @@ impl Nursery for ZygoteNursery {
 
 /// A zygote's task as the manager knows it.
 struct Running {
+    jitless: bool,
     forks: mpsc::UnboundedSender<usize>,
     task: JoinHandle<()>,
     children: u32,
@@ -214,8 +217,10 @@ pub(crate) async fn manage(
     first: ReadyZygote,
     mut wanted: mpsc::UnboundedReceiver<usize>,
     mut closing: watch::Receiver<bool>,
+    jit: Jit,
 ) {
-    let mut current = run(&hub, first, &closing);
+    let pool = hub.pool_of(jit == Jit::Off);
+    let mut current = run(&hub, first, &closing, jit);
     let mut successor: Option<JoinHandle<Result<ReadyZygote, SupervisorError>>> = None;
     let mut retired: Vec<JoinHandle<()>> = Vec::new();
     loop {
@@ -227,14 +232,14 @@ pub(crate) async fn manage(
                 // The old one serves until the new one is ready.
                 if successor.is_none() && current.is_old(&hub.options) {
                     let options = hub.options.clone();
-                    successor = Some(hub.runtime.spawn(async move { start(&options).await }));
+                    successor = Some(hub.runtime.spawn(async move { start(&options, jit).await }));
                 }
             }
             fresh = finished(&mut successor), if successor.is_some() => {
                 successor = None;
                 match fresh {
                     Ok(fresh) => {
-                        let fresh = run(&hub, fresh, &closing);
+                        let fresh = run(&hub, fresh, &closing, jit);
                         retired.push(std::mem::replace(&mut current, fresh).retire());
                     }
                     // The next fork tries again.
@@ -246,11 +251,11 @@ pub(crate) async fn manage(
                     break;
                 }
                 tracing::warn!("a zygote ended unexpectedly; starting another");
-                match restart(&hub, &mut closing).await {
-                    Some(fresh) => current = run(&hub, fresh, &closing),
+                match restart(&hub, &mut closing, jit).await {
+                    Some(fresh) => current = run(&hub, fresh, &closing, jit),
                     None => break,
                 }
-                hub.pool.refill();
+                pool.refill();
             }
             _ = closing.changed() => break,
         }
@@ -278,11 +283,37 @@ async fn finished(
     }
 }
 
-async fn restart(hub: &Arc<Hub>, closing: &mut watch::Receiver<bool>) -> Option<ReadyZygote> {
+/// [`manage`] for a kind of guests that most machines never need: its first zygote starts when the
+/// first guest is wanted.
+pub(crate) async fn manage_on_demand(
+    hub: Arc<Hub>,
+    mut wanted: mpsc::UnboundedReceiver<usize>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let count = tokio::select! {
+        count = wanted.recv() => count,
+        _ = closing.changed() => None,
+    };
+    let Some(count) = count else { return };
+    let Some(first) = restart(&hub, &mut closing, Jit::Off).await else {
+        return;
+    };
+    // Asked for again, now that there is somebody to hear it.
+    let pool = hub.pool_of(true);
+    pool.fork_failed(count);
+    pool.refill();
+    manage(hub.clone(), first, wanted, closing, Jit::Off).await;
+}
+
+async fn restart(
+    hub: &Arc<Hub>,
+    closing: &mut watch::Receiver<bool>,
+    jit: Jit,
+) -> Option<ReadyZygote> {
     let mut pause = ZYGOTE_PAUSE_FIRST;
     let mut failures = 0;
     loop {
-        match start(&hub.options).await {
+        match start(&hub.options, jit).await {
             Ok(zygote) => return Some(zygote),
             Err(error) => {
                 failures += 1;
@@ -292,7 +323,8 @@ async fn restart(hub: &Arc<Hub>, closing: &mut watch::Receiver<bool>) -> Option<
         if failures >= PATIENCE {
             let message = "no process can be started for a Worker; see the host's log";
             let failure = Failure::new(FailureKind::Internal {}, "Error", message);
-            hub.pool.refuse_all(&mut Turn::new(), &failure, false);
+            hub.pool_of(jit == Jit::Off)
+                .refuse_all(&mut Turn::new(), &failure, false);
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -313,7 +345,7 @@ impl Running {
             .children
             .saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         if self.forks.send(count).is_err() {
-            hub.pool.fork_failed(count);
+            hub.pool_of(self.jitless).fork_failed(count);
         }
     }
 
@@ -323,10 +355,12 @@ impl Running {
     }
 }
 
-fn run(hub: &Arc<Hub>, zygote: ReadyZygote, closing: &watch::Receiver<bool>) -> Running {
+fn run(hub: &Arc<Hub>, zygote: ReadyZygote, closing: &watch::Receiver<bool>, jit: Jit) -> Running {
     let (sender, receiver) = mpsc::unbounded_channel();
     hub.counters.zygotes.fetch_add(1, Ordering::Relaxed);
+    let jitless = jit == Jit::Off;
     let talk = Talk {
+        jitless,
         hub: hub.clone(),
         control: zygote.control,
         guests: HashMap::new(),
@@ -339,6 +373,7 @@ fn run(hub: &Arc<Hub>, zygote: ReadyZygote, closing: &watch::Receiver<bool>) -> 
         drop(launcher);
     });
     Running {
+        jitless,
         forks: sender,
         task,
         children: 0,
@@ -348,6 +383,7 @@ fn run(hub: &Arc<Hub>, zygote: ReadyZygote, closing: &watch::Receiver<bool>) -> 
 
 /// The conversation with one zygote.
 struct Talk {
+    jitless: bool,
     hub: Arc<Hub>,
     control: UnixStream,
     /// By the pid in the zygote's namespace.
@@ -389,7 +425,7 @@ impl Talk {
         while let Ok(count) = forks.try_recv() {
             self.outstanding += count;
         }
-        self.hub.pool.fork_failed(self.outstanding);
+        self.hub.pool_of(self.jitless).fork_failed(self.outstanding);
     }
 
     async fn ask(&mut self, mut count: usize) -> io::Result<()> {
@@ -416,7 +452,7 @@ impl Talk {
                     }
                     Err(error) => {
                         tracing::error!(%error, "a forked guest cannot be taken in");
-                        self.hub.pool.fork_failed(1);
+                        self.hub.pool_of(self.jitless).fork_failed(1);
                     }
                 }
             }
@@ -429,7 +465,7 @@ impl Talk {
                 // The next sweep asks again.
                 tracing::error!(%error, "a fork failed");
                 self.outstanding = self.outstanding.saturating_sub(1);
-                self.hub.pool.fork_failed(1);
+                self.hub.pool_of(self.jitless).fork_failed(1);
             }
             FromZygote::Ready { .. } | FromZygote::Unready { .. } => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a second Ready"));
@@ -444,6 +480,6 @@ impl Talk {
         })?;
         let socket = Socket::new(std::os::unix::net::UnixStream::from(socket))?;
         let process = Arc::new(GuestProcess::new(Pidfd::from(pidfd)));
-        Ok(self.hub.adopt(socket, process))
+        Ok(self.hub.adopt_as(socket, process, self.jitless))
     }
 }

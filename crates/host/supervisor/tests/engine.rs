@@ -9,7 +9,8 @@ mod fake;
 use fake::{network, request, text, within, worker};
 use mayfly_exchange::{Body, Request, Response};
 use mayfly_supervisor::{
-    BindingDefinition, InvocationReport, Observer, Options, Sandbox, Supervisor, WorkerDefinition,
+    BindingDefinition, InvocationReport, Observer, Options, Policy, Sandbox, Supervisor,
+    WorkerDefinition,
 };
 use mayfly_wire::{Blob, Failure, FailureKind, Module, ModuleKind};
 use std::path::PathBuf;
@@ -81,7 +82,13 @@ fn js(name: &str, source: &str, bindings: Vec<(&str, BindingDefinition)>) -> Wor
 }
 
 fn loader() -> Vec<(&'static str, BindingDefinition)> {
-    vec![("LOADER", BindingDefinition::Loader { shared: None })]
+    vec![(
+        "LOADER",
+        BindingDefinition::Loader {
+            shared: None,
+            policy: Policy::default(),
+        },
+    )]
 }
 
 async fn fetch(supervisor: &Supervisor, worker: &str, path: &str) -> Result<Response, Failure> {

@@ -469,11 +469,147 @@ async fn cpu_over_the_limit_ends_the_guest_and_its_callers_hear_why() {
     let answer = world.fetch("a");
     let (mut a, _) = world.started().await;
     a.invoke().await;
+    // What is used before `Started` has been read belongs to the start.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     a.process.cpu_us.store(51_000, Ordering::SeqCst);
     let failure = within(answer).await.unwrap().unwrap_err();
     assert_eq!(failure.kind, FailureKind::ExceededCpu {});
-    assert_eq!(failure.message, "Worker exceeded CPU time limit.");
+    let said = "Worker exceeded CPU time limit. [cpu: 51.0 ms, limit 50 ms]";
+    assert_eq!(failure.message, said);
+    assert_eq!(budget(&failure), ("cpu", 51.0, 50.0));
     a.is_killed().await;
+}
+
+fn budget(failure: &Failure) -> (&str, f64, f64) {
+    let budget = failure.budget.as_ref().unwrap();
+    (&budget.name, budget.value, budget.limit)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_has_a_limit_of_its_own_until_the_main_module_is_done() {
+    for running in [false, true] {
+        let mut world = World::new();
+        let mut limited = worker("a", vec![]);
+        limited.limits.cpu_ms = Some(50);
+        limited.caps.startup = Some(Duration::from_millis(80));
+        world.deploy(vec![limited]);
+        let answer = world.fetch("a");
+        // No `Started`, as of a guest that is still at it.
+        let mut a = world.guest().await;
+        if running {
+            a.send(ToHost::Running {}).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        a.process.cpu_us.store(60_000, Ordering::SeqCst);
+        if !running {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(a.is_alive());
+            a.process.cpu_us.store(81_000, Ordering::SeqCst);
+        }
+        let failure = within(answer).await.unwrap().unwrap_err();
+        let expect = match running {
+            true => ("cpu", 60.0, 50.0),
+            false => ("startup", 81.0, 80.0),
+        };
+        assert_eq!(budget(&failure), expect);
+        a.is_killed().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invocation_whose_time_is_over_is_cancelled_and_then_ended() {
+    let mut world = World::new();
+    let mut limited = worker("a", vec![]);
+    limited.caps.wall = Some(Duration::from_millis(60));
+    world.deploy(vec![limited]);
+    let answer = world.fetch("a");
+    let (mut a, _) = world.started().await;
+    let (call, _) = a.invoke().await;
+    let failure = within(answer).await.unwrap().unwrap_err();
+    let (name, value, limit) = budget(&failure);
+    assert_eq!((name, limit), ("wall", 60.0));
+    assert!(value >= limit, "{value}");
+    match a.recv().await {
+        ToGuest::Cancel { call: canceled, .. } => assert_eq!(canceled, call),
+        other => panic!("unexpected {other:?}"),
+    }
+    // One that ends now goes on living; this one does not.
+    assert!(a.is_alive());
+    a.is_killed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_lies_about_whom_it_acts_for_spends_what_all_have_and_no_more() {
+    let mut world = World::new();
+    let mut limited = worker("a", vec![]);
+    limited.limits.sub_requests = Some(2);
+    world.deploy(vec![limited]);
+    let answers = [world.fetch("a"), world.fetch("a"), world.fetch("a")];
+    let (mut a, start) = world.started().await;
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        calls.push(a.invoke().await.0);
+    }
+    let outbound = start.outbound.unwrap();
+    let ask = |number: u32| ToHost::Call {
+        call: CallId(number),
+        cap: outbound,
+        event: fetch_event(),
+        result: None,
+    };
+    // Two for each of three. The claims: one of them, nobody, a call that is not there.
+    let mut frames = Vec::new();
+    for number in 0..12 {
+        let claim = match number % 3 {
+            0 => Some(calls[0]),
+            1 => None,
+            _ => Some(CallId(4_000_000)),
+        };
+        frames.push(ToHost::Acting { call: claim });
+        frames.push(ask(number));
+    }
+    a.send_all(&frames).await;
+    let (mut fine, mut failed) = (0, 0);
+    while fine + failed < 12 {
+        match a.returned().await.1 {
+            Outcome::Failed { failure } => {
+                assert_eq!(budget(&failure), ("subrequests", 3.0, 2.0));
+                failed += 1;
+            }
+            _ => fine += 1,
+        }
+    }
+    assert_eq!((fine, failed), (6, 6));
+    // What is left to whoever comes after all have ended: nothing.
+    for call in calls {
+        a.answer(call, "done").await;
+    }
+    for answer in answers {
+        within(answer).await.unwrap().unwrap();
+    }
+    a.send(ask(50)).await;
+    assert!(matches!(a.returned().await.1, Outcome::Failed { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forbidden_system_call_is_told_by_its_name() {
+    let mut world = World::new();
+    world.deploy(vec![worker("a", vec![]), worker("b", vec![])]);
+    let (answer, other) = (world.fetch("a"), world.fetch("b"));
+    let (mut a, _) = world.started().await;
+    let (mut b, _) = world.started().await;
+    a.invoke().await;
+    a.send(ToHost::Trapped { number: 257 }).await;
+    let failure = within(answer).await.unwrap().unwrap_err();
+    assert!(
+        failure.message.contains("system call: openat"),
+        "{failure:?}"
+    );
+    a.is_killed().await;
+    // Whoever says so says it of itself.
+    let (call, _) = b.invoke().await;
+    b.answer(call, "alive").await;
+    assert_eq!(text(within(other).await.unwrap()).await, "alive");
 }
 
 #[tokio::test(flavor = "multi_thread")]

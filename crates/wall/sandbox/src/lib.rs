@@ -14,16 +14,20 @@ pub mod poll;
 pub mod process_stat;
 pub mod spawn;
 
+pub mod ask;
 pub mod descriptors;
 pub mod fork;
 pub mod landlock;
 pub mod libc_state;
 pub mod namespaces;
 pub mod privileges;
+pub mod probe;
 pub mod rlimits;
 pub mod seccomp;
 pub mod signals;
+pub mod syscall_names;
 pub mod text;
+pub mod trap;
 
 use std::io;
 use thiserror::Error;

@@ -67,6 +67,18 @@ pub fn resident(pid: Pid) -> io::Result<Resident> {
     })
 }
 
+/// Writable private memory of the calling process, in use or not: what `RLIMIT_DATA` counts.
+pub fn data_bytes() -> io::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmData:"))
+        .and_then(|rest| rest.split_ascii_whitespace().next())
+        .and_then(|word| word.parse::<u64>().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "status without VmData"))?;
+    Ok(kilobytes.saturating_mul(1024))
+}
+
 /// What a process costs: memory that would be free without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -119,6 +131,14 @@ mod tests {
         while clock.read().unwrap() < before + Duration::from_millis(5) {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
+    }
+
+    #[test]
+    fn writable_memory_grows_with_what_is_allocated() {
+        let before = data_bytes().unwrap();
+        let block = std::hint::black_box(vec![1u8; 64 << 20]);
+        assert!(data_bytes().unwrap() >= before + (32 << 20));
+        drop(block);
     }
 
     #[test]

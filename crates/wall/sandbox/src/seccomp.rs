@@ -1,8 +1,9 @@
 //! The system calls a guest may make, as data, and the filter made of them.
 //!
-//! Whatever has no row in [`RULES`] kills the process. The filter is compiled once in the zygote
-//! ([`Filter::compile`]) and applied by each guest ([`Filter::seal`]), before its first byte of user
-//! code and before its first thread, which inherits it.
+//! Whatever has no row in [`RULES`] is not made and kills the process; [`crate::trap`] says which call
+//! it was. The filter is compiled once in the zygote ([`Filter::compile`]) and applied by each guest
+//! ([`Filter::seal`]), before its first byte of user code and before its first thread, which inherits
+//! it.
 //!
 //! To add a row: name the call, say who makes it and why, and narrow its arguments as far as that
 //! user allows. A row must never open, connect, execute, trace, or name another process.
@@ -30,6 +31,8 @@ pub enum Verdict {
 pub enum Test {
     /// The low 32 bits are exactly this.
     Equal(u8, u32),
+    /// The low 32 bits are anything but this.
+    Differs(u8, u32),
     /// Of these bits, exactly those are set.
     Bits {
         /// Index of the argument.
@@ -54,7 +57,62 @@ pub struct Rule {
     pub user: &'static str,
     /// What for.
     pub why: &'static str,
+    /// Only a Worker whose code is compiled has it; see [`Jit`].
+    pub jit: bool,
 }
+
+/// Whether a guest may have executable memory of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jit {
+    /// Its JavaScript and WebAssembly are compiled to machine code.
+    On,
+    /// No page of it that was ever writable can become executable.
+    Off,
+}
+
+/// Which rows hold for the guests of a zygote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// With or without executable memory.
+    pub jit: Jit,
+    /// All but this one: for the test that asks of each row whether anything needs it. It can only
+    /// take away.
+    pub without: Option<usize>,
+}
+
+impl Profile {
+    /// What a Worker gets.
+    pub const WORKER: Self = Self {
+        jit: Jit::On,
+        without: None,
+    };
+
+    /// The word by which the host asks the guest binary for a zygote.
+    pub fn word(&self) -> String {
+        match (self.jit, self.without) {
+            (_, Some(row)) => format!("{WORD_WITHOUT}{row}"),
+            (Jit::On, None) => WORD.to_owned(),
+            (Jit::Off, None) => WORD_JITLESS.to_owned(),
+        }
+    }
+
+    /// Reads such a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let (jit, without) = match word {
+            WORD => (Jit::On, None),
+            WORD_JITLESS => (Jit::Off, None),
+            word => (
+                Jit::On,
+                Some(word.strip_prefix(WORD_WITHOUT)?.parse().ok()?),
+            ),
+        };
+        Some(Self { jit, without })
+    }
+}
+
+const WORD: &str = "zygote";
+const WORD_JITLESS: &str = "zygote-jitless";
+const WORD_WITHOUT: &str = "zygote-without-";
 
 macro_rules! rule {
     ($name:ident, $verdict:expr, $user:literal, $why:literal) => {
@@ -64,6 +122,13 @@ macro_rules! rule {
             verdict: $verdict,
             user: $user,
             why: $why,
+            jit: false,
+        }
+    };
+    (jit $name:ident, $verdict:expr, $user:literal, $why:literal) => {
+        Rule {
+            jit: true,
+            ..rule!($name, $verdict, $user, $why)
         }
     };
 }
@@ -131,7 +196,7 @@ pub const RULES: &[Rule] = &[
         "memory"
     ),
     rule!(
-        SYS_mmap,
+        jit SYS_mmap,
         Verdict::Allow(&[ANONYMOUS, NOT_WRITABLE]),
         "JIT",
         "code, never writable as well"
@@ -143,7 +208,7 @@ pub const RULES: &[Rule] = &[
         "grows memory, writes code"
     ),
     rule!(
-        SYS_mprotect,
+        jit SYS_mprotect,
         Verdict::Allow(&[NOT_WRITABLE]),
         "JIT",
         "runs code, never writable as well"
@@ -218,9 +283,9 @@ pub const RULES: &[Rule] = &[
     // Signals: Wasm traps are faults that the engine handles.
     rule!(
         SYS_rt_sigaction,
-        ANY,
+        Verdict::Allow(&[Test::Differs(0, libc::SIGSYS as u32)]),
         "abort",
-        "a fatal error restores the default before it raises"
+        "a fatal error restores the default before it raises; what a trap does stays"
     ),
     rule!(
         SYS_rt_sigprocmask,
@@ -278,17 +343,24 @@ pub struct Filter(BpfProgram);
 
 impl Filter {
     /// Makes a program of [`RULES`].
-    pub fn compile() -> Result<Self, SeccompError> {
+    pub fn compile(profile: Profile) -> Result<Self, SeccompError> {
+        let rows = RULES.iter().enumerate().filter(move |(row, rule)| {
+            Some(*row) != profile.without && (profile.jit == Jit::On || !rule.jit)
+        });
+        Self::of(rows.map(|(_, rule)| rule))
+    }
+
+    fn of(rules: impl Iterator<Item = &'static Rule> + Clone) -> Result<Self, SeccompError> {
         let arch = TargetArch::try_from(ARCH).map_err(|_| SeccompError::Architecture)?;
         let filter = SeccompFilter::new(
-            allowed().map_err(SeccompError::Compile)?,
-            SeccompAction::KillProcess,
+            allowed(rules.clone()).map_err(SeccompError::Compile)?,
+            SeccompAction::Trap,
             SeccompAction::Allow,
             arch,
         )
         .map_err(SeccompError::Compile)?;
         let rest: BpfProgram = filter.try_into().map_err(SeccompError::Compile)?;
-        let mut program = refusals();
+        let mut program = refusals(rules);
         program.extend(rest);
         Ok(Self(program))
     }
@@ -299,9 +371,11 @@ impl Filter {
     }
 }
 
-fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+fn allowed(
+    rules: impl Iterator<Item = &'static Rule>,
+) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
     let mut table: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    for rule in RULES {
+    for rule in rules {
         let Verdict::Allow(tests) = rule.verdict else {
             continue;
         };
@@ -322,6 +396,12 @@ fn condition(test: &Test) -> Result<SeccompCondition, seccompiler::BackendError>
             SeccompCmpOp::Eq,
             u64::from(value),
         ),
+        Test::Differs(argument, value) => SeccompCondition::new(
+            argument,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::Ne,
+            u64::from(value),
+        ),
         Test::Bits {
             argument,
             mask,
@@ -338,7 +418,7 @@ fn condition(test: &Test) -> Result<SeccompCondition, seccompiler::BackendError>
 /// The head of the program: an error for each refused number. Written by hand because the compiler
 /// knows one action for matches and one for the rest. The architecture is checked after it, which
 /// is in order: a foreign call with the same number is refused too, or goes on to be killed.
-fn refusals() -> BpfProgram {
+fn refusals(rules: impl Iterator<Item = &'static Rule>) -> BpfProgram {
     const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
     const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
     const RETURN: u16 = 0x06; // BPF_RET | BPF_K
@@ -348,7 +428,7 @@ fn refusals() -> BpfProgram {
         jf: 0,
         k: 0, // Offset of `nr` in `seccomp_data`.
     }];
-    for rule in RULES {
+    for rule in rules {
         let Verdict::Refuse(errno) = rule.verdict else {
             continue;
         };
@@ -368,14 +448,14 @@ fn refusals() -> BpfProgram {
     program
 }
 
-/// Whether this kernel can kill a process by filter.
+/// Whether this kernel can trap calls by filter.
 pub fn layer(filter: &Result<Filter, SeccompError>) -> Layer {
     const NAME: &str = "seccomp";
     const GET_ACTION_AVAIL: libc::c_uint = 2;
     if let Err(error) = filter {
         return Layer::missing(NAME, error.to_string());
     }
-    let action: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+    let action: u32 = libc::SECCOMP_RET_TRAP;
     // SAFETY: the call reads the one word that the pointer names.
     let result =
         unsafe { libc::syscall(libc::SYS_seccomp, GET_ACTION_AVAIL, 0, &raw const action) };
@@ -391,7 +471,11 @@ mod tests {
     /// Runs `attempt` in a sealed fork of this test and tells how that ended. The fork is of one
     /// thread among several, so the child makes nothing but system calls.
     fn sealed(attempt: impl Fn() -> i32) -> Ended {
-        let filter = Filter::compile().unwrap();
+        sealed_by(Jit::On, attempt)
+    }
+
+    fn sealed_by(jit: Jit, attempt: impl Fn() -> i32) -> Ended {
+        let filter = Filter::compile(Profile { jit, without: None }).unwrap();
         // SAFETY: the child only makes system calls and ends by `_exit`.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -469,6 +553,11 @@ mod tests {
                 [1, libc::RLIMIT_DATA as u64, 0, 0, 0, 0],
             ),
             (
+                "another end for a trap",
+                libc::SYS_rt_sigaction,
+                [libc::SIGSYS as u64, 0, 0, 8, 0, 0],
+            ),
+            (
                 "other limits",
                 libc::SYS_prlimit64,
                 [0, libc::RLIMIT_NOFILE as u64, 0, 0, 0, 0],
@@ -505,5 +594,106 @@ mod tests {
             i32::from(code == -1 || turned != 0)
         });
         assert_eq!(ended, Ended::Exit(0));
+    }
+
+    #[test]
+    fn a_profile_survives_its_word() {
+        for profile in [
+            Profile::WORKER,
+            Profile {
+                jit: Jit::Off,
+                without: None,
+            },
+            Profile {
+                jit: Jit::On,
+                without: Some(7),
+            },
+        ] {
+            assert_eq!(Profile::from_word(&profile.word()), Some(profile));
+        }
+        assert_eq!(Profile::from_word("zygote-without-"), None);
+        assert_eq!(Profile::from_word("--version"), None);
+    }
+
+    #[test]
+    fn without_a_jit_no_memory_becomes_executable() {
+        let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+        let map = |protection| {
+            move || {
+                let arguments = [0, 4096, protection, anonymous, u64::MAX, 0];
+                i32::from(call(libc::SYS_mmap, arguments) == -1)
+            }
+        };
+        let turn = || {
+            let page = call(
+                libc::SYS_mmap,
+                [0, 4096, PROT_WRITE, anonymous, u64::MAX, 0],
+            );
+            call(libc::SYS_mprotect, [page as u64, 4096, PROT_EXEC, 0, 0, 0]) as i32
+        };
+        assert_eq!(sealed_by(Jit::Off, map(PROT_WRITE)), Ended::Exit(0));
+        assert_eq!(sealed_by(Jit::Off, map(PROT_EXEC)), KILLED);
+        assert_eq!(sealed_by(Jit::Off, turn), KILLED);
+        assert_eq!(sealed_by(Jit::On, map(PROT_EXEC)), Ended::Exit(0));
+        assert_eq!(sealed_by(Jit::On, turn), Ended::Exit(0));
+    }
+
+    /// What a child that reports to a pipe at the socket's number wrote, and how it ended.
+    fn reported(attempt: impl Fn() -> i32) -> (Vec<u8>, Ended) {
+        use std::io::Read;
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let filter = Filter::compile(Profile::WORKER).unwrap();
+        // SAFETY: the child only makes system calls and ends by `_exit` or a signal.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            use std::os::fd::AsRawFd;
+            // SAFETY: the calls take numbers.
+            unsafe { libc::dup2(writer.as_raw_fd(), crate::descriptors::SOCKET) };
+            let sealed = crate::trap::report([5, 0, 0, 0, 80]).is_ok() && filter.seal().is_ok();
+            crate::fork::exit_now(if sealed { attempt() } else { 99 });
+        }
+        drop(writer);
+        let ended = Pidfd::open(Pid(pid)).unwrap().wait().unwrap();
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        (bytes, ended)
+    }
+
+    #[test]
+    fn a_trap_reports_the_number_and_kills() {
+        for number in [
+            libc::SYS_openat,
+            libc::SYS_socket,
+            libc::SYS_execve,
+            libc::SYS_mmap,
+        ] {
+            let (bytes, ended) = reported(|| call(number, [0; 6]) as i32);
+            let mut expect = vec![5, 0, 0, 0, 80];
+            expect.extend_from_slice(&(number as u32).to_le_bytes());
+            assert_eq!((bytes, ended), (expect, KILLED), "call {number}");
+        }
+    }
+
+    #[test]
+    fn a_blocked_trap_kills_without_a_report() {
+        let (bytes, ended) = reported(|| {
+            let all = u64::MAX;
+            let set = std::ptr::from_ref(&all) as u64;
+            call(
+                libc::SYS_rt_sigprocmask,
+                [libc::SIG_SETMASK as u64, set, 0, 8, 0, 0],
+            );
+            call(libc::SYS_socket, [0; 6]) as i32
+        });
+        assert_eq!((bytes, ended), (vec![], KILLED));
+    }
+
+    #[test]
+    fn a_process_between_frames_of_its_own_keeps_silent() {
+        let (bytes, ended) = reported(|| {
+            crate::trap::set_boundary(false);
+            call(libc::SYS_socket, [0; 6]) as i32
+        });
+        assert_eq!((bytes, ended), (vec![], KILLED));
     }
 }

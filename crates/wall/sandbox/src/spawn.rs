@@ -7,6 +7,7 @@
 use crate::check_io;
 use crate::descriptors::SOCKET;
 use crate::packets;
+use crate::seccomp::Profile;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -24,13 +25,13 @@ pub struct Zygote {
     pub control: OwnedFd,
 }
 
-/// Starts `binary` as a zygote.
-pub fn spawn_zygote(binary: &Path) -> io::Result<Zygote> {
+/// Starts `binary` as a zygote whose guests may make the calls of `profile`.
+pub fn spawn_zygote(binary: &Path, profile: Profile) -> io::Result<Zygote> {
     let (control, theirs) = packets::pair()?;
     let descriptor = theirs.as_raw_fd();
     let mut command = Command::new(binary);
     command
-        .arg("zygote")
+        .arg(profile.word())
         .env_clear()
         // Workers see UTC whatever the machine is set to.
         .env("TZ", "UTC")

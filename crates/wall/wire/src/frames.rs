@@ -177,6 +177,14 @@ wire_enum! {
         65 = TraceHold { call: CallId, },
         /// See `TraceHold`.
         66 = TraceEnd { call: CallId, },
+        /// The guest made a system call that its sandbox forbids, and dies of it.
+        80 = Trapped { number: u32, },
+        /// The calls that follow are made for this invocation, until the next such frame. Sent only
+        /// where several invocations are under way.
+        81 = Acting { call: Option<CallId>, },
+        /// The main module was evaluated, and `Started` is still to be sent: said when the host asks,
+        /// by a signal.
+        82 = Running {},
     }
 }
 
@@ -281,6 +289,8 @@ wire_struct! {
         tails: Vec<CapId>,
         streaming_tails: Vec<CapId>,
         limits: Limits,
+        /// Run it without executable memory; an extension of ours.
+        jitless: bool,
     }
 }
 
@@ -474,6 +484,21 @@ wire_struct! {
         stack: String,
         /// Own properties and cause of a thrown error in the platform's codec; may be empty.
         value: Payload,
+        /// Which limit fired, where one did. Only the host says so.
+        budget: Option<Box<Budget>>,
+    }
+}
+
+wire_struct! {
+    /// A limit that was exceeded, for programs.
+    Budget {
+        /// `cpu`, `memory`, `subrequests`, `wall`, `startup`, `code-size`, `env-size`,
+        /// `message-size` or `concurrency`.
+        name: String,
+        /// How much was used or asked for: milliseconds, bytes or a count.
+        value: f64,
+        /// How much was allowed, in the same unit.
+        limit: f64,
     }
 }
 
@@ -517,7 +542,19 @@ impl Failure {
             message: message.into(),
             stack: String::new(),
             value: Payload::empty(),
+            budget: None,
         }
+    }
+
+    /// The same with the limit that fired.
+    #[must_use]
+    pub fn of_budget(mut self, name: &str, value: f64, limit: f64) -> Self {
+        self.budget = Some(Box::new(Budget {
+            name: name.to_owned(),
+            value,
+            limit,
+        }));
+        self
     }
 }
 

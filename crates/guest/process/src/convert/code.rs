@@ -20,6 +20,7 @@ record!(WorkerCode {
     tails = "tails",
     streaming_tails = "streamingTails",
     limits = "limits",
+    jitless = "jitless",
 });
 
 /// `[name, kind, content]`.
@@ -225,6 +226,7 @@ mod tests {
             tails: vec![CapId(2)],
             streaming_tails: vec![],
             limits: Limits::NONE,
+            jitless: true,
         }
     }
 

@@ -3,8 +3,8 @@
 use mayfly_engine::data::{Data, OpError};
 use mayfly_wire::bounds::{ATTACHMENTS_MAX, HEAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 use mayfly_wire::{
-    CapKind, Entrypoint, EntrypointKind, Failure, FailureKind, Limits, LogLevel, ModuleKind,
-    Payload, Redirect, RequestHead, ResponseHead,
+    Budget, CapKind, Entrypoint, EntrypointKind, Failure, FailureKind, Limits, LogLevel,
+    ModuleKind, Payload, Redirect, RequestHead, ResponseHead,
 };
 
 use super::{Fields, FromData, IntoData, bounded, list, object, record, words};
@@ -63,6 +63,13 @@ record!(Failure {
     message = "message",
     stack = "stack",
     value = "value",
+    budget = "budget",
+});
+
+record!(Budget {
+    name = "name",
+    value = "value",
+    limit = "limit",
 });
 
 record!(Limits {

@@ -13,6 +13,7 @@ use mayfly_sandbox::Pid;
 use mayfly_sandbox::packets::{self, Packet};
 use mayfly_sandbox::pidfd::Pidfd;
 use mayfly_sandbox::poll::{Interest, poll};
+use mayfly_sandbox::seccomp::Profile;
 use mayfly_sandbox::spawn::spawn_zygote;
 use mayfly_wire::control::{End, FromZygote, Layer, ToZygote};
 use mayfly_wire::*;
@@ -39,7 +40,12 @@ pub struct Host {
 
 impl Host {
     pub fn start() -> Self {
-        let zygote = spawn_zygote(Path::new(env!("CARGO_BIN_EXE_mayfly-guest"))).unwrap();
+        Self::start_as(Profile::WORKER)
+    }
+
+    pub fn start_as(profile: Profile) -> Self {
+        let binary = Path::new(env!("CARGO_BIN_EXE_mayfly-guest"));
+        let zygote = spawn_zygote(binary, profile).unwrap();
         let mut host = Self {
             launcher: zygote.launcher,
             control: Some(zygote.control),
@@ -219,7 +225,16 @@ impl Guest {
 
     /// Fetches and gives the body of the response.
     pub fn fetch(&mut self, url: &str) -> String {
-        self.send(&fetch(7, url));
+        self.try_fetch(url).expect("the guest ended")
+    }
+
+    /// The same; `None` where the guest ends instead.
+    pub fn try_fetch(&mut self, url: &str) -> Option<String> {
+        let mut bytes = Vec::new();
+        write_frame(&fetch(7, url), &mut bytes);
+        if self.socket.write_all(&bytes).is_err() {
+            return None;
+        }
         let mut answer = None;
         loop {
             match self.receive() {
@@ -230,9 +245,9 @@ impl Guest {
                     Outcome::Response { body, .. } => answer = Some(text(&body)),
                     other => panic!("{other:?}"),
                 },
-                Some(ToHost::Done { call: CallId(7) }) => return answer.unwrap(),
+                Some(ToHost::Done { call: CallId(7) }) => return answer,
+                Some(ToHost::Trapped { .. }) | None => return None,
                 Some(_) => {}
-                None => panic!("the guest ended"),
             }
         }
     }

@@ -66,9 +66,10 @@ const FULL: &str = r#"{
     {"binding": "SELF", "service": "parent", "entrypoint": "Named", "props": {"k": 1}},
     {"binding": "OTHER", "service": "other"}
   ],
-  "worker_loaders": [{"binding": "LOADER"}, {"binding": "SHARED", "id": "s"}],
+  "worker_loaders": [{"binding": "LOADER"}, {"binding": "SHARED", "id": "s", "jitless": true, "limits": {"cpu_ms": 20, "memory_mb": 64}}],
   "global_outbound": {"service": "other"},
   "limits": {"cpu_ms": 50, "subrequests": 10},
+  "mayfly_limits": {"wall_ms": 9000, "startup_ms": 100, "workers_in_flight": 4},
   "dev": {"ip": "127.0.0.1", "port": 8000},
   "alias": {"a": "./b.js"}
 }"#;
@@ -107,11 +108,24 @@ fn a_full_file_is_read() {
     assert_eq!(target.entrypoint.as_deref(), Some("Named"));
     assert_eq!(target.props.as_deref(), Some(r#"{"k":1}"#));
     assert_eq!(other.0, "OTHER");
-    assert_eq!(loader.1, &BindingValue::Loader { id: None });
+    assert_eq!(
+        loader.1,
+        &BindingValue::Loader {
+            id: None,
+            jitless: false,
+            limits: Caps::default()
+        }
+    );
     assert_eq!(
         shared.1,
         &BindingValue::Loader {
-            id: Some("s".to_owned())
+            id: Some("s".to_owned()),
+            jitless: true,
+            limits: Caps {
+                cpu_ms: Some(20),
+                memory_mb: Some(64),
+                ..Caps::default()
+            }
         }
     );
     assert!(matches!(&config.outbound, Outbound::Service(target) if target.service == "other"));
@@ -120,6 +134,15 @@ fn a_full_file_is_read() {
         Limits {
             cpu_ms: Some(50),
             sub_requests: Some(10)
+        }
+    );
+    assert_eq!(
+        config.caps,
+        Caps {
+            wall_ms: Some(9000),
+            startup_ms: Some(100),
+            workers_in_flight: Some(4),
+            ..Caps::default()
         }
     );
     assert_eq!(config.dev.port, Some(8000));
@@ -220,6 +243,13 @@ fn wrong_fields_are_named_with_what_is_allowed() {
     check(
         "\"limits\": {\"cpu_ms\": 0.5}",
         "w.json:2:22: limits.cpu_ms: must be a whole number from 1 to 300000, not the number 0.5",
+    );
+    check(
+        "\"mayfly_limits\": {\"memory_mb\": 8, \"cpu_ms\": 5}",
+        "w.json:2:32: mayfly_limits.memory_mb: must be a whole number from 16 to 4095, not the \
+         number 8\n\
+         w.json:2:35: mayfly_limits.cpu_ms: is not a key; allowed here are wall_ms, startup_ms, \
+         memory_mb, workers_in_flight",
     );
     check(
         "\"global_outbound\": \"none\"",

@@ -10,7 +10,8 @@ use mayfly_supervisor::pool::Nursery;
 use mayfly_supervisor::process::Process;
 use mayfly_supervisor::socket::Socket;
 use mayfly_supervisor::{
-    BindingDefinition, Options, OutboundDefinition, ServiceTarget, Supervisor, WorkerDefinition,
+    BindingDefinition, Caps, Options, OutboundDefinition, Policy, ServiceTarget, Supervisor,
+    WorkerDefinition,
 };
 use mayfly_wire::*;
 use std::future::Future;
@@ -241,6 +242,7 @@ pub fn worker(name: &str, bindings: Vec<(&str, BindingDefinition)>) -> WorkerDef
             .collect(),
         outbound: OutboundDefinition::Network,
         limits: Limits::NONE,
+        caps: Caps::default(),
         tails: Vec::new(),
         streaming_tails: Vec::new(),
     }
@@ -259,7 +261,10 @@ pub fn target(worker: &str) -> ServiceTarget {
 }
 
 pub fn loader() -> BindingDefinition {
-    BindingDefinition::Loader { shared: None }
+    BindingDefinition::Loader {
+        shared: None,
+        policy: Policy::default(),
+    }
 }
 
 pub fn module() -> Module {
@@ -282,6 +287,7 @@ pub fn code() -> WorkerCode {
         tails: Vec::new(),
         streaming_tails: Vec::new(),
         limits: Limits::NONE,
+        jitless: false,
     }
 }
 

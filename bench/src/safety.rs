@@ -1,0 +1,151 @@
+//! What the limits do and what the sandbox costs: the table of `docs/limits.md`, and a cold load with
+//! and without the layers.
+//!
+//! Without the layers is not a mode of Mayfly's: a wrapper (`crates/wall/sandbox/examples`) refuses the
+//! system calls that set them up, as a poor kernel would, and `--unsafe-no-sandbox` goes on.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::http::Connection;
+use crate::peer::{Running, folder};
+use crate::stats::Samples;
+
+/// The wrapper, beside this binary.
+const WITHOUT_LAYERS: &str = "examples/without_layers";
+
+/// How much longer a cold load may take with every layer.
+const LAYERS_COST_MAX: f64 = 1.15;
+
+/// Loads before a turn counts.
+const WARM_UP: usize = 30;
+
+/// Prints the table, and writes it where asked to.
+pub fn limits(markdown: Option<&Path>) -> Result<(), String> {
+    let config = folder("../tests/workers/limits/wrangler.jsonc");
+    let host = Running::start_mayfly(&[&config], &[])?;
+    let mut connection = Connection::open(host.port)?;
+    let listed = answer(&mut connection, "/")?;
+    let names: Vec<&str> = listed
+        .as_array()
+        .map(|names| names.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let mut table = String::from(
+        "| limit | case | value | limit is | stopped after | the caller heard | the tail heard |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    let mut failures = Vec::new();
+    for name in names {
+        let found = answer(&mut connection, &format!("/{name}"))?;
+        let line = row(name, &found);
+        print!("{line}");
+        table.push_str(&line);
+        let named = found["error"]["budget"].is_string();
+        let thrown = found["error"]["message"].is_string() || found["answer"] == "early";
+        if !named && !thrown {
+            failures.push(name.to_owned());
+        }
+    }
+    if let Some(path) = markdown {
+        let text = format!("{HEAD}{table}");
+        std::fs::write(path, text).map_err(|error| format!("write {}: {error}", path.display()))?;
+    }
+    match failures[..] {
+        [] => Ok(()),
+        _ => Err(format!("nothing stopped {}", failures.join(", "))),
+    }
+}
+
+const HEAD: &str = "# Limits
+
+Every limit, the case that exceeds it, and what everybody hears. Made by
+`mayfly-bench limits --markdown docs/limits.md`, which runs the cases of `tests/workers/limits`
+end to end; `tests/tests/limits.rs` holds them in place. Time is that of the caller, on a machine of two
+cores that was busy otherwise; CPU is the kernel's, as the host saw it when it decided.
+
+An error of a limit has own properties for programs: `budget` (a name of the first column), `value` and
+`limit` (milliseconds, bytes or a count). An HTTP client gets status 503 and the header
+`x-mayfly-limit: cpu; value=50.6; limit=50`. Where the engine can refuse (`WebAssembly.Memory.grow()`, an
+ArrayBuffer that no memory could hold) it throws, and the Worker goes on.
+
+Set them in a configuration: `limits` (`cpu_ms`, `subrequests`) as wrangler has it, `mayfly_limits`
+(`wall_ms`, `startup_ms`, `memory_mb`, `workers_in_flight`) for a Worker, and both kinds under `limits` of an
+entry of `worker_loaders` as a cap on all that it loads. `WorkerCode.limits` and those of
+`getEntrypoint()` can only lower them.
+
+";
+
+fn answer(connection: &mut Connection, path: &str) -> Result<Value, String> {
+    let (body, _) = connection.get(path)?;
+    serde_json::from_slice(&body).map_err(|error| format!("{path}: {error}"))
+}
+
+fn row(name: &str, found: &Value) -> String {
+    let (limit, case) = name.split_once('/').unwrap_or((name, ""));
+    let error = &found["error"];
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.replace('|', "\\|"),
+        other => other.to_string(),
+    };
+    let heard = match (error.is_null(), &found["answer"]) {
+        (true, answer) => format!("the answer {}", text(answer)),
+        (false, _) => format!("{}: {}", text(&error["name"]), text(&error["message"])),
+    };
+    let ms = found["ms"].as_f64().unwrap_or_default();
+    let mut line = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        line,
+        "| {limit} | {} | {} | {} | {ms:.0} ms | {heard} | {} |",
+        case.replace('-', " "),
+        text(&error["value"]),
+        text(&error["limit"]),
+        text(&found["outcome"]),
+    );
+    line
+}
+
+/// Prints the medians of cold loads, with all layers and with none.
+pub fn layers(rounds: usize, loads: usize) -> Result<(), String> {
+    let config = folder("worker/wrangler.jsonc");
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        cold_loads(&Running::start_mayfly(&[&config], &[])?, loads, &mut with)?;
+        let bare =
+            Running::start_mayfly_by(Some(WITHOUT_LAYERS), &[&config], &["--unsafe-no-sandbox"])?;
+        cold_loads(&bare, loads, &mut without)?;
+    }
+    let median = |samples: Vec<Duration>| {
+        let samples = Samples::new(samples).ok_or("no loads")?;
+        Ok::<_, String>((samples.percentile_ms(50), samples.percentile_ms(99)))
+    };
+    let ((with, with_p99), (without, without_p99)) = (median(with)?, median(without)?);
+    println!("cold load, all layers   p50 {with:.3} ms   p99 {with_p99:.3} ms");
+    println!("cold load, no layers    p50 {without:.3} ms   p99 {without_p99:.3} ms");
+    let ratio = with / without;
+    println!(
+        "all layers take {:+.1}% of a cold load",
+        (ratio - 1.0) * 100.0
+    );
+    match ratio <= LAYERS_COST_MAX {
+        true => Ok(()),
+        false => Err(format!("more than {LAYERS_COST_MAX} times as long")),
+    }
+}
+
+fn cold_loads(host: &Running, count: usize, into: &mut Vec<Duration>) -> Result<(), String> {
+    let mut connection = Connection::open(host.port)?;
+    for load in 0..WARM_UP + count {
+        let (_, time) = connection.get("/load")?;
+        if load >= WARM_UP {
+            into.push(time);
+        }
+        // The pool refills off the measured path.
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(())
+}
