@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use mayfly_engine::data::Data;
 use mayfly_engine::{Called, Engine};
 use mayfly_sandbox::fork::exit_now;
+use mayfly_sandbox::pages::PageRuns;
 use mayfly_sandbox::poll::{self, Interest, Waker};
 use mayfly_sandbox::seccomp::{Filter, SeccompError};
 use mayfly_sandbox::{SysError, descriptors, rlimits, signals};
@@ -51,6 +52,8 @@ pub struct Seed {
     pub socket: UnixStream,
     /// The seccomp filter, where the kernel has seccomp.
     pub filter: Option<Filter>,
+    /// What its start will write.
+    pub warm_pages: Arc<PageRuns>,
 }
 
 #[derive(Debug, Error)]
@@ -68,6 +71,9 @@ pub type GuestEngine = Engine<GuestState>;
 
 /// Lives as a guest.
 pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
+    // Also in a burst, when the Worker is here before the fork is warm: it would write them anyway.
+    seed.warm_pages.populate();
+    let warm = !seed.warm_pages.is_empty();
     let (socket, waker) = match seal(&mut engine, seed) {
         Ok(parts) => parts,
         Err(error) => {
@@ -75,8 +81,7 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
             exit_now(exit::UNSEALED)
         }
     };
-    // In a burst the Worker is here before the fork is warm; then it is quicker to begin.
-    if !is_awaited(&socket) {
+    if !warm && !is_awaited(&socket) {
         rehearse(&mut engine, 1);
     }
     engine.state().output.connect(Arc::clone(&socket));

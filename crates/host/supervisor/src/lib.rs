@@ -34,6 +34,7 @@ pub mod lock;
 mod network;
 pub mod observe;
 pub mod options;
+mod pairs;
 pub mod pool;
 pub mod process;
 pub mod relay;

@@ -11,6 +11,7 @@ use crate::bounds::CPU_TICK;
 use crate::ending::EndReason;
 use crate::guest::{Guest, State};
 use crate::hub::Hub;
+use crate::pairs::TURN_MAX;
 use crate::turn::Turn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,6 +53,7 @@ pub(crate) async fn watch_cpu(hub: Arc<Hub>) {
 /// `false` if nothing is in flight.
 fn check_all(hub: &Arc<Hub>) -> bool {
     let busy = hub.busy_guests();
+    hub.pairs.look();
     let mut turn = Turn::new();
     for guest in &busy {
         if over_limit(guest, hub.options.cpu_max) {
@@ -68,6 +70,9 @@ fn over_limit(guest: &Arc<Guest>, cap: Option<Duration>) -> bool {
     state.charge(now);
     if heard {
         state.cpu_silent = Duration::ZERO;
+    }
+    if state.cpu_silent > TURN_MAX && guest.paired.load(Ordering::Relaxed) {
+        guest.hub.pairs.too_long();
     }
     is_over(&state, cap)
 }

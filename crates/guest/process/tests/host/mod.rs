@@ -39,7 +39,15 @@ pub struct Host {
 
 impl Host {
     pub fn start() -> Self {
-        let zygote = spawn_zygote(Path::new(env!("CARGO_BIN_EXE_mayfly-guest"))).unwrap();
+        // Not there for the bench, which uses this file too.
+        let binary = option_env!("CARGO_BIN_EXE_mayfly-guest");
+        Self::start_binary(Path::new(
+            binary.expect("cargo builds it for this crate's tests"),
+        ))
+    }
+
+    pub fn start_binary(binary: &Path) -> Self {
+        let zygote = spawn_zygote(binary).unwrap();
         let mut host = Self {
             launcher: zygote.launcher,
             control: Some(zygote.control),
