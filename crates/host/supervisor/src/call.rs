@@ -342,6 +342,8 @@ pub fn deliver(
     if let Some(caller) = call.calling_guest() {
         let alone = alone && caller.calls_waiting.load(Ordering::Relaxed) == 1;
         guest.hub.pairs.note_call(caller, guest, alone);
+    } else {
+        guest.hub.pairs.note_request(guest);
     }
     turn.mark(guest);
     let before = std::mem::replace(&mut *phase, Phase::At(guest.clone(), id));

@@ -7,8 +7,8 @@
 //! switches.
 //!
 //! So a pair that has made [`STREAK_MIN`] calls like that is bound to the core its calls pass
-//! through, and released as soon as it is no pair any more: calls that overlap, calls of others,
-//! silence, or a turn of more than [`TURN_MAX`], which would be in another's way. Where the kernel
+//! through, and released as soon as it is no pair any more: calls that overlap, calls and requests of
+//! others, silence, or a turn of more than [`TURN_MAX`], which would be in another's way. Where the kernel
 //! refuses, all stays as it was.
 //!
 //! Invariant: at most one pair is bound, and whatever is bound is released by the CPU watch within a
@@ -19,7 +19,7 @@ use crate::lock::Mutex;
 use mayfly_sandbox::Pid;
 use mayfly_sandbox::affinity::{Cores, current_thread};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,12 @@ const STREAK_MIN: u32 = 24;
 /// Calls that lie farther apart are no streak: there is nothing to gain for them.
 const GAP_MAX: Duration = Duration::from_millis(2);
 
-/// Calls that fit no pair before a bound one is released.
-const STRANGERS_MAX: u32 = 4;
+/// A call that is not the bound pair's counts twice, each of the pair's takes one off again; above this
+/// the pair is released, for the host has more to do than it.
+const STRANGERS_MAX: u32 = 8;
+
+/// How long nobody is bound after that.
+const CROWD_PAUSE: Duration = Duration::from_millis(100);
 
 /// CPU time of one turn after which a bound guest needs a core of its own.
 pub(crate) const TURN_MAX: Duration = Duration::from_millis(2);
@@ -42,15 +46,15 @@ const SILENCE_MAX: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// The binding that this thread is part of.
-    static BOUND_AS: Cell<u64> = const { Cell::new(0) };
+    /// This thread's number, once it was asked for.
+    static THREAD: Cell<i32> = const { Cell::new(0) };
 }
 
 /// See the file's head.
 #[derive(Default)]
 pub(crate) struct Pairs {
-    /// Numbers bindings; 0 while nobody is bound.
-    bound_as: AtomicU64,
+    /// The host's thread that is bound with the pair; 0 while nobody is bound.
+    bound_thread: AtomicI32,
     state: Mutex<State>,
 }
 
@@ -61,7 +65,6 @@ struct State {
     last_at: Option<Instant>,
     streak: u32,
     strangers: u32,
-    bindings: u64,
     bound: Option<Bound>,
     not_before: Option<Instant>,
 }
@@ -69,8 +72,6 @@ struct State {
 struct Bound {
     /// Weak, or a guest would keep its hub, and the hub the guest.
     guests: [Weak<Guest>; 2],
-    /// Threads of the host's.
-    threads: Vec<Pid>,
     core: Cores,
     before: Cores,
 }
@@ -90,10 +91,7 @@ impl Pairs {
         let follows = alone && soon && state.last == Some(pair);
         if state.bound.is_some() {
             let fits = alone && is_bound(caller) && is_bound(callee);
-            state.strangers = if fits { 0 } else { state.strangers + 1 };
-            if state.strangers >= STRANGERS_MAX {
-                self.release_in(&mut state);
-            }
+            self.count_in(&mut state, fits);
         }
         state.streak = if follows { state.streak + 1 } else { 0 };
         state.last = Some(pair);
@@ -105,6 +103,28 @@ impl Pairs {
         }
     }
 
+    /// The host called a guest by itself: a request from outside.
+    pub(crate) fn note_request(&self, callee: &Guest) {
+        if self.bound_thread.load(Ordering::Relaxed) != 0
+            && !is_bound(callee)
+            && let Some(mut state) = self.state.try_lock()
+        {
+            self.count_in(&mut state, false);
+        }
+    }
+
+    fn count_in(&self, state: &mut State, fits: bool) {
+        state.strangers = if fits {
+            state.strangers.saturating_sub(1)
+        } else {
+            state.strangers + 2
+        };
+        if state.strangers > STRANGERS_MAX {
+            state.not_before = Some(Instant::now() + CROWD_PAUSE);
+            self.release_in(state);
+        }
+    }
+
     fn bind_in(&self, state: &mut State, caller: &Arc<Guest>, callee: &Arc<Guest>) {
         let (Ok(before), Ok(core)) = (Cores::allowed(), Cores::current()) else {
             return;
@@ -112,7 +132,6 @@ impl Pairs {
         if before.count() < 2 {
             return;
         }
-        state.bindings += 1;
         state.strangers = 0;
         for guest in [caller, callee] {
             guest.process.bind(&core);
@@ -120,39 +139,43 @@ impl Pairs {
         }
         state.bound = Some(Bound {
             guests: [Arc::downgrade(caller), Arc::downgrade(callee)],
-            threads: Vec::new(),
             core,
             before,
         });
-        self.bound_as.store(state.bindings, Ordering::Relaxed);
         self.join_in(state);
     }
 
     /// The calling thread is about to handle frames of a bound guest: it belongs to the same core.
     pub(crate) fn join(&self) {
-        let number = self.bound_as.load(Ordering::Relaxed);
-        if number != 0
-            && number != BOUND_AS.get()
+        let bound = self.bound_thread.load(Ordering::Relaxed);
+        if bound != 0
+            && bound != this_thread().0
             && let Some(mut state) = self.state.try_lock()
         {
             self.join_in(&mut state);
         }
     }
 
+    /// One thread at a time: the others are free for whatever else there is to do.
     fn join_in(&self, state: &mut State) {
-        let number = state.bindings;
-        if let Some(bound) = &mut state.bound {
-            let thread = current_thread();
-            if bound.core.bind(thread).is_ok() {
-                bound.threads.push(thread);
-            }
-            BOUND_AS.set(number);
+        if let Some(bound) = &state.bound {
+            let thread = this_thread();
+            // Only speed is lost where the kernel refuses.
+            let _ = bound.core.bind(thread);
+            self.free(self.bound_thread.swap(thread.0, Ordering::Relaxed), bound);
+        }
+    }
+
+    fn free(&self, thread: i32, bound: &Bound) {
+        if thread != 0 {
+            // A thread that has ended needs no core.
+            let _ = bound.before.bind(Pid(thread));
         }
     }
 
     /// A look every few milliseconds: nobody stays bound for nothing.
     pub(crate) fn look(&self) {
-        if self.bound_as.load(Ordering::Relaxed) == 0 {
+        if self.bound_thread.load(Ordering::Relaxed) == 0 {
             return;
         }
         let mut state = self.state.lock();
@@ -177,17 +200,20 @@ impl Pairs {
         let Some(bound) = state.bound.take() else {
             return;
         };
-        self.bound_as.store(0, Ordering::Relaxed);
         state.streak = 0;
         for guest in bound.guests.iter().filter_map(Weak::upgrade) {
             guest.paired.store(false, Ordering::Relaxed);
             guest.process.release(&bound.before);
         }
-        for thread in bound.threads {
-            // A thread that has ended needs no core.
-            let _ = bound.before.bind(thread);
-        }
+        self.free(self.bound_thread.swap(0, Ordering::Relaxed), &bound);
     }
+}
+
+fn this_thread() -> Pid {
+    if THREAD.get() == 0 {
+        THREAD.set(current_thread().0);
+    }
+    Pid(THREAD.get())
 }
 
 fn is_bound(guest: &Guest) -> bool {
