@@ -18,9 +18,11 @@ build: setup
 test: setup
 	@.ci/run
 
-# Mayfly and workerd side by side; takes some minutes.
+# Mayfly and its peers side by side, into bench/results; takes a quarter of an hour.
 bench: build
-	@. scripts/env && cargo run --release --locked -p mayfly-bench -- compare
+	@. scripts/env && cargo build --release --locked -p mayfly-bench && mkdir -p bench/results && \
+	  "$$CARGO_TARGET_DIR/release/mayfly-bench" compare \
+	    --json bench/results/figures.json --markdown bench/results/table.md --svg bench/results/chart.svg
 
 # Installs what the build needs and this machine lacks.
 setup:

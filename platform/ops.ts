@@ -206,6 +206,8 @@ export interface Engine {
   promiseState(promise: Promise<unknown>): [number, unknown];
   /** `[target, handler]` of a proxy, or undefined. */
   proxyDetails(value: unknown): [unknown, unknown] | undefined;
+  /** The handler of a proxy, or undefined. Runs no script. */
+  proxyHandler(value: unknown): object | undefined;
   /** The async context frame: an opaque value that follows promise reactions. */
   contextGet(): unknown;
   contextSet(frame: unknown): void;
@@ -307,6 +309,8 @@ export interface Ops {
   textDecoderNew(label: string, fatal: boolean, ignoreBom: boolean): number;
   textDecoderDecode(handle: number, bytes: Uint8Array, last: boolean): string;
   textDecoderFree(handle: number): void;
+  /** A copy of bytes, with zeroes behind them up to `length`; from some megabytes on quicker than the engine's. */
+  bytesCopy(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer>;
   /** Bytes as one char each (isomorphic decode), and back (chars above 255 throw). */
   textLatin1Decode(bytes: Uint8Array): string;
   textLatin1Encode(text: string): Uint8Array;

@@ -11,16 +11,22 @@ mod http;
 mod memory;
 mod metering;
 mod peer;
+mod report;
 mod safety;
 mod stats;
+mod steps;
 mod tails;
+#[allow(clippy::unwrap_used, reason = "a test's helper: it fails by panicking")]
+#[path = "../../crates/guest/process/tests/host/mod.rs"]
+mod zygote;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cases::{Effort, Figure};
+use cases::Effort;
 use clap::{Parser, Subcommand};
 use peer::{Peer, Running};
+use report::{Column, Report};
 
 #[derive(Parser)]
 #[command(version, about = "Mayfly and its peers side by side")]
@@ -31,18 +37,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// Every case on Mayfly and workerd, with ratios.
-    Compare {
-        /// A few rounds of each, to see that every case runs.
-        #[arg(long)]
-        short: bool,
-        /// The cases of web APIs alone.
-        #[arg(long)]
-        web: bool,
-        /// Also write the figures to this file, as JSON.
-        #[arg(long)]
-        json: Option<std::path::PathBuf>,
-    },
+    /// Every case on Mayfly and its peers, with ratios to workerd.
+    Compare(Compare),
+    /// Where the time of a cold start and of a warm request goes, in microseconds.
+    Steps,
     /// Distinct ids through `get()` on one host.
     Ids {
         /// How many.
@@ -90,9 +88,29 @@ enum What {
     },
 }
 
+#[derive(clap::Args)]
+struct Compare {
+    /// A few rounds of each, to see that every case runs.
+    #[arg(long)]
+    short: bool,
+    /// Only this peer beside Mayfly; may be given several times.
+    #[arg(long)]
+    only: Vec<String>,
+    /// Also write the figures to this file, as JSON.
+    #[arg(long)]
+    json: Option<std::path::PathBuf>,
+    /// Also write the table to this file, as Markdown.
+    #[arg(long)]
+    markdown: Option<std::path::PathBuf>,
+    /// Also draw the ratios into this file, as SVG.
+    #[arg(long)]
+    svg: Option<std::path::PathBuf>,
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        What::Compare { short, web, json } => compare(short, web, json.as_deref()),
+        What::Compare(arguments) => compare(&arguments),
+        What::Steps => steps::print(),
         What::Ids { count, clients } => ids(count, clients),
         What::Live { count } => live(count),
         What::Metering { count, clients } => metering::run(count, clients),
@@ -109,103 +127,39 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(short: bool, web: bool, json: Option<&std::path::Path>) -> Result<(), String> {
-    let effort = if short { Effort::SHORT } else { Effort::FULL };
-    let workerd = match run(Peer::Workerd, &effort, web) {
-        // Where there is no npm, the short run still shows that Mayfly's cases run.
-        Err(error) if short => {
-            eprintln!("workerd is left out: {error}");
-            None
-        }
-        result => Some(result?),
+fn compare(arguments: &Compare) -> Result<(), String> {
+    let effort = if arguments.short {
+        Effort::SHORT
+    } else {
+        Effort::FULL
     };
-    let mayfly = run(Peer::Mayfly, &effort, web)?;
-    let workerd = workerd.unwrap_or_else(|| left_out(&mayfly));
-    print_table(&workerd, &mayfly);
-    if let Some(path) = json {
-        std::fs::write(path, to_json(&workerd, &mayfly)).map_err(|e| format!("write: {e}"))?;
-    }
-    let failed = mayfly.iter().filter(|figure| figure.value.is_err()).count();
-    if failed > 0 {
-        Err(format!("{failed} cases failed on mayfly"))
-    } else {
-        Ok(())
-    }
-}
-
-fn run(peer: Peer, effort: &Effort, web: bool) -> Result<Vec<Figure>, String> {
-    eprintln!("running {}", peer.name());
-    let mut system = Running::start(peer, &[])?;
-    Ok(if web {
-        cases::web(system.port, effort)
-    } else {
-        cases::run_all(&mut system, effort)
-    })
-}
-
-/// The column of a system that did not run.
-fn left_out(other: &[Figure]) -> Vec<Figure> {
-    let mut column = other.to_vec();
-    for figure in &mut column {
-        figure.value = Err("did not run".to_owned());
-    }
-    column
-}
-
-fn print_table(workerd: &[Figure], mayfly: &[Figure]) {
-    println!(
-        "{:<44} {:>12} {:>12} {:>5}  {:>8}",
-        "case", "workerd", "mayfly", "", "better by"
-    );
-    for (theirs, ours) in workerd.iter().zip(mayfly) {
-        println!(
-            "{:<44} {:>12} {:>12} {:>5}  {:>8}",
-            ours.name,
-            cell(theirs),
-            cell(ours),
-            ours.unit,
-            advantage(theirs, ours).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}x")),
-        );
-    }
-    for figure in workerd.iter().chain(mayfly) {
-        if let Err(error) = &figure.value {
-            println!("failed: {}: {error}", figure.name);
+    let chosen = |peer: &Peer| {
+        *peer == Peer::Mayfly
+            || arguments.only.is_empty()
+            || arguments.only.iter().any(|name| name == peer.name())
+    };
+    let columns = Peer::ALL.into_iter().filter(chosen).map(|peer| {
+        eprintln!("running {}", peer.name());
+        Column {
+            peer,
+            figures: cases::run_all(peer, &effort.of(peer)),
+        }
+    });
+    let report = Report::new(columns.collect());
+    print!("{}", report.table());
+    for (path, text) in [
+        (&arguments.json, report.json()),
+        (&arguments.markdown, report.markdown()),
+        (&arguments.svg, report.svg()),
+    ] {
+        if let Some(path) = path {
+            std::fs::write(path, text).map_err(|e| format!("write {}: {e}", path.display()))?;
         }
     }
-}
-
-fn cell(figure: &Figure) -> String {
-    match &figure.value {
-        Ok(value) if *value >= 100.0 => format!("{value:.0}"),
-        Ok(value) => format!("{value:.3}"),
-        Err(_) => "failed".to_owned(),
+    match report.failures() {
+        none if none.is_empty() => Ok(()),
+        failures => Err(format!("{} cases failed on mayfly", failures.len())),
     }
-}
-
-/// How many times better ours is; below 1 it is worse.
-fn advantage(theirs: &Figure, ours: &Figure) -> Option<f64> {
-    let (theirs_value, ours_value) = (*theirs.value.as_ref().ok()?, *ours.value.as_ref().ok()?);
-    let ratio = if ours.unit == "/s" {
-        ours_value / theirs_value
-    } else {
-        theirs_value / ours_value
-    };
-    ratio.is_finite().then_some(ratio)
-}
-
-fn to_json(workerd: &[Figure], mayfly: &[Figure]) -> String {
-    let rows: Vec<_> = workerd
-        .iter()
-        .zip(mayfly)
-        .map(|(theirs, ours)| {
-            serde_json::json!({
-                "case": ours.name, "unit": ours.unit,
-                "workerd": theirs.value.as_ref().ok(), "mayfly": ours.value.as_ref().ok(),
-                "better_by": advantage(theirs, ours),
-            })
-        })
-        .collect();
-    format!("{:#}\n", serde_json::Value::Array(rows))
 }
 
 fn ids(count: usize, clients: usize) -> Result<(), String> {

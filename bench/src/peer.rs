@@ -12,18 +12,70 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// One of the systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// This project.
-    Mayfly,
     /// Cloudflare's open runtime, from npm.
     Workerd,
+    /// This project.
+    Mayfly,
+    /// V8 isolates in one Node.js process.
+    IsolatedVm,
+    /// An interpreter in Wasm in one Node.js process.
+    QuickJs,
+    /// `node:vm` in a forked Node.js each.
+    NodeVm,
 }
 
 impl Peer {
+    /// All, in the order of the table.
+    pub const ALL: [Self; 5] = [
+        Self::Workerd,
+        Self::Mayfly,
+        Self::IsolatedVm,
+        Self::QuickJs,
+        Self::NodeVm,
+    ];
+
     /// As the table names it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Mayfly => "mayfly",
             Self::Workerd => "workerd",
+            Self::Mayfly => "mayfly",
+            Self::IsolatedVm => "isolated-vm",
+            Self::QuickJs => "quickjs",
+            Self::NodeVm => "node-vm",
+        }
+    }
+
+    /// What its column can be compared with.
+    pub fn remark(self) -> &'static str {
+        match self {
+            Self::Workerd => "runs worker/index.js as it stands; Workers share one process",
+            Self::Mayfly => "runs worker/index.js as it stands; each Worker is a sealed process",
+            Self::IsolatedVm => {
+                "no Workers runtime: the child is a function without Request, streams or RPC, the parent \
+                 plain Node.js; isolates share one process"
+            }
+            Self::QuickJs => {
+                "as isolated-vm; an interpreter without a JIT, so its CPU figures are not comparable; its call \
+                 is a call of a function, without a copy of the arguments"
+            }
+            Self::NodeVm => {
+                "as isolated-vm; a process each, without a sandbox around it, started from scratch each time"
+            }
+        }
+    }
+
+    /// Whether it runs Workers, so that every case is the same job.
+    pub fn is_runtime(self) -> bool {
+        matches!(self, Self::Workerd | Self::Mayfly)
+    }
+
+    /// How much less of everything it does: those that start a process for each load would take
+    /// most of the run.
+    pub fn share(self) -> usize {
+        match self {
+            Self::Workerd | Self::Mayfly => 1,
+            Self::IsolatedVm | Self::QuickJs => 4,
+            Self::NodeVm => 20,
         }
     }
 }
@@ -31,6 +83,8 @@ impl Peer {
 /// A started system; killed when dropped.
 pub struct Running {
     child: Child,
+    /// What it is.
+    pub peer: Peer,
     /// Where it listens.
     pub port: u16,
     /// Until the first answer, from the start of the process.
@@ -46,6 +100,7 @@ impl Running {
         let command = match peer {
             Peer::Mayfly => mayfly(port, None, &[&folder("worker").join("wrangler.jsonc")])?,
             Peer::Workerd => workerd(port)?,
+            Peer::IsolatedVm | Peer::QuickJs | Peer::NodeVm => library(peer, port)?,
         };
         Self::start_command(peer, command, port, arguments)
     }
@@ -87,6 +142,7 @@ impl Running {
             .map_err(|e| format!("start {}: {e}", peer.name()))?;
         let mut running = Self {
             child,
+            peer,
             port,
             start: Duration::ZERO,
             available_before_kib,
@@ -215,46 +271,101 @@ fn built(name: &str) -> Result<PathBuf, String> {
 }
 
 fn workerd(port: u16) -> Result<Command, String> {
-    let folder = scratch()?.join("peers");
-    let binary = folder.join("node_modules/@cloudflare/workerd-linux-64/bin/workerd");
+    let binary = packages()?.join("node_modules/@cloudflare/workerd-linux-64/bin/workerd");
     if !binary.exists() {
-        install_workerd(&folder)?;
+        install("workerd", &[])?;
     }
     let config = scratch()?.join("workerd.capnp");
-    let target = scratch()?;
-    ["index.js", "web.js"]
-        .iter()
-        .try_for_each(|name| {
-            std::fs::copy(self::folder("worker").join(name), target.join(name)).map(|_| ())
-        })
-        .and_then(|()| std::fs::write(&config, workerd_config(port)))
-        .map_err(|e| format!("write workerd's config: {e}"))?;
+    for file in ["index.js", "cpu.js", "web.js", "sum.wasm"] {
+        std::fs::copy(self::folder("worker").join(file), scratch()?.join(file))
+            .map_err(|e| format!("copy {file}: {e}"))?;
+    }
+    std::fs::write(&config, workerd_config(port)).map_err(|e| format!("write its config: {e}"))?;
     let mut command = Command::new(binary);
     command.arg("serve").arg(config).arg("--experimental");
     Ok(command)
 }
 
-fn install_workerd(folder: &Path) -> Result<(), String> {
-    eprintln!("installing workerd from npm");
-    std::fs::create_dir_all(folder).map_err(|e| e.to_string())?;
-    let status = Command::new("npm")
-        .args([
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-            "--prefix",
-        ])
-        .arg(folder)
-        .arg("workerd")
+/// A library for Node.js behind `peers/server.mjs`.
+fn library(peer: Peer, port: u16) -> Result<Command, String> {
+    let package = match peer {
+        Peer::IsolatedVm => Some("isolated-vm"),
+        Peer::QuickJs => Some("quickjs-emscripten"),
+        _ => None,
+    };
+    if let Some(package) = package
+        && !packages()?.join("node_modules").join(package).exists()
+    {
+        // It brings a native module that its own script fetches or builds.
+        let scripts: &[&str] = if peer == Peer::IsolatedVm {
+            &["isolated-vm"]
+        } else {
+            &[]
+        };
+        install(package, scripts)?;
+    }
+    let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/server.mjs");
+    let mut command = Command::new("node");
+    // V8 takes snapshots apart otherwise, which isolated-vm does not survive.
+    command.arg("--no-node-snapshot").arg(server);
+    command
+        .args([peer.name(), &port.to_string()])
+        .arg(packages()?);
+    Ok(command)
+}
+
+fn packages() -> Result<PathBuf, String> {
+    Ok(scratch()?.join("peers"))
+}
+
+/// Installs a package; only those in `with_scripts` may run a script of theirs.
+fn install(package: &str, with_scripts: &[&str]) -> Result<(), String> {
+    let folder = packages()?;
+    eprintln!("installing {package} from npm");
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    let mut command = Command::new("npm");
+    command.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
+    command.arg(&folder);
+    if with_scripts.is_empty() {
+        command.arg("--ignore-scripts");
+    }
+    let status = command
+        .arg(package)
         .stdout(Stdio::null())
         .status()
         .map_err(|e| format!("run npm: {e}"))?;
     status
         .success()
         .then_some(())
-        .ok_or_else(|| "npm could not install workerd".to_owned())
+        .ok_or_else(|| format!("npm could not install {package}"))
+}
+
+/// The version of a system, for the record.
+pub fn version(peer: Peer) -> String {
+    let package = match peer {
+        Peer::Mayfly => return env!("CARGO_PKG_VERSION").to_owned(),
+        Peer::NodeVm => {
+            let output = Command::new("node").arg("--version").output();
+            let text =
+                output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+            return text.unwrap_or_default();
+        }
+        Peer::Workerd => "workerd",
+        Peer::IsolatedVm => "isolated-vm",
+        Peer::QuickJs => "quickjs-emscripten",
+    };
+    let file = packages().map(|folder| {
+        folder
+            .join("node_modules")
+            .join(package)
+            .join("package.json")
+    });
+    let text = file
+        .ok()
+        .and_then(|file| std::fs::read_to_string(file).ok());
+    text.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
+        .and_then(|json| Some(json.get("version")?.as_str()?.to_owned()))
+        .unwrap_or_else(|| "not installed".to_owned())
 }
 
 fn workerd_config(port: u16) -> String {
@@ -262,8 +373,11 @@ fn workerd_config(port: u16) -> String {
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "bench", worker = (
-    modules = [(name = "index.js", esModule = embed "index.js"),
-               (name = "web.js", esModule = embed "web.js")],
+    modules = [
+      (name = "index.js", esModule = embed "index.js"),
+      (name = "cpu.js", esModule = embed "cpu.js"),
+      (name = "web.js", esModule = embed "web.js"),
+      (name = "sum.wasm", wasm = embed "sum.wasm")],
     compatibilityDate = "2026-01-01",
     compatibilityFlags = ["rpc", "experimental", "enable_ctx_exports"],
     bindings = [(name = "LOADER", workerLoader = ())]))],

@@ -39,7 +39,8 @@ export function currentInvocation(): Invocation | undefined {
 
 /** A fresh frame that belongs to `invocation` and inherits nothing else. */
 export function frameOf(invocation: Invocation | undefined): Frame {
-  return { ...EMPTY, invocation };
+  // Every property named: a spread is a call into the engine, and this is part of every call.
+  return { invocation, env: undefined, exports: undefined, stores: undefined, span: undefined };
 }
 
 /** Calls `work` inside `frame` and puts the frame of before back, also when it throws. */

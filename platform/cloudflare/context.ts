@@ -25,12 +25,12 @@ export interface Held {
 /** What all calls into one context share. */
 class Shared {
   readonly props: unknown;
-  readonly held = new Set<Held>();
+  /** Made when the first comes: most contexts hold nothing. */
+  held: Set<Held> | undefined;
   /** Objects of this context that others hold. */
   exportsLive = 0;
   callsLive = 0;
   aborted: { reason: unknown } | undefined;
-  readonly running = new Set<Invocation>();
   warnedOfLeak = false;
   /** Of an invocation that somebody follows. */
   trace: Trace | undefined;
@@ -54,7 +54,6 @@ export class Invocation {
     this.#shared = parent === undefined ? new Shared(props) : parent.#shared;
     this.ctx = parent === undefined ? new ExecutionContext(this, props) : parent.ctx;
     this.#shared.callsLive++;
-    this.#shared.running.add(this);
     live.set(call, this);
   }
 
@@ -100,7 +99,6 @@ export class Invocation {
     wire.done(this.call);
     live.delete(this.call);
     if (actingFor === this.call) actingFor = undefined;
-    this.#shared.running.delete(this);
     this.#shared.callsLive--;
     this.#closeIfIdle();
   }
@@ -125,11 +123,11 @@ export class Invocation {
   }
 
   hold(held: Held): void {
-    this.#shared.held.add(held);
+    (this.#shared.held ??= new Set()).add(held);
   }
 
   letGo(held: Held): void {
-    this.#shared.held.delete(held);
+    this.#shared.held?.delete(held);
   }
 
   exported(): void {
@@ -164,6 +162,7 @@ export class Invocation {
 
   #endHeld(how: "closed" | "aborted"): void {
     const { held } = this.#shared;
+    if (held === undefined || held.size === 0) return;
     const items = [...held];
     held.clear();
     for (const item of items) item.contextEnded(how);
@@ -174,7 +173,7 @@ export class Invocation {
     const shared = this.#shared;
     if (shared.aborted !== undefined) return;
     shared.aborted = { reason };
-    for (const invocation of [...shared.running]) invocation.fail(reason);
+    for (const invocation of [...live.values()]) if (invocation.#shared === shared) invocation.fail(reason);
     this.#endHeld("aborted");
   }
 

@@ -65,6 +65,18 @@ function entrypointsOf(namespace: Record<string, unknown>): EntrypointInfo[] {
   return found;
 }
 
+let lastValue: unknown;
+let lastKind: EntrypointInfo["kind"] | undefined;
+
+/** `kindOf`, which is asked of the same export for every event. */
+function kindOfExport(value: unknown): EntrypointInfo["kind"] | undefined {
+  if (value !== lastValue) {
+    lastKind = kindOf(value);
+    lastValue = value;
+  }
+  return lastKind;
+}
+
 function kindOf(value: unknown): EntrypointInfo["kind"] | undefined {
   if (typeof value === "function") {
     // Only classes have a prototype that cannot be replaced; the other functions that a module exports
@@ -119,7 +131,7 @@ interface Target {
 
 function targetOf(name: string, invocation: Invocation): Target {
   const value = main !== undefined && Object.hasOwn(main, name) ? main[name] : undefined;
-  const kind = kindOf(value);
+  const kind = kindOfExport(value);
   if (kind === undefined) throw new Error(`Worker does not export an entrypoint named "${name}"`);
   if (kind === "object") return { object: value as object, isClass: false };
   if (kind === "durableObject") {

@@ -98,7 +98,7 @@ export function serviceProxy(
   Object.setPrototypeOf(target, proto);
   const service = platformProxy(target, new ServiceHandler(state, apply));
   serviceStates.set(service, state);
-  registerOrigin(service, state);
+  registerOrigin(service);
   return service;
 }
 
@@ -142,12 +142,12 @@ class ServiceHandler implements ProxyHandler<object> {
         return undefined;
       case "getRpcMethodForTestOnly":
         if (!has("experimental")) break;
-        return (name: string) => newProperty(proxy, [name]);
+        return (name: string) => newProperty(proxy, [name], this.#state);
       case DISPOSE:
         return () => (this.#state as Partial<Owned>).letGo?.(false);
     }
     if (typeof key === "symbol" || key in Object.prototype || !has("rpc")) return Reflect.get(target, key, proxy);
-    return newProperty(proxy, [key]);
+    return newProperty(proxy, [key], this.#state);
   }
 
   async #fetch(input: unknown, init: unknown): Promise<Response> {

@@ -14,6 +14,8 @@ const SCRATCH_BYTES = 4096;
  * a few chars eight at a time (measured in the engine). */
 const NATIVE_CHARS_MIN = 2048;
 const APPLY_CHARS_MIN = 25;
+/** From this size on memory comes from native code, which asks for huge pages. */
+const NATIVE_BYTES_MIN = 4 * 1024 * 1024;
 
 let scratch: Uint8Array | undefined = new Uint8Array(SCRATCH_BYTES);
 
@@ -59,8 +61,15 @@ export class ByteWriter {
 
   #grow(needed: number): void {
     if (needed > this.#bytesMax) throw new TooLargeError(needed);
-    const larger = new Uint8Array(Math.min(Math.max(needed, this.#bytes.length * 2), this.#bytesMax));
-    larger.set(this.#bytes.subarray(0, this.position));
+    const length = Math.min(Math.max(needed, this.#bytes.length * 2), this.#bytesMax);
+    const written = this.#bytes.subarray(0, this.position);
+    let larger: Uint8Array;
+    if (length >= NATIVE_BYTES_MIN) {
+      larger = ops.bytesCopy(written, length);
+    } else {
+      larger = new Uint8Array(length);
+      larger.set(written);
+    }
     this.#giveBack();
     this.#bytes = larger;
   }
@@ -213,6 +222,12 @@ export class ByteReader {
     const start = this.#position;
     this.#position += count;
     return this.#bytes.subarray(start, start + count);
+  }
+
+  /** A buffer of its own with the next `count` bytes. */
+  buffer(count: number): ArrayBuffer {
+    const bytes = this.raw(count);
+    return count >= NATIVE_BYTES_MIN ? ops.bytesCopy(bytes, count).buffer : (bytes.slice().buffer as ArrayBuffer);
   }
 
   latin1(count: number): string {

@@ -149,7 +149,7 @@ class Decoder {
       case Tag.RegExp:
         return this.#regExp();
       case Tag.ArrayBuffer: {
-        const buffer = this.#in.raw(this.#in.count(1)).slice().buffer;
+        const buffer = this.#in.buffer(this.#in.count(1));
         objects.push(buffer);
         return buffer;
       }

@@ -105,10 +105,15 @@ const ERROR_OWN = new Set(["name", "message", "stack", "cause", "errors"]);
  * array costs more than encoding it. */
 const NAMED_PROPERTIES_LENGTH_MAX = 65_536;
 
+/** Objects up to which a list is searched; a Map costs more to make than such a search. */
+const FEW_OBJECTS = 8;
+
 class Encoder<External> {
   #out: ByteWriter;
   #host: EncodeHost<External>;
   #options: EncodeOptions;
+  /** Objects by number: the first in a list, because most messages have few; see `#idOf`. */
+  #few: object[] = [];
   #seen: Map<object, number> | undefined;
   #keys: Map<string, number> | undefined;
   #externals: External[] = [];
@@ -207,8 +212,7 @@ class Encoder<External> {
   }
 
   #object(value: object): void {
-    const seen = (this.#seen ??= new Map());
-    const id = seen.get(value);
+    const id = this.#idOf(value);
     if (id !== undefined) {
       this.#out.byte(Tag.Ref);
       this.#out.varint(id);
@@ -220,16 +224,31 @@ class Encoder<External> {
     }
     const proto: unknown = Object.getPrototypeOf(value);
     if (proto === Object.prototype) {
-      seen.set(value, seen.size);
+      this.#know(value);
       this.#out.byte(Tag.Object);
       this.#members(value as Record<string, unknown>);
     } else if (Array.isArray(value)) {
-      seen.set(value, seen.size);
+      this.#know(value);
       this.#array(value);
     } else {
-      this.#builtin(value, seen);
+      this.#builtin(value);
     }
     this.#depth--;
+  }
+
+  #idOf(value: object): number | undefined {
+    if (this.#seen !== undefined) return this.#seen.get(value);
+    const id = this.#few.indexOf(value);
+    return id < 0 ? undefined : id;
+  }
+
+  #know(value: object): void {
+    if (this.#seen === undefined) {
+      if (this.#few.push(value) <= FEW_OBJECTS) return;
+      this.#seen = new Map(this.#few.map((object, id) => [object, id]));
+    } else {
+      this.#seen.set(value, this.#seen.size);
+    }
   }
 
   /** The own properties of a plain object; for-in makes no array of their names. */
@@ -289,16 +308,16 @@ class Encoder<External> {
   }
 
   /** What is neither a plain object nor an array; numbers itself. */
-  #builtin(value: object, seen: Map<object, number>): void {
+  #builtin(value: object): void {
     const out = this.#out;
     if (ArrayBuffer.isView(value)) {
-      seen.set(value, seen.size);
+      this.#know(value);
       this.#view(value);
     } else if (value instanceof ArrayBuffer) {
-      seen.set(value, seen.size);
+      this.#know(value);
       this.#arrayBuffer(value);
     } else if (value instanceof Map) {
-      seen.set(value, seen.size);
+      this.#know(value);
       out.byte(Tag.Map);
       for (const [key, item] of value) {
         this.value(key);
@@ -306,28 +325,28 @@ class Encoder<External> {
       }
       out.byte(Tag.Hole);
     } else if (value instanceof Set) {
-      seen.set(value, seen.size);
+      this.#know(value);
       out.byte(Tag.Set);
       for (const item of value) this.value(item);
       out.byte(Tag.Hole);
     } else if (value instanceof Date) {
       const time = value.getTime();
-      seen.set(value, seen.size);
+      this.#know(value);
       out.byte(Tag.Date);
       out.float64(time);
     } else if (value instanceof RegExp) {
-      seen.set(value, seen.size);
+      this.#know(value);
       out.byte(Tag.RegExp);
       this.#string(value.source);
       this.#string(value.flags);
     } else if (value instanceof Promise) {
       this.#promise(value);
     } else if (isBoxed(value)) {
-      seen.set(value, seen.size);
+      this.#know(value);
       out.byte(Tag.Boxed);
       this.value(value.valueOf());
     } else if (value instanceof Error && !isDomException(value)) {
-      seen.set(value, seen.size);
+      this.#know(value);
       this.#error(value);
     } else {
       this.#special(value);
@@ -395,8 +414,7 @@ class Encoder<External> {
   /** A function, a proxy, an instance of a class, a platform object. */
   #special(value: object): void {
     const out = this.#out;
-    const seen = (this.#seen ??= new Map());
-    const id = seen.get(value);
+    const id = this.#idOf(value);
     if (id !== undefined) {
       out.byte(Tag.Ref);
       out.varint(id);
@@ -405,7 +423,7 @@ class Encoder<External> {
     const found = this.#host.recognise(value);
     if (found === undefined) refuse(value);
     if ("promise" in found) return this.#promise(found.promise);
-    seen.set(value, seen.size);
+    this.#know(value);
     if ("external" in found) {
       out.byte(Tag.External);
       out.varint(this.#external(found.external));

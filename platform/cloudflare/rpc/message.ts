@@ -114,22 +114,28 @@ function encodeBounded(
   }
 }
 
+const NO_STUBS: ReadonlySet<StubState> = new Set();
+
 class Packer implements EncodeHost<External> {
   readonly commits: (() => void)[] = [];
-  readonly stubs = new Set<StubState>();
+  /** Made when the first comes: most messages have none. */
+  #stubs: Set<StubState> | undefined;
   readonly #purpose: Purpose;
-  readonly #promises = new Map<object, Promise<unknown>>();
+  readonly #persistent: boolean;
+  #promises: Map<object, Promise<unknown>> | undefined;
 
   constructor(purpose: Purpose) {
     this.#purpose = purpose;
+    this.#persistent = purpose === "env" || purpose === "props";
   }
 
-  get #persistent(): boolean {
-    return this.#purpose === "env" || this.#purpose === "props";
+  get stubs(): ReadonlySet<StubState> {
+    return this.#stubs ?? NO_STUBS;
   }
 
+  // No private getter here: each instance would be given a property for it.
   /** Whether sending a stub gives it away. Results do; parameters did before a flag's date. */
-  get #moves(): boolean {
+  #moves(): boolean {
     if (this.#purpose === "result") return true;
     return this.#purpose === "params" && !has("rpc_params_dup_stubs");
   }
@@ -154,8 +160,8 @@ class Packer implements EncodeHost<External> {
 
   #stub(state: StubState): External {
     const { callee } = state;
-    this.stubs.add(state);
-    if (this.#moves) this.commits.push(() => state.dispose());
+    (this.#stubs ??= new Set()).add(state);
+    if (this.#moves()) this.commits.push(() => state.dispose());
     return callee instanceof Cap ? { kind: "cap", cap: callee } : { kind: "local", target: callee };
   }
 
@@ -164,8 +170,9 @@ class Packer implements EncodeHost<External> {
     if (this.#purpose !== "params") {
       throw dataCloneError(`Could not serialize object of type "${name}". This type does not support serialization.`);
     }
-    let promise = this.#promises.get(value);
-    if (promise === undefined) this.#promises.set(value, (promise = promiseBehind(value) as Promise<unknown>));
+    const known = (this.#promises ??= new Map());
+    let promise = known.get(value);
+    if (promise === undefined) known.set(value, (promise = promiseBehind(value) as Promise<unknown>));
     return promise;
   }
 
@@ -192,7 +199,7 @@ class Packer implements EncodeHost<External> {
 
   /** Parameters stay the caller's: an object that can be duplicated is. */
   #duplicate(value: object, reach: Reach): object {
-    if (this.#purpose !== "params" || this.#moves) return value;
+    if (this.#purpose !== "params" || this.#moves()) return value;
     const dup: unknown = (value as { dup?: unknown }).dup;
     if (typeof dup !== "function") return value;
     const copy: unknown = Reflect.apply(dup, value, []);
@@ -226,9 +233,10 @@ function notData(value: object, message: string): Error {
 
 /** The payload to put into a frame now. */
 export function ship(packed: Packed): Payload {
-  const attachments = packed.externals.map(attach);
-  for (const commit of packed.commits) commit();
-  return { bytes: packed.bytes, attachments };
+  const { bytes, externals, commits } = packed;
+  const attachments = externals.length === 0 ? [] : externals.map(attach);
+  for (let i = 0; i < commits.length; i++) (commits[i] as () => void)();
+  return { bytes, attachments };
 }
 
 function attach(external: External): Attachment {

@@ -6,6 +6,7 @@
 //
 // Invariant: every call is answered once, whatever user code does.
 
+import { engine } from "../../ops.ts";
 import type { CallEvent, CallId, ExportId, Payload } from "../../ops.ts";
 import { frameOf, runIn } from "../async-context.ts";
 import { Invocation } from "../context.ts";
@@ -14,20 +15,45 @@ import { isResponse } from "../../web/response.ts";
 import { isLoaderCallback } from "../loader.ts";
 import { codeOf } from "../loader-code.ts";
 import { pack, ship, unpack } from "./message.ts";
-import type { DisposalGroup } from "./message.ts";
+import type { DisposalGroup, Packed } from "./message.ts";
 import { isStubLike } from "./stub.ts";
 import { TARGET_RESERVED, callMember, exportedTarget, member, reachOf } from "./target.ts";
 import type { Member, Reach } from "./target.ts";
 
 /** The result of a call, for those who call it before they have it. */
-interface Answer {
-  /** Rejects as the call did. */
-  value: Promise<unknown>;
+class Answer {
   /** Gives away what the result owns here, once nobody can call it any more. */
-  commits: (() => void)[];
-  released: boolean;
+  commits: (() => void)[] = [];
+  released = false;
   /** Its context stays open while the result may be called. */
   readonly invocation: Invocation;
+  #outcome: { value: unknown } | { error: unknown } | undefined;
+  #asked: PromiseWithResolvers<unknown> | undefined;
+
+  constructor(invocation: Invocation) {
+    this.invocation = invocation;
+  }
+
+  /** Rejects as the call did. Made when it is first asked for: few results are called. */
+  get value(): Promise<unknown> {
+    if (this.#asked === undefined) {
+      this.#asked = Promise.withResolvers<unknown>();
+      engine.markHandled(this.#asked.promise);
+      this.#settle();
+    }
+    return this.#asked.promise;
+  }
+
+  settle(outcome: { value: unknown } | { error: unknown }): void {
+    this.#outcome = outcome;
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#asked === undefined || this.#outcome === undefined) return;
+    if ("error" in this.#outcome) this.#asked.reject(this.#outcome.error);
+    else this.#asked.resolve(this.#outcome.value);
+  }
 }
 
 const answers = new Map<CallId, Answer>();
@@ -43,28 +69,27 @@ export function serveRpc(
   find: () => Member | Promise<Member>,
   invoke: Invoke = callMember,
 ): void {
-  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  promise.catch(() => {});
-  const answer: Answer = { value: promise, commits: [], released: false, invocation };
+  const answer = new Answer(invocation);
   invocation.exported();
   answers.set(invocation.call, answer);
-  runIn(frameOf(invocation), () => {
-    serve(invocation, path, args, find, invoke, answer).then(resolve, (error: unknown) => {
-      reject(error);
-      invocation.fail(error);
-    });
-  });
+  runIn(frameOf(invocation), () => serve(answer, path, args, find, invoke));
 }
 
-async function serve(
-  invocation: Invocation,
+/** Runs without a promise for as long as nothing has to be waited for. */
+function serve(
+  answer: Answer,
   path: string[],
   args: Payload | undefined,
   find: () => Member | Promise<Member>,
   invoke: Invoke,
-  answer: Answer,
-): Promise<unknown> {
+): void {
+  const { invocation } = answer;
   let params: DisposalGroup | undefined;
+  const fail = (error: unknown): void => {
+    answer.settle({ error });
+    invocation.fail(error);
+    params?.dispose();
+  };
   try {
     let values: unknown[] | undefined;
     if (args !== undefined) {
@@ -74,23 +99,54 @@ async function serve(
       values = arrived.value;
     }
     const looked = find();
-    const found = looked instanceof Promise ? await looked : looked;
-    if (invocation.aborted !== undefined) throw invocation.aborted.reason;
-    const called = invoke(found, path, values);
-    const value = isThenable(called) ? await called : called;
-    const packing = pack(value, "result");
-    const packed = packing instanceof Promise ? await packing : packing;
-    const { commits } = packed;
-    packed.commits = [];
-    invocation.return(["value", ship(packed)]);
-    // A parameter that is part of the result is given up with it, the others now.
-    params?.dispose(packed.stubs);
-    if (answer.released) for (const commit of commits) commit();
-    else answer.commits = commits;
-    return value;
-  } finally {
-    params?.dispose();
+    if (looked instanceof Promise) {
+      looked.then((found) => callFound(answer, invoke, found, path, values, params)).catch(fail);
+      return;
+    }
+    callFound(answer, invoke, looked, path, values, params)?.catch(fail);
+  } catch (error) {
+    fail(error);
   }
+}
+
+/** Calls the member and returns what it gives; a promise where that has to be awaited. */
+function callFound(
+  answer: Answer,
+  invoke: Invoke,
+  found: Member,
+  path: string[],
+  values: unknown[] | undefined,
+  params: DisposalGroup | undefined,
+): Promise<void> | undefined {
+  const { invocation } = answer;
+  if (invocation.aborted !== undefined) throw invocation.aborted.reason;
+  const called = invoke(found, path, values);
+  if (isThenable(called)) return returnLater(answer, called, params);
+  const packed = pack(called, "result");
+  if (packed instanceof Promise) return packed.then((late) => returnPacked(answer, called, late, params));
+  returnPacked(answer, called, packed, params);
+  return undefined;
+}
+
+async function returnLater(
+  answer: Answer,
+  called: PromiseLike<unknown>,
+  params: DisposalGroup | undefined,
+): Promise<void> {
+  const value = await called;
+  const packing = pack(value, "result");
+  returnPacked(answer, value, packing instanceof Promise ? await packing : packing, params);
+}
+
+function returnPacked(answer: Answer, value: unknown, packed: Packed, params: DisposalGroup | undefined): void {
+  const { commits } = packed;
+  packed.commits = [];
+  answer.invocation.return(["value", ship(packed)]);
+  // A parameter that is part of the result is given up with it, the others now.
+  params?.dispose(packed.stubs);
+  if (answer.released) for (const commit of commits) commit();
+  else answer.commits = commits;
+  answer.settle({ value });
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -9,8 +9,9 @@
 // disposes them. A stub that nobody disposed is kept until its context closes, because the moment
 // at which the collector runs must not be observable.
 //
-// Invariant: user code never sees a proxy's target or handler; `states` and `kinds` are the only way from a
-// proxy to what is behind it.
+// Invariant: user code never sees a proxy's target or handler; `engine.proxyHandler` and the handler classes'
+// private names are the only way from a proxy to what is behind it. (A WeakMap would be another, but each entry
+// costs the collector more than the call it stands for.)
 
 import { engine, wire } from "../../ops.ts";
 import type { CallEvent, CallId, Failure, Outcome } from "../../ops.ts";
@@ -45,7 +46,7 @@ export type Callee = Cap | LocalTarget;
 export type Lifetime = "context" | "kept";
 
 /** What a stub owns: one reference to its callee. */
-export class StubState implements Owned, Held {
+export class StubState implements Owned, Held, Origin {
   #callee: Callee | undefined;
   #invocation: Invocation | undefined;
   readonly #lifetime: Lifetime;
@@ -61,6 +62,16 @@ export class StubState implements Owned, Held {
   get callee(): Callee {
     if (this.#callee === undefined) throw new Error(DISPOSED_STUB);
     return this.#callee;
+  }
+
+  startCall(path: string[], args: unknown[] | undefined): Result {
+    try {
+      return callThrough(this.callee, path, args);
+    } catch (error) {
+      const result = new Result();
+      result.reject(error);
+      return result;
+    }
   }
 
   dispose(): void {
@@ -110,7 +121,7 @@ function collectSoon(): void {
 }
 
 /** The outcome of a call under way or over. */
-export class Result {
+export class Result implements Origin {
   readonly promise: Promise<unknown>;
   readonly invocation: Invocation | undefined;
   #resolve: (value: unknown) => void;
@@ -129,6 +140,10 @@ export class Result {
     this.#resolve = resolve;
     this.#reject = reject;
     this.invocation = currentInvocation();
+  }
+
+  startCall(path: string[], args: unknown[] | undefined): Result {
+    return callResult(this, path, args);
   }
 
   get disposed(): boolean {
@@ -410,6 +425,10 @@ class StubHandler extends RemoteHandler {
     this.#state = state;
   }
 
+  static stateOf(handler: object): StubState | undefined {
+    return #state in handler ? handler.#state : undefined;
+  }
+
   protected override own(key: string | symbol): unknown {
     switch (key) {
       case "then":
@@ -425,10 +444,10 @@ class StubHandler extends RemoteHandler {
     }
   }
   protected override step(name: string, proxy: object): object {
-    return newProperty(proxy, [name]);
+    return newProperty(proxy, [name], this.#state);
   }
   override apply(_target: () => void, _thisArg: unknown, args: unknown[]): object {
-    return promiseOf(callFrom(this.#state, [], args));
+    return promiseOf(this.#state.startCall([], args));
   }
 }
 
@@ -440,10 +459,15 @@ class PromiseHandler extends RemoteHandler {
     this.#result = result;
   }
 
+  static resultOf(handler: object): Result | undefined {
+    return #result in handler ? handler.#result : undefined;
+  }
+
   protected override own(key: string | symbol): unknown {
     const { promise } = this.#result;
     switch (key) {
       case "then":
+        return (...args: [never, never]) => promise.then(...args);
       case "catch":
       case "finally":
         return promise[key].bind(promise);
@@ -454,7 +478,7 @@ class PromiseHandler extends RemoteHandler {
     }
   }
   protected override step(name: string, proxy: object): object {
-    return newProperty(proxy, [name]);
+    return newProperty(proxy, [name], this.#result);
   }
   override apply(_target: () => void, _thisArg: unknown, args: unknown[]): object {
     return promiseOf(callResult(this.#result, [], args));
@@ -465,15 +489,21 @@ class PropertyHandler extends RemoteHandler {
   /** The stub or promise itself, so that it is not collected before its property is used. */
   readonly #parent: object;
   readonly #path: string[];
+  readonly #origin: Origin;
 
-  constructor(parent: object, path: string[]) {
+  constructor(parent: object, path: string[], origin: Origin) {
     super();
     this.#parent = parent;
     this.#path = path;
+    this.#origin = origin;
+  }
+
+  static readerOf(handler: object): PropertyHandler | undefined {
+    return #origin in handler ? handler : undefined;
   }
 
   read(): Promise<unknown> {
-    return callFromProxy(this.#parent, this.#path, undefined).promise;
+    return this.#origin.startCall(this.#path, undefined).promise;
   }
 
   protected override own(key: string | symbol): unknown {
@@ -485,10 +515,10 @@ class PropertyHandler extends RemoteHandler {
   }
   protected override step(name: string): object {
     if (this.#path.length > PATH_SEGMENTS_MAX) throw tooDeep();
-    return newProperty(this.#parent, [...this.#path, name]);
+    return newProperty(this.#parent, [...this.#path, name], this.#origin);
   }
   override apply(_target: () => void, _thisArg: unknown, args: unknown[]): object {
-    return promiseOf(callFromProxy(this.#parent, this.#path, args));
+    return promiseOf(this.#origin.startCall(this.#path, args));
   }
 }
 
@@ -501,32 +531,11 @@ export interface Origin {
   startCall(path: string[], args: unknown[] | undefined): Result;
 }
 
-const states = new WeakMap<object, StubState>();
-const results = new WeakMap<object, Result>();
-const properties = new WeakMap<object, PropertyHandler>();
-const origins = new WeakMap<object, Origin>();
+const origins = new WeakSet<object>();
 
-/** Lets another kind of stub (a service) have properties that are called through `origin`. */
-export function registerOrigin(proxy: object, origin: Origin): void {
-  origins.set(proxy, origin);
-}
-
-function callFromProxy(proxy: object, path: string[], args: unknown[] | undefined): Result {
-  const state = states.get(proxy);
-  if (state !== undefined) return callFrom(state, path, args);
-  const parent = results.get(proxy);
-  if (parent !== undefined) return callResult(parent, path, args);
-  return (origins.get(proxy) as Origin).startCall(path, args);
-}
-
-function callFrom(state: StubState, path: string[], args: unknown[] | undefined): Result {
-  try {
-    return callThrough(state.callee, path, args);
-  } catch (error) {
-    const result = new Result();
-    result.reject(error);
-    return result;
-  }
+/** Notes another kind of stub (a service), whose properties are called through an origin of its own. */
+export function registerOrigin(proxy: object): void {
+  origins.add(proxy);
 }
 
 // Shared targets: the prototype is what `instanceof` sees, being an arrow is what makes a proxy callable.
@@ -538,45 +547,47 @@ const propertyTarget = (): void => {};
 export function newStub(callee: Callee, lifetime: Lifetime = "context"): object {
   const state = new StubState(callee, lifetime);
   const stub = platformProxy(stubTarget, new StubHandler(state));
-  states.set(stub, state);
   ownedBy(stub, state);
   return stub;
 }
 
 export function promiseOf(result: Result): object {
-  const promise = platformProxy(promiseTarget, new PromiseHandler(result));
-  results.set(promise, result);
-  return promise;
+  return platformProxy(promiseTarget, new PromiseHandler(result));
 }
 
-export function newProperty(parent: object, path: string[]): object {
-  const handler = new PropertyHandler(parent, path);
-  const property = platformProxy(propertyTarget, handler);
-  properties.set(property, handler);
-  return property;
+/** A path from `parent`, called through `origin`. */
+export function newProperty(parent: object, path: string[], origin: Origin): object {
+  return platformProxy(propertyTarget, new PropertyHandler(parent, path, origin));
 }
 
 export function stubState(value: object): StubState | undefined {
-  return states.get(value);
+  const handler = engine.proxyHandler(value);
+  return handler === undefined ? undefined : StubHandler.stateOf(handler);
 }
 
 /** A promise of what an RpcPromise or RpcProperty stands for. */
 export function promiseBehind(value: object): Promise<unknown> | undefined {
-  return results.get(value)?.promise ?? properties.get(value)?.read();
+  const handler = engine.proxyHandler(value);
+  if (handler === undefined) return undefined;
+  return PromiseHandler.resultOf(handler)?.promise ?? PropertyHandler.readerOf(handler)?.read();
 }
 
 export function remoteClassName(value: object): string | undefined {
-  if (results.has(value)) return "RpcPromise";
-  return properties.has(value) ? "RpcProperty" : undefined;
+  const handler = engine.proxyHandler(value);
+  if (handler === undefined) return undefined;
+  if (PromiseHandler.resultOf(handler) !== undefined) return "RpcPromise";
+  return PropertyHandler.readerOf(handler) === undefined ? undefined : "RpcProperty";
 }
 
 export function isPropertyOrPromise(value: unknown): boolean {
-  return typeof value === "function" && (results.has(value) || properties.has(value));
+  return typeof value === "function" && remoteClassName(value) !== undefined;
 }
 
 /** A stub of an object or of a service: something whose members are elsewhere. */
 export function isStubLike(value: unknown): boolean {
-  return (typeof value === "object" || typeof value === "function") && value !== null && (states.has(value) || origins.has(value));
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
+  const handler = engine.proxyHandler(value);
+  return handler !== undefined && (StubHandler.stateOf(handler) !== undefined || origins.has(value));
 }
 
 // ---- the classes

@@ -8,6 +8,8 @@
 //! engine, in one function here.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ptr::{self, NonNull};
 use std::slice;
 
@@ -26,11 +28,11 @@ use mozjs::jsval::{
 };
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
-    GetArrayLength, GetPropertyKeys, IsArrayObject1, JS_DefinePropertyById2,
-    JS_GetArrayBufferViewBuffer, JS_GetElement, JS_GetLatin1StringCharsAndLength,
-    JS_GetPropertyById, JS_GetTwoByteStringCharsAndLength, JS_IdToValue, JS_NewPlainObject,
-    JS_NewStringCopyN, JS_NewUCStringCopyN, JS_NewUint8Array, JS_NewUint8ArrayWithBuffer,
-    JS_StringToId, NewArrayBufferWithContents, NewArrayObject,
+    GetArrayLength, GetPropertyKeys, IsArrayObject1, JS_AtomizeAndPinStringN,
+    JS_DefinePropertyById2, JS_GetArrayBufferViewBuffer, JS_GetElement,
+    JS_GetLatin1StringCharsAndLength, JS_GetPropertyById, JS_GetTwoByteStringCharsAndLength,
+    JS_IdToValue, JS_NewPlainObject, JS_NewStringCopyN, JS_NewUCStringCopyN, JS_NewUint8Array,
+    JS_NewUint8ArrayWithBuffer, JS_StringToId, NewArrayBufferWithContents, NewArrayObject,
 };
 use mozjs::rust::{HandleObject, HandleValue, IdVector, ToString};
 
@@ -70,6 +72,25 @@ pub(crate) fn string_from_js(cx: &JSContext, string: *mut JSString) -> String {
         }
         String::from_utf16_lossy(slice::from_raw_parts(chars, length))
     }
+}
+
+thread_local! {
+    /// Atoms of the program's own words, by where they stand in the program.
+    static WORDS: RefCell<HashMap<(usize, usize), NonNull<JSString>>> = RefCell::default();
+}
+
+/// The atom of a word of the program's own. It is pinned, so it is never collected, and atoms do not
+/// move.
+fn word(cx: &JSContext, text: &'static str) -> Result<NonNull<JSString>, Thrown> {
+    let place = (text.as_ptr() as usize, text.len());
+    if let Some(atom) = WORDS.with_borrow(|words| words.get(&place).copied()) {
+        return Ok(atom);
+    }
+    // SAFETY: the text is read for its true length; the words that are ever asked for are ASCII.
+    let atom = unsafe { JS_AtomizeAndPinStringN(cx, text.as_ptr().cast(), text.len()) };
+    let atom = NonNull::new(atom).ok_or(Thrown)?;
+    WORDS.with_borrow_mut(|words| words.insert(place, atom));
+    Ok(atom)
 }
 
 /// Makes a JavaScript string. The value is not rooted.
@@ -115,6 +136,11 @@ pub(crate) fn to_js(cx: &mut JSContext, data: Data) -> Result<JSVal, Thrown> {
         Data::Bool(value) => Ok(BooleanValue(value)),
         Data::Number(number) => Ok(number_to_js(number)),
         Data::String(text) => string_to_js(cx, &text),
+        Data::Word(text) => {
+            let atom = word(cx, text)?;
+            // SAFETY: a pinned atom is never collected.
+            Ok(StringValue(unsafe { atom.as_ref() }))
+        }
         Data::Bytes(bytes) => bytes_to_js(cx, bytes),
         Data::List(items) => list_to_js(cx, items),
         Data::Record(fields) => record_to_js(cx, fields),
@@ -145,7 +171,12 @@ fn record_to_js(
     for (name, data) in fields {
         let value = to_js(cx, data)?;
         rooted!(&in(cx) let value = value);
-        define(cx, object.handle(), &name, value.handle())?;
+        let key = match name {
+            Cow::Borrowed(name) => word(cx, name)?.as_ptr(),
+            Cow::Owned(name) => string_to_js(cx, &name)?.to_string(),
+        };
+        rooted!(&in(cx) let key = key);
+        define_by(cx, object.handle(), key.handle(), value.handle())?;
     }
     Ok(ObjectValue(object.get()))
 }
@@ -159,10 +190,19 @@ pub(crate) fn define(
 ) -> Result<(), Thrown> {
     let key = string_to_js(cx, name)?;
     rooted!(&in(cx) let key = key.to_string());
+    define_by(cx, object, key.handle(), value)
+}
+
+fn define_by(
+    cx: &mut JSContext,
+    object: HandleObject,
+    key: mozjs::rust::Handle<*mut JSString>,
+    value: HandleValue,
+) -> Result<(), Thrown> {
     rooted!(&in(cx) let mut id: mozjs::jsapi::jsid);
     // SAFETY: every handle is a root on this stack, or the caller's.
     let defined = unsafe {
-        JS_StringToId(cx, key.handle(), id.handle_mut())
+        JS_StringToId(cx, key, id.handle_mut())
             && JS_DefinePropertyById2(cx, object, id.handle(), value, JSPROP_ENUMERATE as u32)
     };
     if defined { Ok(()) } else { Err(Thrown) }

@@ -20,6 +20,8 @@ pub enum Data {
     Number(f64),
     /// A string.
     String(String),
+    /// A string of the program's own, to JavaScript only: it is made once and then shared.
+    Word(&'static str),
     /// To Rust: any ArrayBuffer or view of one. To JavaScript: a `Uint8Array` of its own buffer.
     Bytes(Vec<u8>),
     /// An array.
@@ -156,7 +158,7 @@ impl Data {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
             Self::Number(_) => "a number",
-            Self::String(_) => "a string",
+            Self::String(_) | Self::Word(_) => "a string",
             Self::Bytes(_) => "bytes",
             Self::List(_) => "an array",
             Self::Record(_) => "an object",

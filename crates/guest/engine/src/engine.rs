@@ -181,6 +181,17 @@ impl<S: 'static> Engine<S> {
         threads::join_all();
     }
 
+    /// Compiles functions after few calls, or after as many as usual again.
+    pub fn compile_early(&mut self, early: bool) {
+        policy::compile_early(self.runtime.cx(), early);
+    }
+
+    /// Waits for what is being compiled, and ends all helper threads. Compiled code is taken up at the
+    /// next call of its function.
+    pub fn finish_compilations(&mut self) {
+        threads::join_all();
+    }
+
     /// Makes the fork its own: no random sequence is inherited. Helper threads start on demand.
     pub fn after_fork(&mut self) {
         // SAFETY: our realm is entered. The engine reads its new seed from the kernel.

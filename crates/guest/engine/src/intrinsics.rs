@@ -47,6 +47,7 @@ pub(crate) fn define(cx: &mut JSContext, engine: HandleObject) -> Result<(), Thr
     define_native(cx, engine, c"structuredClone", structured_clone)?;
     define_native(cx, engine, c"promiseState", promise_state)?;
     define_native(cx, engine, c"proxyDetails", proxy_details)?;
+    define_native(cx, engine, c"proxyHandler", proxy_handler)?;
     define_native(cx, engine, c"contextGet", context_get)?;
     define_native(cx, engine, c"contextSet", context_set)?;
     define_native(cx, engine, c"markHandled", mark_handled)?;
@@ -238,6 +239,29 @@ native!(proxy_details, |cx, arguments| {
         );
     }
     array(cx, &pair)
+});
+
+native!(proxy_handler, |_cx, arguments| {
+    let value = argument(arguments, 0);
+    if !value.is_object() {
+        return Ok(UndefinedValue());
+    }
+    let mut handler = UndefinedValue();
+    // SAFETY: the object is live, being an argument of this call, and nothing here can collect. Its
+    // class tells that it has a scripted proxy's slots, as for `proxyDetails`.
+    unsafe {
+        let class = &*get_object_class(value.to_object());
+        if class.flags & JSCLASS_IS_PROXY == 0 || CStr::from_ptr(class.name) != c"Proxy" {
+            return Ok(UndefinedValue());
+        }
+        GetProxyReservedSlot(value.to_object(), PROXY_HANDLER_SLOT, &mut handler);
+    }
+    // A revoked proxy has none.
+    Ok(if handler.is_object() {
+        handler
+    } else {
+        UndefinedValue()
+    })
 });
 
 native!(context_get, |_cx, _arguments| {

@@ -6,9 +6,10 @@
 //! Invariant: Rust and the engine share malloc, so memory can change hands between them. This file
 //! names the global allocator, and a program can name only one.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
 
+use mayfly_sandbox::huge::HugePages;
 use mozjs::context::{JSContext, RawJSContext};
 use mozjs::jsapi::{GCOptions, GCReason, JS_GetGCParameter, JSGCParamKey, JSGCStatus};
 
@@ -25,33 +26,33 @@ const BREATHING_ROOM_BYTES: usize = 32 * 1024 * 1024;
 /// Collections in a row that may leave the heap nearly full.
 const COLLECTIONS_IN_VAIN_MAX: u32 = 4;
 
-/// Malloc, ending the process when there is no more.
+/// Malloc, with huge pages under large blocks, ending the process when there is no more.
 pub(crate) struct Malloc;
 
 #[global_allocator]
 static MALLOC: Malloc = Malloc;
 
-// SAFETY: every method passes its arguments to `System` and gives back what `System` gave, or does
+// SAFETY: every method passes its arguments to `HugePages` and gives back what that gave, or does
 // not return.
 unsafe impl GlobalAlloc for Malloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract is `System`'s.
-        some_or_exit(unsafe { System.alloc(layout) })
+        // SAFETY: the caller's contract is `HugePages`'s.
+        some_or_exit(unsafe { HugePages.alloc(layout) })
     }
 
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is `System`'s.
-        unsafe { System.dealloc(start, layout) }
+        // SAFETY: the caller's contract is `HugePages`'s.
+        unsafe { HugePages.dealloc(start, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract is `System`'s.
-        some_or_exit(unsafe { System.alloc_zeroed(layout) })
+        // SAFETY: the caller's contract is `HugePages`'s.
+        some_or_exit(unsafe { HugePages.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller's contract is `System`'s.
-        some_or_exit(unsafe { System.realloc(start, layout, size) })
+        // SAFETY: the caller's contract is `HugePages`'s.
+        some_or_exit(unsafe { HugePages.realloc(start, layout, size) })
     }
 }
 

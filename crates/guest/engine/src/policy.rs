@@ -55,6 +55,31 @@ pub(crate) fn configure(cx: &mut JSContext, jit: bool) {
     }
 }
 
+/// Calls after which a function gets machine code, and then optimised code, when that is wanted early.
+/// The engine's own numbers are 100 and 1,500.
+const EARLY_BASELINE_CALLS: u32 = 10;
+const EARLY_ION_CALLS: u32 = 30;
+
+/// Sets when functions are compiled.
+pub(crate) fn compile_early(cx: &mut JSContext, early: bool) {
+    // What the engine takes for "as usual".
+    const USUAL: u32 = u32::MAX;
+    for (option, calls) in [
+        (
+            JSJitCompilerOption::JSJITCOMPILER_BASELINE_WARMUP_TRIGGER,
+            EARLY_BASELINE_CALLS,
+        ),
+        (
+            JSJitCompilerOption::JSJITCOMPILER_ION_NORMAL_WARMUP_TRIGGER,
+            EARLY_ION_CALLS,
+        ),
+    ] {
+        let calls = if early { calls } else { USUAL };
+        // SAFETY: the context is live; each option takes any number.
+        unsafe { JS_SetGlobalJitCompilerOption(cx.raw_cx(), option, calls) };
+    }
+}
+
 /// Sets the realm's switches.
 pub(crate) fn set_realm_options(options: &mut RealmOptions) {
     // SharedArrayBuffer and Atomics exist in Workers.

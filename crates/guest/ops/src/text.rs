@@ -11,6 +11,9 @@ use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
 
 use crate::{HasOps, op, range_error};
 
+/// Bytes of one copy; messages, which it is for, end far below.
+const BYTES_COPY_MAX: usize = 64 * 1024 * 1024;
+
 pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
     vec![
         op("textEncode", text_encode::<S>),
@@ -20,6 +23,7 @@ pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
         op("textDecoderNew", text_decoder_new::<S>),
         op("textDecoderDecode", text_decoder_decode::<S>),
         op("textDecoderFree", text_decoder_free::<S>),
+        op("bytesCopy", bytes_copy::<S>),
         op("textLatin1Decode", text_latin1_decode::<S>),
         op("textLatin1Encode", text_latin1_encode::<S>),
         op("base64Encode", base64_encode::<S>),
@@ -160,6 +164,23 @@ fn text_decoder_decode<S: HasOps>(state: &mut S, args: &mut Args) -> OpResult {
 fn text_decoder_free<S: HasOps>(state: &mut S, args: &mut Args) -> OpResult {
     state.ops().decoders.remove(args.u32(0)?);
     Ok(Data::Undefined)
+}
+
+/// Bytes, and zeroes behind them up to a length: memory of our own making, see the allocator.
+fn bytes_copy<S: HasOps>(_: &mut S, args: &mut Args) -> OpResult {
+    let mut bytes = args.bytes(0)?;
+    let length = args.u32(1)? as usize;
+    if length > BYTES_COPY_MAX {
+        return Err(range_error(format!(
+            "a copy of {length} bytes is above the limit of {BYTES_COPY_MAX}"
+        )));
+    }
+    if length > bytes.len() {
+        let mut longer = vec![0; length];
+        longer[..bytes.len()].copy_from_slice(&bytes);
+        bytes = longer;
+    }
+    Ok(Data::Bytes(bytes))
 }
 
 fn text_latin1_decode<S: HasOps>(_: &mut S, args: &mut Args) -> OpResult {
@@ -332,6 +353,24 @@ mod tests {
             vec![bytes(b"\xff\xfeab")],
         );
         assert_eq!(encoded, Ok(text("//5hYg==")));
+    }
+
+    #[test]
+    fn a_copy_has_zeroes_behind_it_and_a_bound() {
+        let state = &mut OpsState::new();
+        let copy = |state: &mut OpsState, length: usize| {
+            call(
+                state,
+                "bytesCopy",
+                vec![bytes([1, 2]), Data::Number(length as f64)],
+            )
+        };
+        assert_eq!(copy(state, 2), Ok(bytes([1, 2])));
+        assert_eq!(copy(state, 4), Ok(bytes([1, 2, 0, 0])));
+        assert_eq!(
+            copy(state, BYTES_COPY_MAX + 1).unwrap_err().class,
+            "RangeError"
+        );
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl FromData for String {
     fn from_data(data: Data) -> Result<Self, OpError> {
         match data {
             Data::String(text) => Ok(text),
+            Data::Word(text) => Ok(text.to_owned()),
             other => Err(unexpected("a string", &other)),
         }
     }
@@ -220,7 +221,7 @@ macro_rules! words {
     ($type:ident { $($variant:ident = $word:literal,)* }) => {
         impl $crate::convert::IntoData for $type {
             fn into_data(self) -> Data {
-                Data::String(match self { $(Self::$variant {} => $word,)* }.to_owned())
+                Data::Word(match self { $(Self::$variant {} => $word,)* })
             }
         }
         impl $crate::convert::FromData for $type {
@@ -270,7 +271,7 @@ fn object<const N: usize>(properties: [(&'static str, Data); N]) -> Data {
 /// A tuple that begins with its word.
 fn tuple<const N: usize>(word: &'static str, rest: [Data; N]) -> Data {
     let mut items = Vec::with_capacity(N + 1);
-    items.push(Data::String(word.to_owned()));
+    items.push(Data::Word(word));
     items.extend(rest);
     Data::List(items)
 }

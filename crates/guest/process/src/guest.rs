@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use mayfly_engine::data::Data;
 use mayfly_engine::{Called, Engine};
 use mayfly_sandbox::fork::exit_now;
+use mayfly_sandbox::pages::PageRuns;
 use mayfly_sandbox::poll::{self, Interest, Waker};
 use mayfly_sandbox::seccomp::{Filter, SeccompError};
 use mayfly_sandbox::{SysError, ask, descriptors, rlimits, signals, trap};
@@ -56,6 +57,8 @@ pub struct Seed {
     pub filter: Option<Filter>,
     /// Writable memory that it inherits.
     pub data_bytes: u64,
+    /// What its start will write.
+    pub warm_pages: Arc<PageRuns>,
 }
 
 const _: () = assert!(trap::HEAD_BYTES == ask::ANSWER_BYTES);
@@ -76,6 +79,9 @@ pub type GuestEngine = Engine<GuestState>;
 /// Lives as a guest.
 pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
     let data_bytes = seed.data_bytes;
+    // Also in a burst, when the Worker is here before the fork is warm: it would write them anyway.
+    seed.warm_pages.populate();
+    let warm = !seed.warm_pages.is_empty();
     let (socket, waker) = match seal(&mut engine, seed) {
         Ok(parts) => parts,
         Err(error) => {
@@ -83,8 +89,7 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
             exit_now(exit::UNSEALED)
         }
     };
-    // In a burst the Worker is here before the fork is warm; then it is quicker to begin.
-    if !is_awaited(&socket) {
+    if !warm && !is_awaited(&socket) {
         rehearse(&mut engine, 1);
     }
     engine.state().output.connect(Arc::clone(&socket));

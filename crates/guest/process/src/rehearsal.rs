@@ -1,9 +1,12 @@
 //! The rehearsal: a zygote runs the path of a Worker's first request before there is any Worker.
 //!
-//! What runs once in the zygote is in every fork: functions that the engine instantiates at their
-//! first call, inline caches, baseline code. A fork rehearses once more while it waits in the pool,
-//! which touches the pages that its start will write. The Worker is ours, its frames go nowhere, and
-//! a real `Start` replaces all that it left.
+//! What runs often enough in the zygote is in every fork as optimised code. That is worth more than its
+//! speed: baseline code and inline caches count their own runs, and each count is a write to a page
+//! that a fork then has to copy. Optimised code counts nothing.
+//!
+//! One fork of each zygote rehearses once more and tells which pages it wrote (`zygote`); all others
+//! have these made their own at once. The Worker is ours, its frames go nowhere, and a real `Start`
+//! replaces all that it left.
 //!
 //! Invariant: nothing of a rehearsal reaches a socket, and none happens once a Worker has started.
 
@@ -27,10 +30,21 @@ const FLAGS: [&str; 7] = [
     "http_headers_getsetcookie",
 ];
 
-/// Rounds in a zygote. Above 100 calls a function gets baseline code, so all of the path has it. At
-/// 1,500 it is compiled by Ion on a helper thread: with 120 rounds no whole number of calls a round
-/// comes that close, so no fork starts a thread for a function that the zygote left on the brink.
-pub const ZYGOTE_ROUNDS: u32 = 120;
+/// Rounds that make functions hot, and rounds after each wait for the compilers: a function takes up
+/// its compiled code when it is called again, and what it then calls gets compiled next.
+const HOT_ROUNDS: u32 = 40;
+const SETTLING_ROUNDS: [u32; 2] = [10, 10];
+
+/// In a zygote: leaves the path of a first request compiled.
+pub fn prepare(engine: &mut GuestEngine) {
+    engine.compile_early(true);
+    rehearse(engine, HOT_ROUNDS);
+    for rounds in SETTLING_ROUNDS {
+        engine.finish_compilations();
+        rehearse(engine, rounds);
+    }
+    engine.compile_early(false);
+}
 
 /// Rounds where nothing is compiled: functions and caches are there after the first few.
 pub const JITLESS_ROUNDS: u32 = 4;

@@ -10,13 +10,16 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use mayfly_engine::{Engine, EngineOptions};
 use mayfly_sandbox::fork::{Forked, ThreadCount, exit_now, fork_alone};
 use mayfly_sandbox::namespaces::{self, Layer};
 use mayfly_sandbox::packets::{self, Packet};
+use mayfly_sandbox::pages::{self, PageRuns};
 use mayfly_sandbox::pidfd::{Pidfd, Reaped, Wait, reap};
 use mayfly_sandbox::poll::{self, Interest};
 use mayfly_sandbox::seccomp::{self, Filter, Jit, Profile};
@@ -29,7 +32,7 @@ use mayfly_wire::{Wire, read_frame};
 use crate::guest::GuestEngine;
 use crate::guest::{self, Seed};
 use crate::platform;
-use crate::rehearsal::{JITLESS_ROUNDS, ZYGOTE_ROUNDS, rehearse};
+use crate::rehearsal::{self, JITLESS_ROUNDS, rehearse};
 use crate::state::GuestState;
 use crate::{exit, wire_ops};
 
@@ -62,6 +65,8 @@ struct Nursery {
     signals: ChildSignals,
     /// Writable memory at the first fork.
     data_bytes: u64,
+    /// What a start writes.
+    warm_pages: Arc<PageRuns>,
     children: BTreeSet<Pid>,
     retired: bool,
 }
@@ -75,8 +80,10 @@ fn prepare(
     let threads = ThreadCount::open()?;
     // Only speed is lost without it.
     let _ = text::make_private();
-    let engine = boot(profile.jit)?;
+    let mut engine = boot(profile.jit)?;
     let count = threads.read()?;
+    // Only speed is lost without it.
+    let warm_pages = learn_pages(&mut engine, &threads).unwrap_or_default();
     let data_bytes = process_stat::data_bytes()?;
     let filter = Filter::compile(profile);
     // The engine has read what it needs of the file system; nothing does from here on.
@@ -99,6 +106,7 @@ fn prepare(
         filter,
         signals: ChildSignals::open()?,
         data_bytes,
+        warm_pages: Arc::new(warm_pages),
         children: BTreeSet::new(),
         retired: false,
     };
@@ -124,16 +132,41 @@ fn boot(jit: Jit) -> Result<GuestEngine, Box<dyn Error>> {
         .map_err(|error| format!("evaluate the platform: {error}"))?;
     // Packing throws compiled code away, so it goes before the rehearsal that makes some.
     engine.compact();
-    rehearse(
-        &mut engine,
-        match jit {
-            Jit::On => ZYGOTE_ROUNDS,
-            Jit::Off => JITLESS_ROUNDS,
-        },
-    );
+    // What the rehearsal allocates is what a start writes: side by side, not in holes over all pages.
+    libc_state::fill_heap_holes();
+    match jit {
+        Jit::On => rehearsal::prepare(&mut engine),
+        Jit::Off => rehearse(&mut engine, JITLESS_ROUNDS),
+    }
     engine.prepare_fork();
+    libc_state::give_back_free_pages();
     libc_state::fill_heap_holes();
     Ok(engine)
+}
+
+/// The pages that a start writes, from a fork that rehearses one, tells, and ends.
+fn learn_pages(
+    engine: &mut GuestEngine,
+    threads: &ThreadCount,
+) -> Result<PageRuns, Box<dyn Error>> {
+    let (mut told, mut tell) = std::io::pipe()?;
+    match fork_alone(threads)? {
+        Forked::Child => {
+            engine.after_fork();
+            rehearse(engine, 1);
+            let _ = privileges::allow_inspection();
+            let runs = pages::own_pages().unwrap_or_default();
+            let _ = tell.write_all(&runs.to_bytes());
+            exit_now(exit::DONE)
+        }
+        Forked::Parent(pid) => {
+            drop(tell);
+            let mut bytes = Vec::new();
+            told.read_to_end(&mut bytes)?;
+            Pidfd::open(pid)?.wait()?;
+            Ok(PageRuns::from_bytes(&bytes))
+        }
+    }
 }
 
 fn wire_layer(layer: Layer) -> control::Layer {
@@ -225,6 +258,7 @@ impl Nursery {
                     socket: guest_end,
                     filter: self.filter.take(),
                     data_bytes: self.data_bytes,
+                    warm_pages: Arc::clone(&self.warm_pages),
                 }))
             }
             Forked::Parent(pid) => {

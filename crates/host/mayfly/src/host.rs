@@ -8,19 +8,30 @@ use mayfly_config::compat::{Experimental, resolve};
 use mayfly_exchange::SharedService;
 use mayfly_supervisor::{Observer, Options, Sandbox, Supervisor, SupervisorError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::task::JoinHandle;
 
 use crate::args::{EvictionArgs, RuntimeArgs};
 use crate::exit::Exit;
 
-/// The internet, as far as the command line lets Workers reach it.
-pub fn network(arguments: &RuntimeArgs) -> Result<SharedService, Exit> {
+/// The internet, as far as the command line lets Workers reach it: on its way. Reading the system's
+/// certificates takes as long as starting a zygote, so both are done at once; see [`made`].
+pub fn network(arguments: &RuntimeArgs) -> JoinHandle<Result<SharedService, Exit>> {
     let options = NetworkOptions {
         egress: Egress::new(arguments.allow_egress.clone())
             .with_ports(arguments.egress_port.clone()),
         ..NetworkOptions::default()
     };
-    let network = Network::new(options).map_err(|error| Exit::Internal(error.to_string()))?;
-    Ok(Arc::new(network))
+    tokio::task::spawn_blocking(move || {
+        let network = Network::new(options).map_err(|error| Exit::Internal(error.to_string()))?;
+        Ok(Arc::new(network) as SharedService)
+    })
+}
+
+/// What [`network`] began.
+pub async fn made(network: JoinHandle<Result<SharedService, Exit>>) -> Result<SharedService, Exit> {
+    network
+        .await
+        .map_err(|error| Exit::Internal(error.to_string()))?
 }
 
 /// What the command line says about Workers, on top of the defaults.

@@ -28,6 +28,10 @@ use args::{Arguments, Command};
 use clap::Parser;
 use exit::Exit;
 
+/// Messages of megabytes pass through here.
+#[global_allocator]
+static MEMORY: mayfly_sandbox::huge::HugePages = mayfly_sandbox::huge::HugePages;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -37,13 +37,14 @@ pub async fn run(arguments: RunArgs) -> Result<(), Exit> {
     logs::start(arguments.runtime.log);
     let definition = define(&arguments.file)?;
     let guest = guest::find(arguments.runtime.guest.as_deref())?;
-    let network = host::network(&arguments.runtime)?;
+    let network = host::network(&arguments.runtime);
     let observer: Arc<dyn Observer> = match arguments.runtime.log {
         LogForm::Pretty => Arc::new(Plain(Printer::new(LogForm::Pretty))),
         LogForm::Json => Arc::new(Printer::new(LogForm::Json)),
     };
     let options = host::options(guest, &arguments.runtime, observer);
     let supervisor = host::supervisor(options).await?;
+    let network = host::made(network).await?;
     supervisor
         .deploy(vec![definition], network)
         .map_err(host::explain)?;

@@ -33,7 +33,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
         failure_detail: failure_detail(&arguments),
     };
     let gateway = Gateway::bind(arguments.listen, options)?;
-    let network = host::network(&arguments.runtime)?;
+    let network = host::network(&arguments.runtime);
     let signals = Signals::new()?;
     let admin = arguments
         .admin
@@ -49,6 +49,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     options.metered = usage.is_some();
     host::evict(&mut options, &arguments.eviction);
     let supervisor = Arc::new(host::supervisor(options).await?);
+    let network = host::made(network).await?;
     let definitions = loaded.iter().map(|worker| worker.definition.clone());
     supervisor
         .deploy(definitions.collect(), network)

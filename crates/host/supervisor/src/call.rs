@@ -351,7 +351,14 @@ pub fn deliver(
         _ => None,
     };
     guest.call_began(&mut state, id, Inbound::new(call.clone(), extra, keep));
+    let alone = state.calls_in.len() == 1;
     drop(state);
+    if let Some(caller) = call.calling_guest() {
+        let alone = alone && caller.calls_waiting.load(Ordering::Relaxed) == 1;
+        guest.hub.pairs.note_call(caller, guest, alone);
+    } else {
+        guest.hub.pairs.note_request(guest);
+    }
     turn.mark(guest);
     let before = std::mem::replace(&mut *phase, Phase::At(guest.clone(), id));
     for attachment in attach {

@@ -87,6 +87,10 @@ pub struct Guest {
     pub(crate) watched: AtomicBool,
     /// A frame has come since the last CPU tick.
     pub(crate) heard: AtomicBool,
+    /// Calls it made that have no outcome yet.
+    pub(crate) calls_waiting: AtomicU32,
+    /// Bound to a core with another guest; `pairs` changes it.
+    pub(crate) paired: AtomicBool,
 }
 
 /// What a process used between the last look at its clock and its end, once both the host and the
@@ -340,6 +344,8 @@ impl Guest {
             taken: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             heard: AtomicBool::new(false),
+            calls_waiting: AtomicU32::new(0),
+            paired: AtomicBool::new(false),
         })
     }
 
@@ -482,6 +488,12 @@ impl Guest {
         account.received(self.bytes_read.swap(0, Ordering::Relaxed));
     }
 
+    /// Books how many calls it waits for.
+    pub(crate) fn note_waiting(&self, state: &State) {
+        let count = u32::try_from(state.calls_out.len()).unwrap_or(u32::MAX);
+        self.calls_waiting.store(count, Ordering::Relaxed);
+    }
+
     /// Whether a call is in flight.
     pub(crate) fn is_busy(&self) -> bool {
         self.calls_in_flight.load(Ordering::SeqCst) > 0
@@ -548,6 +560,9 @@ impl Guest {
         taken.charge(cpu);
         self.close_account(&taken, memory_bytes);
         self.calls_in_flight.store(0, Ordering::Release);
+        if self.paired.load(Ordering::Relaxed) {
+            self.hub.pairs.release();
+        }
         self.wake.notify_one();
         let failure = reason.failure();
         if let Some(worker) = &taken.worker {

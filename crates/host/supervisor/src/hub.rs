@@ -2,7 +2,9 @@
 //! and the chores.
 //!
 //! A chore is what a drop or a frame under a lock cannot do on the spot, because it needs another
-//! lock: release an export, cancel a stream, end a guest. They run in one task, in order.
+//! lock: release an export, cancel a stream, end a guest. Those that a guest's frame leads to run right
+//! after it, on the same thread ([`Inline`]): the task that runs all others would have to be woken, and
+//! mostly another thread for it.
 
 use crate::abroad;
 use crate::call::Call;
@@ -15,6 +17,7 @@ use crate::loader::{self, Cache, CacheKey};
 use crate::lock::Mutex;
 use crate::observe::LogLine;
 use crate::options::Options;
+use crate::pairs::Pairs;
 use crate::pool::{Nursery, Pool, PoolCounts};
 use crate::process::Process;
 use crate::socket::Socket;
@@ -23,6 +26,7 @@ use crate::turn::Turn;
 use crate::usage::Meter;
 use crate::worker::{Worker, WorkerId};
 use mayfly_wire::{ExportId, Failure, LogLevel};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -44,6 +48,7 @@ pub struct Hub {
     /// Guests that can have no executable memory: none, until a Worker asks for one.
     jitless_pool: Pool,
     pub(crate) cache: Cache,
+    pub(crate) pairs: Pairs,
     pub(crate) runtime: runtime::Handle,
     guests: Mutex<HashMap<GuestId, Arc<Guest>>>,
     /// Guests that had a call in flight at the last look of the CPU watch, or since.
@@ -140,8 +145,62 @@ pub struct Chores(mpsc::UnboundedSender<Chore>);
 impl Chores {
     /// Posts one.
     pub fn post(&self, chore: Chore) {
+        // Tails are kept off the path of what they watch, and in order.
+        let is_tail = matches!(
+            chore,
+            Chore::Tell(_) | Chore::OpenTail { .. } | Chore::FeedTail(_)
+        );
+        INLINE.with_borrow_mut(|inline| match inline {
+            Some(waiting) if !is_tail => waiting.push((self.clone(), chore)),
+            _ => self.send(chore),
+        });
+    }
+
+    fn send(&self, chore: Chore) {
         // The receiver is gone only when the supervisor is, and everything with it.
         let _ = self.0.send(chore);
+    }
+}
+
+thread_local! {
+    /// Chores posted on this thread while an [`Inline`] lives.
+    static INLINE: RefCell<Option<Vec<(Chores, Chore)>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, chores posted on this thread wait for [`Inline::run`]. What waits when it is dropped
+/// goes to the task.
+#[derive(Debug)]
+pub(crate) struct Inline(());
+
+impl Inline {
+    /// There is none yet on this thread.
+    pub(crate) fn begin() -> Self {
+        INLINE.set(Some(Vec::new()));
+        Self(())
+    }
+
+    /// Runs what waits, and what that leads to. The caller holds no lock.
+    pub(crate) fn run(&self, hub: &Arc<Hub>, turn: &mut Turn) {
+        loop {
+            let waiting = INLINE.with_borrow_mut(|inline| inline.as_mut().map(std::mem::take));
+            match waiting {
+                Some(waiting) if !waiting.is_empty() => {
+                    for (_, chore) in waiting {
+                        run_chore(hub, turn, chore);
+                        turn.breathe();
+                    }
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Drop for Inline {
+    fn drop(&mut self) {
+        for (chores, chore) in INLINE.take().unwrap_or_default() {
+            chores.send(chore);
+        }
     }
 }
 
@@ -168,6 +227,7 @@ impl Hub {
             pool,
             jitless_pool,
             cache: Cache::default(),
+            pairs: Pairs::default(),
             runtime: runtime::Handle::current(),
             guests: Mutex::new(HashMap::new()),
             busy: Mutex::new(Vec::new()),
@@ -446,25 +506,29 @@ pub fn run_chores_now(hub: &Arc<Hub>, chores: &mut mpsc::UnboundedReceiver<Chore
 fn run_batch(hub: &Arc<Hub>, batch: &mut Vec<Chore>) {
     let mut turn = Turn::new();
     for chore in batch.drain(..) {
-        match chore {
-            Chore::End { guest, reason } => guest.end(&mut turn, reason),
-            Chore::ReleaseExport { guest, export } => guest.release_export(&mut turn, export),
-            Chore::ReleaseAnswer(call) => call.release_answer(&mut turn),
-            Chore::CancelLink(link) => link.cancel(&mut turn, "nobody reads it".to_owned()),
-            Chore::AbortLink(link) => link.abort(&mut turn, writer_gone()),
-            Chore::Unheld(worker) => worker.unheld(&mut turn),
-            Chore::Resume(guest) => abroad::resume(&mut turn, &guest),
-            Chore::Tidy(key) => loader::tidy(hub, &key),
-            Chore::Tell(done) => tail::tell(hub, &mut turn, *done),
-            Chore::OpenTail {
-                call,
-                tail,
-                onset,
-                generation,
-            } => tail::open_stream(hub, &mut turn, &call, &tail, onset, generation),
-            Chore::FeedTail(session) => session.feed(&mut turn),
-        }
+        run_chore(hub, &mut turn, chore);
         turn.breathe();
+    }
+}
+
+fn run_chore(hub: &Arc<Hub>, turn: &mut Turn, chore: Chore) {
+    match chore {
+        Chore::End { guest, reason } => guest.end(turn, reason),
+        Chore::ReleaseExport { guest, export } => guest.release_export(turn, export),
+        Chore::ReleaseAnswer(call) => call.release_answer(turn),
+        Chore::CancelLink(link) => link.cancel(turn, "nobody reads it".to_owned()),
+        Chore::AbortLink(link) => link.abort(turn, writer_gone()),
+        Chore::Unheld(worker) => worker.unheld(turn),
+        Chore::Resume(guest) => abroad::resume(turn, &guest),
+        Chore::Tidy(key) => loader::tidy(hub, &key),
+        Chore::Tell(done) => tail::tell(hub, turn, *done),
+        Chore::OpenTail {
+            call,
+            tail,
+            onset,
+            generation,
+        } => tail::open_stream(hub, turn, &call, &tail, onset, generation),
+        Chore::FeedTail(session) => session.feed(turn),
     }
 }
 

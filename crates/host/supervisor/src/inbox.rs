@@ -8,6 +8,7 @@
 use crate::bounds::{EXIT_WAIT, READ_BYTES, TURN_BYTES_MAX};
 use crate::ending::EndReason;
 use crate::guest::Guest;
+use crate::hub::Inline;
 use crate::relay::{self, Violation};
 use crate::socket::Socket;
 use crate::turn::Turn;
@@ -128,8 +129,12 @@ async fn exit_reason(guest: &Arc<Guest>) -> EndReason {
 }
 
 fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drained, Violation> {
+    if guest.paired.load(Ordering::Relaxed) {
+        guest.hub.pairs.join();
+    }
     SCRATCH.with_borrow_mut(|scratch| {
         let mut turn = Turn::new();
+        let inline = Inline::begin();
         let mut total = 0;
         while total < TURN_BYTES_MAX {
             let count = match stream.try_read(scratch) {
@@ -146,6 +151,7 @@ fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drain
             inbox.feed(&scratch[..count], |body| {
                 let frame = read_frame::<ToHost>(body)?;
                 relay::apply(guest, frame, &mut turn)?;
+                inline.run(&guest.hub, &mut turn);
                 turn.breathe();
                 Ok(())
             })?;

@@ -36,6 +36,7 @@ pub mod lock;
 mod network;
 pub mod observe;
 pub mod options;
+mod pairs;
 pub mod policy;
 pub mod pool;
 pub mod process;

@@ -14,6 +14,7 @@ use crate::call::Call;
 use crate::ending::{EndReason, OUTCOME_WALL, wall_failure};
 use crate::guest::{Guest, State};
 use crate::hub::Hub;
+use crate::pairs::TURN_MAX;
 use crate::turn::Turn;
 use mayfly_wire::CallId;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub(crate) async fn watch_cpu(hub: Arc<Hub>) {
 /// `false` if nothing is in flight.
 fn check_all(hub: &Arc<Hub>) -> bool {
     let busy = hub.busy_guests();
+    hub.pairs.look();
     let mut turn = Turn::new();
     for guest in &busy {
         let over = look(guest, hub.options.cpu_max);
@@ -95,6 +97,9 @@ fn look(guest: &Arc<Guest>, cap: Option<Duration>) -> Over {
     state.charge(now);
     if heard {
         state.cpu_silent = Duration::ZERO;
+    }
+    if state.cpu_silent > TURN_MAX && guest.paired.load(Ordering::Relaxed) {
+        guest.hub.pairs.too_long();
     }
     let startup = state
         .starting

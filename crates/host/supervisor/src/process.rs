@@ -3,6 +3,7 @@
 //! A trait, so that tests put a made-up guest behind a socket; the real one is a pidfd.
 
 use mayfly_sandbox::Pid;
+use mayfly_sandbox::affinity::Cores;
 use mayfly_sandbox::pidfd::Pidfd;
 use mayfly_sandbox::process_stat::{CpuClock, resident};
 use std::fmt;
@@ -20,6 +21,10 @@ pub trait Process: Send + Sync + fmt::Debug {
     fn memory_bytes(&self) -> Option<u64>;
     /// Its pid in the host's namespace, for messages; 0 where unknown.
     fn pid(&self) -> i32;
+    /// Lets it run on these cores only, as far as the kernel allows.
+    fn bind(&self, _cores: &Cores) {}
+    /// Lets all of its threads run on these cores again.
+    fn release(&self, _cores: &Cores) {}
 }
 
 /// A forked guest.
@@ -36,6 +41,13 @@ impl GuestProcess {
         let pid = pidfd.pid().ok().flatten();
         let clock = pid.and_then(|pid| CpuClock::of(pid).ok());
         Self { pidfd, pid, clock }
+    }
+
+    /// The pid, while it still names this process. It may end right after: then another that got
+    /// its number meanwhile would be bound to a core for a while, which harms nobody.
+    fn named(&self) -> Option<Pid> {
+        self.pidfd.send_signal(0).ok()?;
+        self.pid
     }
 }
 
@@ -62,5 +74,19 @@ impl Process for GuestProcess {
 
     fn pid(&self) -> i32 {
         self.pid.map_or(0, |pid| pid.0)
+    }
+
+    fn bind(&self, cores: &Cores) {
+        if let Some(pid) = self.named() {
+            // Only speed is lost without it.
+            let _ = cores.bind(pid);
+        }
+    }
+
+    fn release(&self, cores: &Cores) {
+        if let Some(pid) = self.named() {
+            // Threads that it started meanwhile are bound as it was.
+            let _ = cores.bind_all(pid);
+        }
     }
 }

@@ -145,6 +145,7 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
                 introduce(&mut state, slot, answer)?;
             }
             state.calls_out.insert(call.0, made.clone());
+            guest.note_waiting(&state);
             let lifted = Lift::new(guest, &mut state).event(event);
             let lifted = match lifted {
                 Ok(event) => spend_sub_request(&mut state, &capability).map(|()| event),
@@ -498,6 +499,7 @@ pub fn give_outcome(turn: &mut Turn, guest: &Arc<Guest>, call: CallId, outcome: 
         // Locks may be held here.
         guest.hub.chores.post(Chore::Resume(guest.clone()));
     }
+    guest.note_waiting(&state);
     let outcome = match state.refuse_room(outcome.room()) {
         Some(failure) => HeldOutcome::Failed(failure),
         None => outcome,

@@ -8,6 +8,8 @@
 //! Invariant: `unsafe` stands behind safe functions; no caller can break memory safety by the
 //! order or the arguments of its calls.
 
+pub mod affinity;
+pub mod huge;
 pub mod packets;
 pub mod pidfd;
 pub mod poll;
@@ -20,6 +22,7 @@ pub mod fork;
 pub mod landlock;
 pub mod libc_state;
 pub mod namespaces;
+pub mod pages;
 pub mod privileges;
 pub mod probe;
 pub mod rlimits;

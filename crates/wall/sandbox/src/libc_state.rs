@@ -26,6 +26,16 @@ pub fn read_time_zone() {
     unsafe { tzset() };
 }
 
+/// Gives the pages of free memory back to the kernel. A fork copies the entry of each page that is
+/// there: what compilers left behind would cost more than all that is in use.
+pub fn give_back_free_pages() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes a number and touches free memory only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Holes are filled with halves of this, then with every size that `malloc` tells apart.
 #[cfg(target_env = "gnu")]
 const HOLE_BYTES_MAX: usize = 64 * 1024;

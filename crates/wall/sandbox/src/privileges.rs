@@ -109,6 +109,16 @@ pub fn forbid_new_privileges() -> Result<(), SysError> {
     Ok(())
 }
 
+/// Lets this process read its own files of `/proc`, which a change of user takes away. For one that
+/// has nothing to hide and is about to end.
+pub fn allow_inspection() -> Result<(), SysError> {
+    // SAFETY: this prctl takes integers.
+    check("become dumpable", unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0)
+    })?;
+    Ok(())
+}
+
 /// No core dumps, and no process without the right to trace may attach or read memory.
 pub fn forbid_inspection() -> Result<(), SysError> {
     // SAFETY: this prctl takes integers.

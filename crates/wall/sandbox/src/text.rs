@@ -21,7 +21,8 @@ struct Text {
     bytes: usize,
 }
 
-/// Moves the code of the program and its libraries into private memory; gives the bytes moved.
+/// Moves code into private memory; gives the bytes moved. Only where at least one huge page fits: of a
+/// library's few hundred small pages a fork would copy each entry and use a few.
 ///
 /// The caller has one thread.
 pub fn make_private() -> Result<usize, SysError> {
@@ -30,7 +31,8 @@ pub fn make_private() -> Result<usize, SysError> {
         source,
     })?;
     let mut moved = 0;
-    for text in maps.lines().filter_map(file_text) {
+    let texts = maps.lines().filter_map(file_text);
+    for text in texts.filter(|text| text.bytes >= 2 * HUGE_BYTES) {
         move_one(&text).map_err(|source| SysError {
             step: "move code into private memory",
             source,

@@ -44,7 +44,13 @@ impl Host {
     }
 
     pub fn start_as(profile: Profile) -> Self {
-        let binary = Path::new(env!("CARGO_BIN_EXE_mayfly-guest"));
+        // Not there for the bench, which uses this file too.
+        let binary = option_env!("CARGO_BIN_EXE_mayfly-guest");
+        let binary = binary.expect("cargo builds it for this crate's tests");
+        Self::start_binary(Path::new(binary), profile)
+    }
+
+    pub fn start_binary(binary: &Path, profile: Profile) -> Self {
         let zygote = spawn_zygote(binary, profile).unwrap();
         let mut host = Self {
             launcher: zygote.launcher,

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use mayfly_exchange::{Body, BoxFuture, Failure, Request, Response, Service, SharedService};
+use mayfly_sandbox::affinity::Cores;
 use mayfly_supervisor::pool::Nursery;
 use mayfly_supervisor::process::Process;
 use mayfly_supervisor::socket::Socket;
@@ -30,6 +31,8 @@ pub struct FakeProcess {
     pub killed: AtomicBool,
     pub cpu_us: AtomicU64,
     pub memory_bytes: AtomicU64,
+    /// Bound to a core with another.
+    pub bound: AtomicBool,
 }
 
 impl Process for FakeProcess {
@@ -44,6 +47,12 @@ impl Process for FakeProcess {
     }
     fn pid(&self) -> i32 {
         1
+    }
+    fn bind(&self, _: &Cores) {
+        self.bound.store(true, Ordering::SeqCst);
+    }
+    fn release(&self, _: &Cores) {
+        self.bound.store(false, Ordering::SeqCst);
     }
 }
 

@@ -1,0 +1,221 @@
+//! Pairs: two guests that call each other in turn share a core with the host's thread between them.
+//!
+//! While one call after another goes from a guest to another and back, only one of caller, host and
+//! callee has anything to do at any moment. The kernel sees an idle core at each wake-up and moves
+//! the woken there, and waking an idle core costs several times what the call does (in a virtual
+//! machine 20 to 50 microseconds, four times a call). On one core the same wake-ups are plain
+//! switches.
+//!
+//! So a pair that has made [`STREAK_MIN`] calls like that is bound to the core its calls pass
+//! through, and released as soon as it is no pair any more: calls that overlap, calls and requests of
+//! others, silence, or a turn of more than [`TURN_MAX`], which would be in another's way. Where the kernel
+//! refuses, all stays as it was.
+//!
+//! Invariant: at most one pair is bound, and whatever is bound is released by the CPU watch within a
+//! few ticks of its last call.
+
+use crate::guest::{Guest, GuestId};
+use crate::lock::Mutex;
+use mayfly_sandbox::Pid;
+use mayfly_sandbox::affinity::{Cores, current_thread};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// Calls in turn that make a pair: rarely reached by chance, a millisecond or two for those who mean it.
+const STREAK_MIN: u32 = 24;
+
+/// Calls that lie farther apart are no streak: there is nothing to gain for them.
+const GAP_MAX: Duration = Duration::from_millis(2);
+
+/// A call that is not the bound pair's counts twice, each of the pair's takes one off again; above this
+/// the pair is released, for the host has more to do than it.
+const STRANGERS_MAX: u32 = 8;
+
+/// How long nobody is bound after that.
+const CROWD_PAUSE: Duration = Duration::from_millis(100);
+
+/// CPU time of one turn after which a bound guest needs a core of its own.
+pub(crate) const TURN_MAX: Duration = Duration::from_millis(2);
+
+/// Silence after which the CPU watch releases a pair.
+const SILENCE_MAX: Duration = Duration::from_millis(20);
+
+/// How long nobody is bound after a turn that was too long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// This thread's number, once it was asked for.
+    static THREAD: Cell<i32> = const { Cell::new(0) };
+}
+
+/// See the file's head.
+#[derive(Default)]
+pub(crate) struct Pairs {
+    /// The host's thread that is bound with the pair; 0 while nobody is bound.
+    bound_thread: AtomicI32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Caller and callee of the last call.
+    last: Option<(GuestId, GuestId)>,
+    last_at: Option<Instant>,
+    streak: u32,
+    strangers: u32,
+    bound: Option<Bound>,
+    not_before: Option<Instant>,
+}
+
+struct Bound {
+    /// Weak, or a guest would keep its hub, and the hub the guest.
+    guests: [Weak<Guest>; 2],
+    core: Cores,
+    before: Cores,
+}
+
+impl Pairs {
+    /// A call went from one guest into another; `alone` says that neither has any other.
+    pub(crate) fn note_call(&self, caller: &Arc<Guest>, callee: &Arc<Guest>, alone: bool) {
+        // Whoever holds it shows that there is more going on than one pair's calls.
+        let Some(mut state) = self.state.try_lock() else {
+            return;
+        };
+        let now = Instant::now();
+        let pair = (caller.id, callee.id);
+        let soon = state
+            .last_at
+            .is_some_and(|at| now.duration_since(at) < GAP_MAX);
+        let follows = alone && soon && state.last == Some(pair);
+        if state.bound.is_some() {
+            let fits = alone && is_bound(caller) && is_bound(callee);
+            self.count_in(&mut state, fits);
+        }
+        state.streak = if follows { state.streak + 1 } else { 0 };
+        state.last = Some(pair);
+        state.last_at = Some(now);
+        let may = state.bound.is_none() && state.not_before.is_none_or(|at| now >= at);
+        if may && state.streak >= STREAK_MIN {
+            state.streak = 0;
+            self.bind_in(&mut state, caller, callee);
+        }
+    }
+
+    /// The host called a guest by itself: a request from outside.
+    pub(crate) fn note_request(&self, callee: &Guest) {
+        if self.bound_thread.load(Ordering::Relaxed) != 0
+            && !is_bound(callee)
+            && let Some(mut state) = self.state.try_lock()
+        {
+            self.count_in(&mut state, false);
+        }
+    }
+
+    fn count_in(&self, state: &mut State, fits: bool) {
+        state.strangers = if fits {
+            state.strangers.saturating_sub(1)
+        } else {
+            state.strangers + 2
+        };
+        if state.strangers > STRANGERS_MAX {
+            state.not_before = Some(Instant::now() + CROWD_PAUSE);
+            self.release_in(state);
+        }
+    }
+
+    fn bind_in(&self, state: &mut State, caller: &Arc<Guest>, callee: &Arc<Guest>) {
+        let (Ok(before), Ok(core)) = (Cores::allowed(), Cores::current()) else {
+            return;
+        };
+        if before.count() < 2 {
+            return;
+        }
+        state.strangers = 0;
+        for guest in [caller, callee] {
+            guest.process.bind(&core);
+            guest.paired.store(true, Ordering::Relaxed);
+        }
+        state.bound = Some(Bound {
+            guests: [Arc::downgrade(caller), Arc::downgrade(callee)],
+            core,
+            before,
+        });
+        self.join_in(state);
+    }
+
+    /// The calling thread is about to handle frames of a bound guest: it belongs to the same core.
+    pub(crate) fn join(&self) {
+        let bound = self.bound_thread.load(Ordering::Relaxed);
+        if bound != 0
+            && bound != this_thread().0
+            && let Some(mut state) = self.state.try_lock()
+        {
+            self.join_in(&mut state);
+        }
+    }
+
+    /// One thread at a time: the others are free for whatever else there is to do.
+    fn join_in(&self, state: &mut State) {
+        if let Some(bound) = &state.bound {
+            let thread = this_thread();
+            // Only speed is lost where the kernel refuses.
+            let _ = bound.core.bind(thread);
+            self.free(self.bound_thread.swap(thread.0, Ordering::Relaxed), bound);
+        }
+    }
+
+    fn free(&self, thread: i32, bound: &Bound) {
+        if thread != 0 {
+            // A thread that has ended needs no core.
+            let _ = bound.before.bind(Pid(thread));
+        }
+    }
+
+    /// A look every few milliseconds: nobody stays bound for nothing.
+    pub(crate) fn look(&self) {
+        if self.bound_thread.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.last_at.is_none_or(|at| at.elapsed() > SILENCE_MAX) {
+            self.release_in(&mut state);
+        }
+    }
+
+    /// A bound guest had a long turn.
+    pub(crate) fn too_long(&self) {
+        let mut state = self.state.lock();
+        state.not_before = Some(Instant::now() + PAUSE);
+        self.release_in(&mut state);
+    }
+
+    /// Nobody is bound any more: a guest has ended.
+    pub(crate) fn release(&self) {
+        self.release_in(&mut self.state.lock());
+    }
+
+    fn release_in(&self, state: &mut State) {
+        let Some(bound) = state.bound.take() else {
+            return;
+        };
+        state.streak = 0;
+        for guest in bound.guests.iter().filter_map(Weak::upgrade) {
+            guest.paired.store(false, Ordering::Relaxed);
+            guest.process.release(&bound.before);
+        }
+        self.free(self.bound_thread.swap(0, Ordering::Relaxed), &bound);
+    }
+}
+
+fn this_thread() -> Pid {
+    if THREAD.get() == 0 {
+        THREAD.set(current_thread().0);
+    }
+    Pid(THREAD.get())
+}
+
+fn is_bound(guest: &Guest) -> bool {
+    guest.paired.load(Ordering::Relaxed)
+}
