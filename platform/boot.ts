@@ -40,11 +40,12 @@ import { setErrorReporter } from "./web/events.ts";
 import { requestFromWire, responseToWire } from "./web/fetch-wire.ts";
 import { globals as fetchGlobals } from "./web/globals-fetch.ts";
 import { globals as streamGlobals } from "./web/globals-streams.ts";
-import { Response } from "./web/response.ts";
+import { Response, setWebSocketCheck } from "./web/response.ts";
 import * as streams from "./web/streams/wire.ts";
 import { runDue } from "./web/timers.ts";
 import { URL } from "./web/url.ts";
 import { setWarningSink } from "./web/warnings.ts";
+import { isWebSocket } from "./web/websocket.ts";
 
 function defineGlobals(globals: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(globals)) {
@@ -63,6 +64,7 @@ defineGlobals(serviceWorkerGlobals);
 defineGlobals({ Cloudflare, origin: "null", self: globalThis });
 
 installUncaughtHandlers();
+setWebSocketCheck(isWebSocket);
 setErrorReporter(reportUncaught);
 setWarningSink(warn);
 setConsoleSink((level, text, args) => {

@@ -70,6 +70,9 @@ const SPECIAL_V6: &[(Ipv6Net, &str)] = &[
     (v6(0xff00, 0, 0, 8), "multicast"),
 ];
 
+/// Mail between servers: as on Cloudflare's network closed to Workers, of which some would send spam.
+const SMTP: u16 = 25;
+
 /// The only IPv6 range from which public addresses are assigned.
 const GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 0, 3);
 
@@ -165,17 +168,27 @@ pub struct Refused {
     pub host: String,
     /// What it resolved to.
     pub addr: IpAddr,
-    /// The range that address lies in.
-    pub range: &'static str,
+    /// What is wrong with it.
+    pub why: Why,
+}
+
+/// Why an address may not be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It lies in this range, which is not of the public internet.
+    Range(&'static str),
+    /// The port is closed to Workers.
+    Port(u16),
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, addr, range } = self;
-        write!(
-            f,
-            "egress to {host} is refused: {addr} is a {range} address"
-        )
+        let Self { host, addr, why } = self;
+        write!(f, "egress to {host} is refused: ")?;
+        match why {
+            Why::Range(range) => write!(f, "{addr} is a {range} address"),
+            Why::Port(port) => write!(f, "port {port} is for mail between servers"),
+        }
     }
 }
 
@@ -195,8 +208,10 @@ impl Egress {
 
     /// Judges one address that `host` resolved to.
     pub fn judge(&self, host: &str, addr: IpAddr, port: u16) -> Result<(), Refused> {
-        let Some(range) = special_range(addr) else {
-            return Ok(());
+        let why = match special_range(addr) {
+            Some(range) => Why::Range(range),
+            None if port == SMTP => Why::Port(port),
+            None => return Ok(()),
         };
         if self.allow.iter().any(|rule| rule.allows(host, addr, port)) {
             return Ok(());
@@ -204,7 +219,7 @@ impl Egress {
         Err(Refused {
             host: host.to_owned(),
             addr,
-            range,
+            why,
         })
     }
 }
@@ -284,6 +299,19 @@ mod tests {
             let egress = Egress::new(vec![rule.parse().unwrap()]);
             let judged = egress.judge(host, ip(addr), port).is_ok();
             assert_eq!(judged, expect, "{rule} for {host} at {addr}:{port}");
+        }
+    }
+
+    #[test]
+    fn mail_between_servers_needs_a_rule() {
+        let public = ip("8.8.8.8");
+        let refused = Egress::default().judge("mx.test", public, 25).unwrap_err();
+        let expect = "egress to mx.test is refused: port 25 is for mail between servers";
+        assert_eq!(refused.to_string(), expect);
+        assert!(Egress::default().judge("mx.test", public, 587).is_ok());
+        for rule in ["mx.test", "mx.test:25", "8.8.8.8", "*"] {
+            let egress = Egress::new(vec![rule.parse().unwrap()]);
+            assert!(egress.judge("mx.test", public, 25).is_ok(), "{rule}");
         }
     }
 

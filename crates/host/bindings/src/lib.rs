@@ -1,8 +1,9 @@
 //! What happens in the host when a script calls out.
 //!
 //! One file per thing a Worker can reach: `network` is the internet (global `fetch()`), with
-//! `redirect` and `decode` for the rules it follows, `connect` for sockets and TLS, and `egress`
-//! for where it may go at all. Bindings are [`mayfly_exchange::Service`]s; who holds one is the
+//! `redirect` and `decode` for the rules it follows, `websocket` and `socket` for what is no exchange
+//! of a request and an answer, `connect` for opening connections and TLS, and `egress` for where it
+//! may go at all. Bindings are [`mayfly_exchange::Service`]s; who holds one is the
 //! supervisor's affair.
 //!
 //! Invariant: no byte leaves for an address that `egress` has not judged.
@@ -14,7 +15,9 @@ mod decode;
 mod egress;
 mod network;
 mod redirect;
+mod socket;
+mod websocket;
 
 pub use connect::TlsError;
-pub use egress::{AllowRule, Egress, Refused, RuleError, special_range};
+pub use egress::{AllowRule, Egress, Refused, RuleError, Why, special_range};
 pub use network::{Network, NetworkOptions};

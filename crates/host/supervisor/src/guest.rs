@@ -161,6 +161,8 @@ pub struct Inbound {
     pub returned: bool,
     /// Its share of the process's CPU time.
     pub cpu: Duration,
+    /// What of that does not count against its limit any more: a message came since.
+    pub excused: Duration,
     /// Of an entrypoint, not of an object.
     pub invocation: Option<Box<Invocation>>,
     /// Keeps a dynamic Worker while one of its objects is called.
@@ -281,6 +283,7 @@ impl Inbound {
             call,
             returned: false,
             cpu: Duration::ZERO,
+            excused: Duration::ZERO,
             invocation,
         }
     }
@@ -445,6 +448,15 @@ impl Guest {
         }
         self.note_use(state);
         Some(inbound)
+    }
+
+    /// A WebSocket's message comes: as in Workers its limits begin anew, for whatever goes on here.
+    pub(crate) fn excuse_cpu(&self) {
+        let mut state = self.lock();
+        state.charge(self.process.cpu());
+        for inbound in state.calls_in.values_mut() {
+            inbound.excused = inbound.cpu;
+        }
     }
 
     fn note_use(&self, state: &State) {

@@ -78,6 +78,7 @@ fn is_over(state: &State, cap: Option<Duration>) -> bool {
             Some(invocation) => invocation.cpu_max,
             None => cap,
         };
-        max.is_some_and(|max| inbound.cpu > max || state.cpu_silent > max)
+        let used = inbound.cpu.saturating_sub(inbound.excused);
+        max.is_some_and(|max| used > max || state.cpu_silent > max)
     })
 }
