@@ -42,11 +42,12 @@ import { requestFromWire, responseToWire } from "./web/fetch-wire.ts";
 import { globals as fetchGlobals } from "./web/globals-fetch.ts";
 import { globals as streamGlobals } from "./web/globals-streams.ts";
 import { noWebAssembly } from "./web/no-wasm.ts";
-import { Response } from "./web/response.ts";
+import { Response, setWebSocketCheck } from "./web/response.ts";
 import * as streams from "./web/streams/wire.ts";
 import { runDue } from "./web/timers.ts";
 import { URL } from "./web/url.ts";
 import { setWarningSink } from "./web/warnings.ts";
+import { isWebSocket } from "./web/websocket.ts";
 
 function defineGlobals(globals: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(globals)) {
@@ -66,6 +67,7 @@ defineGlobals({ Cloudflare, origin: "null", self: globalThis });
 if (typeof WebAssembly === "undefined") defineGlobals({ WebAssembly: noWebAssembly });
 
 installUncaughtHandlers();
+setWebSocketCheck(isWebSocket);
 setErrorReporter(reportUncaught);
 setWarningSink(warn);
 setConsoleSink((level, text, args) => {

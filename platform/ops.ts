@@ -20,15 +20,23 @@ export type Attachment =
   | ["cap", CapId, CapKind]
   | ["export", ExportId]
   | ["readable", StreamId]
-  | ["writable", StreamId];
+  | ["writable", StreamId]
+  | WireSocket;
+
+/** Both directions of a socket: the sender writes the first stream and reads the second. */
+export type WireSocket = ["socket", readable: StreamId, writable: StreamId];
 
 export interface Payload {
   bytes: Uint8Array;
   attachments: Attachment[];
 }
 
-/** `undefined` is no body, bytes are the whole of it, a tuple is a stream and its length if known. */
-export type Body = undefined | Uint8Array | [StreamId, number | undefined];
+/** `undefined` is no body, bytes are the whole of it, a tuple is a stream and its length if known, or
+ * the WebSocket of a response with status 101. */
+export type Body = undefined | Uint8Array | [StreamId, number | undefined] | WireSocket;
+
+/** Whether a connection speaks TLS: `starttls` is not yet. */
+export type Secure = "off" | "on" | "starttls";
 
 export interface RequestHead {
   method: string;
@@ -77,13 +85,15 @@ export type CallEvent =
   | ["loadCode"]
   | ["tail", string]
   | ["queue", name: string, batch: Payload]
-  | ["tailStream", onset: string];
+  | ["tailStream", onset: string]
+  | ["connect", authority: string, secure: Secure, readable: StreamId, writable: StreamId];
 
 export type Outcome =
   | ["response", ResponseHead, Body]
   | ["value", Payload]
   | ["nothing", boolean]
   | ["code", WorkerCode]
+  | ["connected", upgrade: CapId | undefined]
   | ["failed", Failure];
 
 export type ModuleKind = "js" | "cjs" | "text" | "data" | "json" | "wasm";

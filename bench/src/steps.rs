@@ -10,6 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use mayfly_sandbox::seccomp::Profile;
 use mayfly_wire::{ToGuest, ToHost};
 
 use crate::http::Connection;

@@ -14,8 +14,10 @@ import { bodyState, failBody } from "../web/body.ts";
 import { requestToWire, responseFromWire } from "../web/fetch-wire.ts";
 import { requestSignal } from "../web/request.ts";
 import type { Request } from "../web/request.ts";
+import { takeWebSocket } from "../web/response.ts";
 import type { Response } from "../web/response.ts";
 import { currentInvocation } from "./async-context.ts";
+import { discardWebSocket } from "../web/websocket.ts";
 import type { Cap } from "./caps.ts";
 import { actFor, followCurrent } from "./context.ts";
 import { addBudget } from "./errors.ts";
@@ -164,5 +166,9 @@ function send(call: CallId, target: CapId, request: Request, span: OpenSpan | un
 
 /** A response that nobody waits for any more: its body is not read. */
 function discardOutcome(outcome: Outcome): void {
-  if (outcome[0] === "response") void responseFromWire(outcome[1], outcome[2]).body?.cancel();
+  if (outcome[0] !== "response") return;
+  const response = responseFromWire(outcome[1], outcome[2]);
+  void response.body?.cancel();
+  const socket = takeWebSocket(response);
+  if (socket !== undefined) discardWebSocket(socket);
 }

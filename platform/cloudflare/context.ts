@@ -15,6 +15,7 @@ import { has } from "./compat.ts";
 import { exportsOf } from "./exports.ts";
 import { failureOf } from "./failures.ts";
 import { flushCalls } from "./queue.ts";
+import { mapVirtualHost } from "./sockets.ts";
 import { Trace, tracing } from "./trace.ts";
 
 /** Something a context gives back when it ends. */
@@ -281,6 +282,12 @@ export class ExecutionContext {
     return this.#props;
   }
 
+  /** A made-up `host:port` at which `connect()` reaches `service`. */
+  get mapVirtualHost(): ((service: unknown, port: unknown) => string) | undefined {
+    void this.#invocation;
+    return has("experimental") ? mapVirtualHost : undefined;
+  }
+
   /** Who passed Cloudflare Access; there is no Access here. */
   get access(): undefined {
     void this.#invocation;
@@ -298,6 +305,6 @@ export class ExecutionContext {
   }
 }
 Object.defineProperty(ExecutionContext.prototype, Symbol.toStringTag, { value: "ExecutionContext", configurable: true });
-for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports", "access", "tracing"]) {
+for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports", "access", "tracing", "mapVirtualHost"]) {
   Object.defineProperty(ExecutionContext.prototype, name, { enumerable: true });
 }

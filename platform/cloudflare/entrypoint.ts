@@ -7,7 +7,7 @@
 // Invariant: an event reaches user code only after the main module has been evaluated.
 
 import { engine, wire } from "../ops.ts";
-import type { CallEvent, CallId, EntrypointInfo, Payload, StartInfo } from "../ops.ts";
+import type { CallEvent, CallId, EntrypointInfo, Payload, RequestHead, StartInfo } from "../ops.ts";
 import { frameOf, runIn } from "./async-context.ts";
 import { Invocation } from "./context.ts";
 import { DurableObject, WorkflowEntrypoint } from "./entrypoint-classes.ts";
@@ -22,9 +22,11 @@ import { unpack } from "./rpc/message.ts";
 import { exportsOf } from "./service-worker.ts";
 import { callMember, member, pathName } from "./rpc/target.ts";
 import type { Member } from "./rpc/target.ts";
+import { acceptedSocket, releaseSocket } from "./sockets.ts";
 import { abortSignal, createSignal, isListenedTo } from "../web/abort.ts";
 import { domException } from "./errors.ts";
 import { requestFromWire } from "../web/fetch-wire.ts";
+import { isResponse } from "../web/response.ts";
 
 type Handler = (this: unknown, ...args: unknown[]) => unknown;
 type EntrypointClass = new (ctx: unknown, env: unknown) => object;
@@ -165,6 +167,8 @@ function deliver(invocation: Invocation, name: string, event: CallEvent): Promis
       return deliverTailStream(invocation, targetOf(name, invocation), event[1]);
     case "queue":
       return deliverQueue(invocation, targetOf(name, invocation), event);
+    case "connect":
+      return deliverConnect(invocation, targetOf(name, invocation), event);
     default:
       throw new TypeError(`A ${event[0]} event is not for an entrypoint.`);
   }
@@ -182,7 +186,20 @@ async function deliverFetch(
     () => isListenedTo(signal),
   );
   const request = requestFromWire(head, body, signal);
-  returnResponse(invocation, await callHandler(target, handler, request, invocation));
+  const response = await callHandler(target, handler, request, invocation);
+  if (isResponse(response) && response.webSocket !== null && !asksForWebSocket(head)) {
+    throw new TypeError(
+      "Worker tried to return a WebSocket in a response to a request which did not contain the header " +
+        '"Upgrade: websocket".',
+    );
+  }
+  returnResponse(invocation, response);
+}
+
+function asksForWebSocket({ headers }: RequestHead): boolean {
+  return headers.some((name, at) => {
+    return at % 2 === 0 && name.toLowerCase() === "upgrade" && headers[at + 1]?.toLowerCase() === "websocket";
+  });
 }
 
 async function deliverScheduled(
@@ -229,6 +246,27 @@ async function deliverQueue(
   invocation.return(["value", packResult(result)]);
 }
 
+/** The connection is open as soon as somebody takes it, and ends with the handler. */
+async function deliverConnect(
+  invocation: Invocation,
+  target: Target,
+  [, authority, , readable, writable]: Extract<CallEvent, ["connect", ...unknown[]]>,
+): Promise<void> {
+  const handler = handlerOf(target, "connect", "Handler does not export a connect() function.");
+  const socket = acceptedSocket(authority, readable, writable);
+  invocation.workBegun();
+  invocation.return(["connected", undefined]);
+  let failed: { error: unknown } | undefined;
+  try {
+    await callHandler(target, handler, socket, invocation);
+  } catch (error) {
+    failed = { error };
+    wire.exception(invocation.call, failureOf(error));
+  }
+  await releaseSocket(socket, failed);
+  invocation.workDone();
+}
+
 const HINTS = new Map([
   ["fetch", "Received a FetchEvent but we lack a handler for FetchEvents. Did you remember to export a fetch() function?"],
   [
@@ -237,6 +275,7 @@ const HINTS = new Map([
       "export a scheduled() function?",
   ],
   ["trace", "Attempted to send events but we lack a handler, did you remember to export a tail() function?"],
+  ["connect", "Received a connect event but we lack a handler. Did you remember to export a connect() function?"],
   ["queue", "Received a QueueEvent but we lack a handler for QueueEvents. Did you remember to export a queue() function?"],
 ]);
 

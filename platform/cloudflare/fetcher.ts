@@ -24,7 +24,7 @@ import { callThrough, newProperty, registerOrigin } from "./rpc/stub.ts";
 import type { Origin, Result } from "./rpc/stub.ts";
 import { Request } from "../web/request.ts";
 import type { Response } from "../web/response.ts";
-import { connectToService } from "./sockets.ts";
+import { connectThrough } from "./sockets.ts";
 import { DISPOSE } from "./symbols.ts";
 
 export { Fetcher };
@@ -127,7 +127,7 @@ class ServiceHandler implements ProxyHandler<object> {
       case "fetch":
         return (input: unknown, init?: unknown): Promise<Response> => this.#fetch(input, init);
       case "connect":
-        return connectToService;
+        return (address: unknown, options?: unknown) => connectThrough(this.#state.cap(), address, options);
       case "queue":
         if (!has("service_binding_extra_handlers")) break;
         return (name: unknown, messages: unknown, metadata?: unknown) => this.#queue(name, messages, metadata);

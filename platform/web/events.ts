@@ -477,6 +477,22 @@ function setHandler(target: object, type: string, kind: HandlerKind, value: obje
   (target as { [listenerAdded]?: (type: string) => void })[listenerAdded]?.(type);
 }
 
+/**
+ * A function that user code put on the object itself as `on<type>`, where there is no such attribute,
+ * listens like one, as in Workers (`source.onupdate = ...` for an event named by a server).
+ */
+export function adoptHandler(target: object, type: string): void {
+  const own = Object.getOwnPropertyDescriptor(target, `on${type}`)?.value as unknown;
+  const known = stateOf(target, false)?.handlers?.get(type)?.value ?? null;
+  const handler = isObject(own) ? own : null;
+  if (`on${type}` in target || known === null) {
+    if (Object.hasOwn(target, `on${type}`) && handler !== known) setHandler(target, type, "plain", handler);
+    return;
+  }
+  // It was taken away again.
+  setHandler(target, type, "plain", null);
+}
+
 function runHandler(value: object | null, event: Event, target: object, kind: HandlerKind): void {
   if (typeof value !== "function") return;
   const call = value as (...args: unknown[]) => unknown;

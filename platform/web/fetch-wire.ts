@@ -6,7 +6,7 @@
 // Invariant: `finished` settles when the last byte of a body has been given to the socket, or its
 // sending has failed; it never rejects, because a body's failure is told in its own stream.
 
-import type { Body as WireBody, RequestHead, ResponseHead } from "../ops.ts";
+import type { Body as WireBody, RequestHead, ResponseHead, WireSocket } from "../ops.ts";
 import type { AbortSignal } from "./abort.ts";
 import {
   type Body,
@@ -23,6 +23,7 @@ import { type Headers, defaultHeader, headersFromWire, headersToWire } from "./h
 import { type Request, requestCfJson, requestFromParts } from "./request.ts";
 import { type Response, isNullBodyStatus, responseEncoding, responseFromParts } from "./response.ts";
 import { receiveReadable, sendReadable } from "./streams/wire.ts";
+import { type WebSocket, handOverWebSocket, webSocketFromWire } from "./websocket.ts";
 
 /** Bytes that a body may have to travel inside its frame: `INLINE_BODY_BYTES_MAX` of the wire. */
 const INLINE_BODY_BYTES_MAX = 128 * 1024;
@@ -68,14 +69,15 @@ export function requestFromWire(head: RequestHead, body: WireBody, signal: Abort
 
 /** A body of known length says it, also when it never was HTTP. */
 function withLength(headers: Headers, body: WireBody): Headers {
+  if (isSocket(body)) return headers;
   const length = Array.isArray(body) ? body[1] : body?.byteLength;
   if (length !== undefined) defaultHeader(headers, "content-length", String(length));
   return headers;
 }
 
-/** Uses the response's body up. */
+/** Uses the response's body up, or its WebSocket. */
 export function responseToWire(response: Response): OutgoingResponse {
-  const { body, finished } = bodyToWire(response);
+  const { body, finished } = response.webSocket === null ? bodyToWire(response) : socketToWire(response.webSocket);
   const head: ResponseHead = {
     status: response.status,
     statusText: response.statusText,
@@ -96,11 +98,21 @@ export function responseFromWire(head: ResponseHead, body: WireBody): Response {
     url: head.url,
     redirected: head.redirected,
     encoding: head.encoded ? "manual" : "automatic",
+    ...(isSocket(body) && { webSocket: webSocketFromWire(body[1], body[2]) }),
   });
 }
 
+function socketToWire(socket: WebSocket): { body: WireBody; finished: Promise<void> } {
+  const { readable, writable, finished } = handOverWebSocket(socket);
+  return { body: ["socket", readable, writable], finished };
+}
+
+function isSocket(body: WireBody): body is WireSocket {
+  return Array.isArray(body) && body[0] === "socket";
+}
+
 function bodyFromWire(body: WireBody): BodyState | undefined {
-  if (body === undefined) {
+  if (body === undefined || isSocket(body)) {
     return undefined;
   }
   if (body instanceof Uint8Array) {

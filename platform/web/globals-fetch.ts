@@ -11,6 +11,7 @@ import { Body } from "./body.ts";
 import { console } from "./console.ts";
 import { Crypto, CryptoKey, SubtleCrypto, crypto } from "./crypto.ts";
 import { TextDecoder, TextEncoder } from "./encoding.ts";
+import { EventSource } from "./eventsource.ts";
 import { fetch } from "./fetch.ts";
 import { Headers } from "./headers.ts";
 import { HTMLRewriter } from "./html-rewriter.ts";
@@ -23,11 +24,13 @@ import { structuredClone } from "./structured-clone.ts";
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "./timers.ts";
 import { URLPattern } from "./urlpattern.ts";
 import { URL, URLSearchParams } from "./url.ts";
+import { WebSocket, WebSocketPair } from "./websocket.ts";
 
 export const globals: Record<string, unknown> = {
   Body,
   Crypto,
   CryptoKey,
+  EventSource,
   HTMLRewriter,
   Headers,
   Navigator,
@@ -39,6 +42,8 @@ export const globals: Record<string, unknown> = {
   URL,
   URLPattern,
   URLSearchParams,
+  WebSocket,
+  WebSocketPair,
   atob,
   btoa,
   clearInterval,

@@ -1,10 +1,10 @@
 // Response (Fetch), with what Workers add to it: `cf`, `encodeBody`, and a status text of its own for
 // every status that has one.
 //
-// Deliberately absent for now: `webSocket` in init, which is refused rather than ignored.
+// A response to a WebSocket handshake holds one end of the socket; it is given away with the response.
 //
-// Invariant: a status is 200 to 599, but for what the wire brought and for `Response.error()`, whose
-// status is 0.
+// Invariant: a status is 200 to 599, but for what the wire brought, for handshakes, whose status is 101,
+// and for `Response.error()`, whose status is 0.
 
 import {
   Body,
@@ -17,11 +17,11 @@ import {
   setBody,
   typeByDefault,
 } from "./body.ts";
-import { DOMException } from "./dom-exception.ts";
 import { Headers, copyHeaders, defaultHeader, headersFromInit } from "./headers.ts";
 import { type EncodeBody, cloneCf, parseEncodeBody } from "./request.ts";
 import { statusTextOf } from "./status-text.ts";
 import { warn } from "./warnings.ts";
+import type { WebSocket } from "./websocket.ts";
 import {
   DOMString,
   USVString,
@@ -42,6 +42,7 @@ export interface ResponseParts {
   url: string;
   redirected: boolean;
   encoding: EncodeBody;
+  webSocket?: WebSocket;
 }
 
 const JSON_stringify = JSON.stringify as (value: unknown) => string | undefined;
@@ -51,7 +52,15 @@ let internals: {
   fromParts(parts: ResponseParts): Response;
   encoding(response: Response): EncodeBody;
   setUrl(response: Response, url: string, redirected: boolean): void;
+  takeWebSocket(response: Response): WebSocket | undefined;
 };
+
+let isWebSocket: (value: unknown) => value is WebSocket;
+
+/** Boot joins the two classes, which need each other. */
+export function setWebSocketCheck(check: (value: unknown) => value is WebSocket): void {
+  isWebSocket = check;
+}
 
 export class Response extends Body {
   #status = 200;
@@ -62,6 +71,7 @@ export class Response extends Body {
   #redirected = false;
   #encoding: EncodeBody = "automatic";
   #cf: object | undefined;
+  #webSocket: WebSocket | undefined;
 
   constructor(body: unknown = null, init: unknown = undefined) {
     super(internalToken);
@@ -86,6 +96,7 @@ export class Response extends Body {
         response.#url = parts.url;
         response.#redirected = parts.redirected;
         response.#encoding = parts.encoding;
+        response.#webSocket = parts.webSocket;
         setBody(response, parts.body, parts.headers);
         return response;
       },
@@ -93,6 +104,11 @@ export class Response extends Body {
       setUrl(response, url, redirected) {
         response.#url = url;
         response.#redirected = redirected;
+      },
+      takeWebSocket(response) {
+        const socket = response.#webSocket;
+        response.#webSocket = undefined;
+        return socket;
       },
     };
   }
@@ -154,18 +170,22 @@ export class Response extends Body {
       this.#headers = copyHeaders(init.#headers as Headers, "none");
       this.#encoding = init.#encoding;
       this.#cf = init.#cf === undefined ? undefined : cloneCf(init.#cf);
-      checkStatus(this.#status);
+      this.#webSocket = init.#webSocket;
+      checkStatus(this.#status, this.#webSocket);
       return;
     }
     // Read in alphabetical order, as Web IDL reads a dictionary.
     const { cf, encodeBody, headers, status, statusText, webSocket } = init as ResponseInitObject;
-    if (webSocket !== undefined && webSocket !== null) {
-      throw new DOMException("Response constructor: webSocket is not supported yet", "NotSupportedError");
-    }
     if (status !== undefined) {
       this.#status = unsignedShort(status, "Response constructor: status");
-      checkStatus(this.#status);
     }
+    if (webSocket !== undefined && webSocket !== null) {
+      if (!isWebSocket(webSocket)) {
+        throw new TypeError("Response constructor: webSocket is not a WebSocket");
+      }
+      this.#webSocket = webSocket;
+    }
+    checkStatus(this.#status, this.#webSocket);
     if (statusText !== undefined) {
       this.#statusText = parseStatusText(statusText);
     }
@@ -234,10 +254,8 @@ export class Response extends Body {
     return this.#status === 0 ? "error" : "default";
   }
 
-  /** Null until responses can carry one. */
-  get webSocket(): null {
-    this.#status;
-    return null;
+  get webSocket(): WebSocket | null {
+    return this.#webSocket ?? null;
   }
 
   get cf(): unknown {
@@ -245,6 +263,9 @@ export class Response extends Body {
   }
 
   clone(): Response {
+    if (this.#webSocket !== undefined) {
+      throw new TypeError("Cannot clone a response to a WebSocket handshake.");
+    }
     const body = bodyState(this);
     if (body !== undefined) {
       assertUsable(body);
@@ -289,7 +310,13 @@ function parseStatusText(value: unknown): string {
   return text;
 }
 
-function checkStatus(status: number): void {
+function checkStatus(status: number, webSocket: WebSocket | undefined): void {
+  if (webSocket !== undefined) {
+    if (status !== 101) {
+      throw new RangeError("Responses with a WebSocket must have status code 101.");
+    }
+    return;
+  }
   if (status < 200 || status > 599) {
     throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
   }
@@ -323,4 +350,9 @@ export function withUrl(response: Response, url: string, redirected: boolean): R
   const hash = url.indexOf("#");
   internals.setUrl(response, hash === -1 ? url : url.slice(0, hash), redirected);
   return response;
+}
+
+/** The socket of a handshake's response, which is taken out of it. */
+export function takeWebSocket(response: Response): WebSocket | undefined {
+  return internals.takeWebSocket(response);
 }

@@ -73,6 +73,13 @@ impl Server {
         Self::start_configs(&configs(workers), arguments)
     }
 
+    /// As [`Self::start_with`], with these variables in the host's environment.
+    pub fn start_in(workers: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary("mayfly"));
+        command.envs(variables.iter().copied());
+        Self::start_command(command, &configs(workers), arguments)
+    }
+
     /// As [`Self::start_with`], and says in its output which guests start: for
     /// [`Self::guests`].
     pub fn start_observed(workers: &[&str], arguments: &[&str]) -> Self {

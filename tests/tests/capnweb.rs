@@ -1,5 +1,5 @@
 //! Cap'n Web: the npm package `capnweb`, unmodified, serves a Worker here and is called by itself from
-//! Node.js over HTTP batches. The cases are in `workers/capnweb/client.mjs`.
+//! Node.js over HTTP batches and a WebSocket. The cases are in `workers/capnweb/client.mjs`.
 //!
 //! The package is installed from the lock file where it is not there yet, which needs a registry.
 
@@ -41,11 +41,20 @@ fn install(folder: &Path) {
 }
 
 #[test]
-fn capnweb_serves_http_batches() {
+fn capnweb_serves_http_batches_and_websockets() {
     let folder = worker("capnweb");
     install(&folder);
     let server = Server::start(&["capnweb"]);
-    let client = run(&folder, &["node", "client.mjs", &server.url("/api")]);
+    // Older releases of Node.js have WebSocket behind this flag, newer ones take it for granted.
+    let client = run(
+        &folder,
+        &[
+            "node",
+            "--experimental-websocket",
+            "client.mjs",
+            &server.url("/api"),
+        ],
+    );
     assert!(
         client.status.success() && client.stdout == b"ok\n",
         "{}\n--- server\n{}",

@@ -369,7 +369,7 @@ impl Bytes<'_> {
     }
 
     fn attachment(&mut self) -> Attachment {
-        match self.below(4) {
+        match self.below(5) {
             0 => Attachment::Cap {
                 cap: self.cap(),
                 kind: CapKind::Object {},
@@ -380,16 +380,29 @@ impl Bytes<'_> {
             2 => Attachment::Readable {
                 stream: self.new_stream(),
             },
-            _ => Attachment::Writable {
+            3 => Attachment::Writable {
                 stream: self.new_stream(),
+            },
+            _ => Attachment::Socket {
+                socket: self.socket(),
             },
         }
     }
 
+    fn socket(&mut self) -> mayfly_wire::Socket {
+        mayfly_wire::Socket {
+            readable: self.new_stream(),
+            writable: self.new_stream(),
+        }
+    }
+
     fn body(&mut self) -> mayfly_wire::Body {
-        match self.below(3) {
+        match self.below(4) {
             0 => mayfly_wire::Body::Empty {},
             1 => mayfly_wire::Body::Inline { bytes: self.blob() },
+            2 => mayfly_wire::Body::Socket {
+                socket: self.socket(),
+            },
             _ => mayfly_wire::Body::Stream {
                 stream: self.new_stream(),
                 length: None,
@@ -398,7 +411,12 @@ impl Bytes<'_> {
     }
 
     fn event(&mut self) -> Event {
-        match self.below(8) {
+        match self.below(9) {
+            8 => Event::Connect {
+                authority: self.text(),
+                secure: Secure::Later {},
+                socket: self.socket(),
+            },
             0..=2 => Event::Fetch {
                 request: Box::new(head()),
                 body: self.body(),
@@ -418,7 +436,8 @@ impl Bytes<'_> {
     }
 
     fn outcome(&mut self) -> Outcome {
-        match self.below(8) {
+        match self.below(9) {
+            8 => Outcome::Connected { upgrade: None },
             0 | 1 => response(self.body()),
             2..=4 => Outcome::Value {
                 payload: self.payload(),

@@ -11,6 +11,7 @@ import type { Attachment, Payload } from "../../ops.ts";
 import { sendReadable, receiveReadable, receiveWritable, sendWritable } from "../../web/streams/wire.ts";
 import { ReadableStream } from "../../web/streams/readable.ts";
 import { WritableStream } from "../../web/streams/writable.ts";
+import { handOverWebSocket, webSocketFromWire } from "../../web/websocket.ts";
 import { Cap, hold } from "../caps.ts";
 import { followCurrent } from "../context.ts";
 import { addBudget, dataCloneError } from "../errors.ts";
@@ -23,7 +24,7 @@ import { decode } from "./decode.ts";
 import type { DecodeHost } from "./decode.ts";
 import { encode, refuse, refused } from "./encode.ts";
 import type { EncodeHost, Parts, Settled } from "./encode.ts";
-import { buildPlatform, platformParts } from "./platform.ts";
+import { GivenSocket, buildPlatform, platformParts } from "./platform.ts";
 import { newStub, promiseBehind, remoteClassName, stubState } from "./stub.ts";
 import type { StubState } from "./stub.ts";
 import { MESSAGE_BYTES_MAX } from "./tags.ts";
@@ -42,7 +43,8 @@ export type External =
   | { kind: "local"; target: LocalTarget }
   | { kind: "object"; object: object; reach: Reach; quiet: boolean }
   | { kind: "readable"; stream: ReadableStream }
-  | { kind: "writable"; stream: WritableStream };
+  | { kind: "writable"; stream: WritableStream }
+  | { kind: "socket"; given: GivenSocket };
 
 export interface Packed {
   bytes: Uint8Array;
@@ -178,6 +180,7 @@ class Packer implements EncodeHost<External> {
 
   #local(value: object): { external: External } | { parts: Parts } | undefined {
     if (value instanceof ReadableStream || value instanceof WritableStream) return { external: this.#stream(value) };
+    if (value instanceof GivenSocket) return this.#persistent ? refuse(value) : { external: { kind: "socket", given: value } };
     const parts = platformParts(value, this.commits);
     if (parts !== undefined) return { parts };
     if (typeof value !== "function" && !(value instanceof RpcTarget) && !isPlainProxy(value)) return undefined;
@@ -257,6 +260,11 @@ function attach(external: External): Attachment {
       followCurrent(finished);
       return ["writable", id];
     }
+    case "socket": {
+      const { readable, writable, finished } = handOverWebSocket(external.given.socket);
+      followCurrent(finished);
+      return ["socket", readable, writable];
+    }
   }
 }
 
@@ -318,6 +326,8 @@ function receive(attachment: Attachment): object {
       return receiveReadable(attachment[1]);
     case "writable":
       return receiveWritable(attachment[1]);
+    case "socket":
+      return new GivenSocket(webSocketFromWire(attachment[1], attachment[2]));
     case "export":
       throw new MalformedError("an export of another Worker");
   }
@@ -337,6 +347,8 @@ function adopt(external: External): object {
     case "readable":
     case "writable":
       return external.stream;
+    case "socket":
+      return external.given;
   }
 }
 

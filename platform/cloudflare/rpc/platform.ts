@@ -22,6 +22,7 @@ import type { Redirect } from "../../web/request.ts";
 import { Response, isNullBodyStatus, isResponse, responseEncoding, responseFromParts } from "../../web/response.ts";
 import { ReadableStream } from "../../web/streams/readable.ts";
 import { URL, URLSearchParams } from "../../web/url.ts";
+import type { WebSocket } from "../../web/websocket.ts";
 import { buildDomException, domExceptionParts } from "../failures.ts";
 import { DISPOSE } from "../symbols.ts";
 import { MalformedError } from "./bytes.ts";
@@ -29,6 +30,15 @@ import type { Parts } from "./encode.ts";
 import { quiet } from "./message.ts";
 import { isStubLike } from "./stub.ts";
 import { Tag } from "./tags.ts";
+
+/** A response's WebSocket on its way: by itself one cannot travel. */
+export class GivenSocket {
+  readonly socket: WebSocket;
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+  }
+}
 
 export function platformParts(value: object, commits: (() => void)[]): Parts | undefined {
   if (isHeaders(value)) return { tag: Tag.Headers, values: [headersToWire(value)] };
@@ -133,14 +143,15 @@ function responseParts(response: Response, commits: (() => void)[]): Parts {
       response.redirected,
       responseEncoding(response),
       cf,
+      response.webSocket === null ? null : new GivenSocket(response.webSocket),
       ...bodyParts(response, commits),
     ],
   };
 }
 
 function buildResponse(next: () => unknown): Response {
-  const [status, statusText, headers, url, redirected, encoding, cf] = [
-    next(), next(), next(), next(), next(), next(), next(),
+  const [status, statusText, headers, url, redirected, encoding, cf, given] = [
+    next(), next(), next(), next(), next(), next(), next(), next(),
   ];
   // 0 is `Response.error()`.
   const known = typeof status === "number" && Number.isInteger(status) && (status === 0 || status >= 100) && status <= 599;
@@ -156,6 +167,7 @@ function buildResponse(next: () => unknown): Response {
     url: text(url),
     redirected: redirected === true,
     encoding: encoding === "manual" ? "manual" : "automatic",
+    ...(given instanceof GivenSocket && { webSocket: given.socket }),
   });
   if (cf !== undefined && cf !== null) Object.defineProperty(response, "cf", { value: cf, configurable: true });
   return response;

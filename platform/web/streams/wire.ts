@@ -7,7 +7,8 @@
 //   receiveWritable(id)   user code writes, the host reads (a WritableStream that arrived by RPC)
 //   sendWritable(stream)  the host writes, user code gets it (a WritableStream that left by RPC)
 // A stream that arrived and that nobody touched is sent on by handing its chunks over as they come,
-// past the streams machinery.
+// past the streams machinery. Sockets use both kinds of ends without a joint (`openReader`,
+// `openWriter`), or with user code's streams on them (`openReadable`, `openWritable`).
 //
 // Deliberately absent: which invocation waits for which stream (`finished` tells whoever asks), and
 // the frames themselves.
@@ -138,15 +139,31 @@ function chunkToSend(chunk: unknown): Uint8Array {
 
 // ---- Receiving a readable --------------------------------------------------------------------
 
-class WireReader implements Inbound, ReadableSource {
+/** Where chunks go past the stream. */
+export interface Drain {
+  push(bytes: Uint8Array): void;
+  end(): void;
+  abort(failure: Failure): void;
+}
+
+/** Who wants to know how a stream of a socket ends. */
+export interface ReaderEvents {
+  /** The end was reached, and all before it read. */
+  ended(): void;
+  /** The writer failed; what came before may still be unread. */
+  failed(failure: Failure): void;
+}
+
+export class WireReader implements Inbound, ReadableSource {
   readonly id: StreamId;
   readonly stream = new ReadableCore();
+  events: ReaderEvents | undefined;
   #controller: ByteControllerCore;
   #chunks = new Ring<Uint8Array>();
   #ended = false;
   #failure: Failure | undefined;
-  /** Where chunks go past the stream, once it was sent on untouched. */
-  #forward: Forward | undefined;
+  /** Set once the stream was sent on untouched, or is a socket's. */
+  #forward: Drain | undefined;
   #toGrant = 0;
 
   constructor(id: StreamId) {
@@ -176,6 +193,7 @@ class WireReader implements Inbound, ReadableSource {
   abort(failure: Failure): void {
     this.#ended = true;
     this.#failure = failure;
+    this.events?.failed(failure);
     if (this.#forward !== undefined) this.#forward.abort(failure);
     else if (this.#chunks.length === 0) this.#finish();
   }
@@ -189,13 +207,13 @@ class WireReader implements Inbound, ReadableSource {
   }
 
   cancel(reason: unknown): undefined {
-    this.#chunks.clear();
     this.sayCancel(reasonText(reason));
   }
 
   sayCancel(reason: string): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#chunks.clear();
     inbound.delete(this.id);
     if (this.id % 2 === 0) canceled.add(this.id);
     wire.streamCancel(this.id, reason);
@@ -226,6 +244,18 @@ class WireReader implements Inbound, ReadableSource {
     } catch {
       // The stream ended within an element of the reader's view; `close` has failed its read.
     }
+    this.events?.ended();
+  }
+
+  /** Forgets a stream that the host was never told of. */
+  forget(): void {
+    this.#ended = true;
+    inbound.delete(this.id);
+  }
+
+  /** A forward has passed everything on. */
+  passed(): void {
+    this.stream.close();
   }
 
   /** Nobody else reads the stream from now on. */
@@ -235,7 +265,7 @@ class WireReader implements Inbound, ReadableSource {
   }
 
   /** Sends what is here and what will come to `forward`. */
-  redirect(forward: Forward): void {
+  redirect(forward: Drain): void {
     this.#forward = forward;
     while (this.#chunks.length > 0) forward.push(this.#chunks.shift());
     if (this.#failure !== undefined) forward.abort(this.#failure);
@@ -243,8 +273,8 @@ class WireReader implements Inbound, ReadableSource {
   }
 }
 
-/** Made by a stream's arrival; the stream's bytes begin to flow at once, up to the window. */
-export function receiveReadable(id: StreamId, length: number | undefined = undefined): ReadableStream {
+/** The reading end of a stream: of the host's when it has a number, else of one that is told now. */
+export function openReader(id: StreamId = takeId()): WireReader {
   let reader = early.get(id);
   early.delete(id);
   canceled.delete(id);
@@ -252,8 +282,21 @@ export function receiveReadable(id: StreamId, length: number | undefined = undef
     reader = new WireReader(id);
     inbound.set(id, reader);
   }
+  return reader;
+}
+
+/** Made by a stream's arrival; the stream's bytes begin to flow at once, up to the window. */
+export function receiveReadable(id: StreamId, length: number | undefined = undefined): ReadableStream {
+  const reader = openReader(id);
   reader.stream.expectedLength = length;
   return wrapReadable(reader.stream);
+}
+
+/** The same for a socket, whose owner hears of the end. */
+export function openReadable(events: ReaderEvents, id?: StreamId): { reader: WireReader; stream: ReadableStream } {
+  const reader = openReader(id);
+  reader.events = events;
+  return { reader, stream: wrapReadable(reader.stream) };
 }
 
 // ---- The credit of a writer ------------------------------------------------------------------
@@ -403,20 +446,36 @@ class WireSender implements Outbound, ReadRequest {
   }
 }
 
+/** Where a forward's bytes come from: another wire stream, or a socket of this Worker's. */
+export interface Feed {
+  /** Bytes have been sent. */
+  grant(bytes: number): void;
+  /** Nobody reads any more. */
+  sayCancel(reason: string): void;
+  /** The last word has been said. */
+  passed(): void;
+}
+
 /** From one wire stream to another without a stream in between. */
-class Forward implements Outbound {
+export class Forward implements Outbound, Drain {
   readonly finished: Deferred<undefined> = deferred();
+  readonly id: StreamId;
+  from: Feed;
   #window: Window;
-  #from: WireReader;
   #waiting = new Ring<Uint8Array>();
   /** Bytes handed to the window that it has not sent yet. */
   #inWindow = 0;
   #ended = false;
   #done = false;
 
-  constructor(id: StreamId, from: WireReader) {
+  constructor(id: StreamId, from: Feed) {
+    this.id = id;
     this.#window = new Window(id);
-    this.#from = from;
+    this.from = from;
+  }
+
+  get done(): boolean {
+    return this.#done;
   }
 
   push(bytes: Uint8Array): void {
@@ -445,7 +504,7 @@ class Forward implements Outbound {
   canceled(reason: string): void {
     if (this.#done) return;
     this.#finish();
-    this.#from.sayCancel(reason);
+    this.from.sayCancel(reason);
   }
 
   #advance(): void {
@@ -462,16 +521,23 @@ class Forward implements Outbound {
   }
 
   #sent(): void {
-    if (this.#inWindow > 0) this.#from.grant(this.#inWindow);
+    if (this.#inWindow > 0) this.from.grant(this.#inWindow);
     this.#inWindow = 0;
   }
 
   #finish(): void {
     this.#done = true;
     outbound.delete(this.#window.id);
-    this.#from.stream.close();
+    this.from.passed();
     this.finished.resolve(undefined);
   }
+}
+
+/** The writing end of a stream: of the host's when it has a number, else of one that is told now. */
+export function openWriter(from: Feed, id: StreamId = takeId()): Forward {
+  const forward = new Forward(id, from);
+  outbound.set(id, forward);
+  return forward;
 }
 
 /** Locks `stream` and sends its bytes. Throws a TypeError when it is locked. */
@@ -480,8 +546,7 @@ export function sendReadable(stream: ReadableStream): SentStream {
   const id = takeId();
   const source = core.controller.source;
   if (source instanceof WireReader && !core.disturbed && !core.locked && core.state === "readable") {
-    const forward = new Forward(id, source);
-    outbound.set(id, forward);
+    const forward = openWriter(source, id);
     source.lock();
     // The message that names the stream goes first.
     upon(RESOLVED, () => source.redirect(forward), undefined);
@@ -496,13 +561,30 @@ export function sendReadable(stream: ReadableStream): SentStream {
 
 // ---- Receiving a writable --------------------------------------------------------------------
 
-class WireSink implements Outbound {
+/** Who wants to know how a stream of a socket ends. */
+export interface SinkEvents {
+  /** The last byte was sent, and the end said. */
+  closed(): void;
+  /** Nobody reads any more. */
+  canceled(reason: string): void;
+}
+
+/** How much may wait in a stream before it says that it is full. */
+export interface SinkStrategy {
+  highWaterMark: number;
+  size: ((chunk: unknown) => number) | undefined;
+}
+
+export class WireSink implements Outbound {
+  readonly id: StreamId;
   readonly stream = new WritableCore();
+  events: SinkEvents | undefined;
   #window: Window;
   #controller: WritableControllerCore;
   #blocked: Deferred<undefined> | undefined;
 
-  constructor(id: StreamId) {
+  constructor(id: StreamId, strategy: SinkStrategy = { highWaterMark: 1, size: undefined }) {
+    this.id = id;
     this.#window = new Window(id);
     this.#controller = new WritableControllerCore(
       this.stream,
@@ -511,9 +593,13 @@ class WireSink implements Outbound {
         close: () => this.#close(),
         abort: (reason) => this.#abort(reason),
       },
-      1,
-      undefined,
+      strategy.highWaterMark,
+      strategy.size,
     );
+  }
+
+  /** The stream is known to the host: what waits may go. */
+  start(): void {
     this.#controller.startNow();
   }
 
@@ -527,6 +613,27 @@ class WireSink implements Outbound {
     const error = cancelReason(reason);
     this.#blocked?.reject(error);
     this.#blocked = undefined;
+    this.#controller.errorIfNeeded(error);
+    this.events?.canceled(reason);
+  }
+
+  /** Says the end and takes no more; what waits unsent is lost. */
+  detach(error: unknown): void {
+    this.#controller.errorIfNeeded(error);
+    if (outbound.delete(this.#window.id)) wire.streamEnd(this.#window.id);
+  }
+
+  /** Fails the stream on both sides. */
+  fail(error: unknown): void {
+    this.#blocked?.reject(error);
+    this.#blocked = undefined;
+    this.#controller.errorIfNeeded(error);
+    if (outbound.delete(this.#window.id)) wire.streamAbort(this.#window.id, failureOf(error));
+  }
+
+  /** Forgets a stream that the host was never told of. */
+  abandon(error: unknown): void {
+    outbound.delete(this.#window.id);
     this.#controller.errorIfNeeded(error);
   }
 
@@ -548,6 +655,7 @@ class WireSink implements Outbound {
   #close(): undefined {
     if (!outbound.delete(this.#window.id)) return;
     wire.streamEnd(this.#window.id);
+    this.events?.closed();
   }
 
   #abort(reason: unknown): undefined {
@@ -560,8 +668,21 @@ class WireSink implements Outbound {
 
 export function receiveWritable(id: StreamId): WritableStream {
   const sink = new WireSink(id);
+  sink.start();
   outbound.set(id, sink);
   return wrapWritable(sink.stream);
+}
+
+/** The same for a socket, whose owner hears of the end and starts it. */
+export function openWritable(
+  events: SinkEvents,
+  strategy?: SinkStrategy,
+  id: StreamId = takeId(),
+): { sink: WireSink; stream: WritableStream } {
+  const sink = new WireSink(id, strategy);
+  sink.events = events;
+  outbound.set(id, sink);
+  return { sink, stream: wrapWritable(sink.stream) };
 }
 
 // ---- Sending a writable ----------------------------------------------------------------------

@@ -1,7 +1,8 @@
-// Calls the Worker beside this file over HTTP batches: `node client.mjs URL`. Prints `ok`.
+// Calls the Worker beside this file over HTTP batches and over a WebSocket: `node client.mjs URL`. Prints
+// `ok`.
 
 import assert from "node:assert/strict";
-import { newHttpBatchRpcSession } from "capnweb";
+import { newHttpBatchRpcSession, newWebSocketRpcSession } from "capnweb";
 
 const [url] = process.argv.slice(2);
 const session = () => newHttpBatchRpcSession(url);
@@ -52,6 +53,22 @@ const session = () => newHttpBatchRpcSession(url);
   const api = session();
   const missing = await Promise.allSettled([api.hidden(), api.toString2()]);
   assert.ok(missing.every(({ status }) => status === "rejected"));
+}
+
+// One WebSocket carries calls both ways for as long as it is open.
+{
+  const api = newWebSocketRpcSession(url.replace(/^http/, "ws"));
+  assert.equal(await api.hello("you"), "Hello, you!");
+  const profile = await api.profile((await api.authenticate("secret")).id);
+  assert.deepEqual([profile.bio, [...profile.bytes], profile.big], ["the bio of u1", [1, 2, 255], 2n ** 70n]);
+  const counter = await api.counter(40);
+  assert.equal(await counter.increment(), 41);
+  assert.equal(await api.callBack((value) => value * 2), 42);
+  const large = "x".repeat(1_000_000);
+  assert.equal((await api.hello(large)).length, large.length + 8);
+  await assert.rejects(async () => await api.authenticate("wrong"), { name: "RangeError" });
+  counter[Symbol.dispose]();
+  api[Symbol.dispose]();
 }
 
 console.log("ok");

@@ -440,6 +440,7 @@ fn brings_cap(frame: &ToGuest) -> bool {
         ToGuest::Return { outcome, .. } => match outcome {
             Outcome::Value { payload } => in_attachments(&payload.attachments),
             Outcome::Failed { failure } => in_attachments(&failure.value.attachments),
+            Outcome::Connected { upgrade } => upgrade.is_some(),
             _ => false,
         },
         _ => false,

@@ -117,16 +117,21 @@ impl Connector {
     }
 
     async fn open(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
-        let _place = self.opening.acquire().await;
-        let host = uri.host().unwrap_or_default();
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
         let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
             Some("https") => 443,
             _ => 80,
         });
+        let stream = self.dial(uri.host().unwrap_or_default(), port).await?;
+        Ok(TokioIo::new(stream))
+    }
+
+    /// A connection to `host`, a name or an address (of IPv6 with or without brackets).
+    pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        let _place = self.opening.acquire().await;
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let addresses = resolve(&*self.resolver, &host, port).await?;
         let allowed = self.allowed(&host, port, &addresses)?;
         reach(host, port, &allowed).await
@@ -181,13 +186,13 @@ async fn reach(
     host: String,
     port: u16,
     addresses: &[SocketAddr],
-) -> Result<TokioIo<TcpStream>, ConnectError> {
+) -> Result<TcpStream, ConnectError> {
     let mut last = io::Error::other("no address");
     for address in addresses {
         match timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 let _ = stream.set_nodelay(true);
-                return Ok(TokioIo::new(stream));
+                return Ok(stream);
             }
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
@@ -214,11 +219,8 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connector for `http:` and `https:`. `extra_roots` are trusted besides the usual ones.
-pub fn with_tls(
-    connector: Connector,
-    extra_roots: &[CertificateDer<'static>],
-) -> Result<HttpsConnector<Connector>, TlsError> {
+/// How TLS is spoken: `extra_roots` are trusted besides the usual ones.
+pub fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -228,14 +230,18 @@ pub fn with_tls(
             .map_err(|error| TlsError(error.to_string()))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError(error.to_string()))?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new()
+        .with_no_client_auth())
+}
+
+/// A connector for `http:` and `https:`.
+pub fn with_tls(connector: Connector, tls: ClientConfig) -> HttpsConnector<Connector> {
+    HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(connector))
+        .wrap_connector(connector)
 }

@@ -70,6 +70,9 @@ const SPECIAL_V6: &[(Ipv6Net, &str)] = &[
     (v6(0xff00, 0, 0, 8), "multicast"),
 ];
 
+/// Mail between servers: as on Cloudflare's network closed to Workers, of which some would send spam.
+const SMTP: u16 = 25;
+
 /// The only IPv6 range from which public addresses are assigned.
 const GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 0, 3);
 
@@ -165,7 +168,7 @@ pub struct Refused {
     pub host: String,
     /// What it resolved to.
     pub addr: IpAddr,
-    /// Why.
+    /// What is wrong with it.
     pub why: Why,
 }
 
@@ -219,7 +222,8 @@ impl Egress {
     pub fn judge(&self, host: &str, addr: IpAddr, port: u16) -> Result<(), Refused> {
         let why = match special_range(addr) {
             Some(range) => Why::Range(range),
-            None if self.ports.is_empty() || self.ports.contains(&port) => return Ok(()),
+            None if self.ports.contains(&port) => return Ok(()),
+            None if self.ports.is_empty() && port != SMTP => return Ok(()),
             None => Why::Port(port),
         };
         if self.allow.iter().any(|rule| rule.allows(host, addr, port)) {
@@ -341,6 +345,19 @@ mod tests {
             let said = judged.map(|refused| refused.to_string());
             let expect = expect.map(|why| format!("egress to {host} is refused: {why}"));
             assert_eq!(said, expect, "{host} at {addr}:{port}");
+        }
+    }
+
+    #[test]
+    fn mail_between_servers_needs_a_rule() {
+        let public = ip("8.8.8.8");
+        let refused = Egress::default().judge("mx.test", public, 25).unwrap_err();
+        let expect = "egress to mx.test is refused: port 25 is not open to Workers";
+        assert_eq!(refused.to_string(), expect);
+        assert!(Egress::default().judge("mx.test", public, 587).is_ok());
+        for rule in ["mx.test", "mx.test:25", "8.8.8.8", "*"] {
+            let egress = Egress::new(vec![rule.parse().unwrap()]);
+            assert!(egress.judge("mx.test", public, 25).is_ok(), "{rule}");
         }
     }
 

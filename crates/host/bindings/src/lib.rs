@@ -1,10 +1,10 @@
 //! What happens in the host when a script calls out.
 //!
 //! One file per thing a Worker can reach: `network` is the internet (global `fetch()`), with
-//! `redirect` and `decode` for the rules it follows, `connect` for sockets and TLS, and `egress`
-//! for where it may go at all. `assets` are the files of a folder. Bindings are
-//! [`mayfly_exchange::Service`]s, with what they share in `answer`; who holds one is the supervisor's
-//! affair.
+//! `redirect` and `decode` for the rules it follows, `websocket` and `socket` for what is no exchange
+//! of a request and an answer, `connect` for opening connections and TLS, and `egress` for where it
+//! may go at all. `assets` are the files of a folder. Bindings are [`mayfly_exchange::Service`]s, with
+//! what they share in `answer`; who holds one is the supervisor's affair.
 //!
 //! Invariant: no byte leaves for an address that `egress` has not judged.
 
@@ -17,6 +17,8 @@ mod decode;
 mod egress;
 mod network;
 mod redirect;
+mod socket;
+mod websocket;
 
 pub use connect::{Resolve, TlsError};
 pub use egress::{AllowRule, Egress, Refused, RuleError, Why, special_range};

@@ -1,8 +1,8 @@
 //! The internet as a service: what global `fetch()` reaches.
 //!
 //! One pool of connections for all Workers of a host, no cookies, no cache. A request goes out as
-//! its Worker wrote it but for the headers that belong to the connection; redirects, encodings
-//! and addresses are the affair of the files beside this one.
+//! its Worker wrote it but for the headers that belong to the connection; redirects, encodings,
+//! WebSockets, plain connections and addresses are the affair of the files beside this one.
 //!
 //! Invariant: dropping the future or the answer's body ends the exchange with the other end.
 
@@ -21,18 +21,23 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use mayfly_exchange::http::{OutgoingBody, header_list, header_map, latin1_text, receive};
 use mayfly_exchange::{
-    Body, BoxFuture, Failure, FailureKind, Request, RequestHead, Response, ResponseHead, Service,
+    Body, BoxFuture, Connect, Connected, Failure, FailureKind, Request, RequestHead, Response,
+    ResponseHead, Service,
 };
 use mayfly_wire::Redirect;
 use mayfly_wire::bounds::HEAD_BYTES_MAX;
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use url::Url;
 
-use crate::connect::{ConnectError, Connector, Resolve, TlsError, with_tls};
+use crate::connect::{ConnectError, Connector, Resolve, TlsError, tls_config, with_tls};
 use crate::decode::{ACCEPT_ENCODING, applied, decode, keeps_header};
 use crate::egress::Egress;
 use crate::redirect::{REDIRECTS_MAX, RedirectError, is_redirect, rewrite, target};
+use crate::{socket, websocket};
 
 /// Time for an answer's head to arrive, connecting included; Cloudflare's proxy waits as long.
 const HEAD_WAIT: Duration = Duration::from_secs(100);
@@ -40,11 +45,14 @@ const HEAD_WAIT: Duration = Duration::from_secs(100);
 /// How long an unused connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(60);
 
+/// WebSockets and plain connections open at once, of all Workers together.
+pub const SOCKETS_MAX: usize = 4096;
+
 /// Unused connections kept for one origin.
 const POOL_IDLE_PER_ORIGIN_MAX: usize = 64;
 
 /// Header lines of one answer.
-const HEADERS_MAX: usize = 1024;
+pub(crate) const HEADERS_MAX: usize = 1024;
 
 /// Bytes of one HTTP/2 answer that may wait unread.
 const H2_WINDOW_BYTES: u32 = 256 * 1024;
@@ -64,16 +72,23 @@ pub struct NetworkOptions {
 #[derive(Debug, Clone)]
 pub struct Network {
     client: Client<HttpsConnector<Connector>, OutgoingBody>,
+    pub(crate) connector: Connector,
+    /// For connections that speak something else, or HTTP/1.1 only.
+    tls: Arc<ClientConfig>,
+    http1_tls: Arc<ClientConfig>,
+    pub(crate) sockets: Arc<Semaphore>,
 }
 
 impl Network {
     /// Loads certificates; opens nothing yet.
     pub fn new(options: NetworkOptions) -> Result<Self, TlsError> {
+        let tls = tls_config(&options.extra_roots)?;
         let mut connector = Connector::new(options.egress);
         if let Some(resolver) = options.resolver {
             connector = connector.with_resolver(resolver);
         }
-        let connector = with_tls(connector, &options.extra_roots)?;
+        let mut http1 = tls.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -84,8 +99,24 @@ impl Network {
             .http2_max_header_list_size(HEAD_BYTES_MAX as u32)
             .http2_initial_stream_window_size(H2_WINDOW_BYTES)
             .http2_initial_connection_window_size(4 * H2_WINDOW_BYTES)
-            .build(connector);
-        Ok(Self { client })
+            .build(with_tls(connector.clone(), tls.clone()));
+        Ok(Self {
+            client,
+            connector,
+            tls: Arc::new(tls),
+            http1_tls: Arc::new(http1),
+            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+        })
+    }
+
+    /// TLS for a connection that speaks anything.
+    pub(crate) fn tls(&self) -> TlsConnector {
+        self.tls.clone().into()
+    }
+
+    /// TLS for a connection that speaks HTTP/1.1.
+    pub(crate) fn http1_tls(&self) -> TlsConnector {
+        self.http1_tls.clone().into()
     }
 
     async fn follow(self, request: Request) -> Result<Response, Failure> {
@@ -95,9 +126,17 @@ impl Network {
             let replay = match &body {
                 Body::Empty => Some(Body::Empty),
                 Body::Full(bytes) => Some(Body::Full(bytes.clone())),
-                Body::Stream { .. } => None,
+                Body::Stream { .. } | Body::Socket(_) => None,
             };
             let answer = self.exchange(&head, &url, body).await?;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let answer_head = response_head(&url, redirects > 0, &answer);
+                let socket = websocket::switch(&self, answer).map_err(network)?;
+                return Ok(Response {
+                    head: answer_head,
+                    body: Body::Socket(socket),
+                });
+            }
             let Some(location) = redirection(&head, &answer)? else {
                 return Ok(finish(&head, &url, redirects > 0, answer).await);
             };
@@ -127,9 +166,15 @@ impl Network {
                 url.origin().ascii_serialization()
             ))
         };
-        match timeout(HEAD_WAIT, self.client.request(request)).await {
+        let answer = async {
+            match websocket::is_asked_for(head) {
+                true => websocket::request(self, url, request).await,
+                false => Ok(self.client.request(request).await?),
+            }
+        };
+        match timeout(HEAD_WAIT, answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(lost(explain(&error))),
+            Ok(Err(error)) => Err(lost(explain(&*error))),
             Err(_) => Err(lost(format!("no answer within {} s", HEAD_WAIT.as_secs()))),
         }
     }
@@ -138,6 +183,10 @@ impl Network {
 impl Service for Network {
     fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>> {
         Box::pin(self.clone().follow(request))
+    }
+
+    fn connect(&self, connect: Connect) -> BoxFuture<Result<Connected, Failure>> {
+        Box::pin(socket::open(self.clone(), connect))
     }
 }
 
@@ -223,6 +272,7 @@ async fn finish(
     redirected: bool,
     answer: HttpResponse<Incoming>,
 ) -> Response {
+    let mut answer_head = response_head(url, redirected, &answer);
     let (mut parts, incoming) = answer.into_parts();
     let length = incoming.size_hint().exact();
     let body = if has_body(head, parts.status) {
@@ -244,16 +294,21 @@ async fn finish(
         }
         None => body,
     };
+    answer_head.headers = header_list(&parts.headers);
     Response {
-        head: ResponseHead {
-            status: parts.status.as_u16(),
-            status_text: status_text(&parts),
-            headers: header_list(&parts.headers),
-            url: url[..url::Position::AfterQuery].to_owned(),
-            redirected,
-            encoded: false,
-        },
+        head: answer_head,
         body,
+    }
+}
+
+fn response_head(url: &Url, redirected: bool, answer: &HttpResponse<Incoming>) -> ResponseHead {
+    ResponseHead {
+        status: answer.status().as_u16(),
+        status_text: status_text(answer),
+        headers: header_list(answer.headers()),
+        url: url[..url::Position::AfterQuery].to_owned(),
+        redirected,
+        encoded: false,
     }
 }
 
@@ -261,11 +316,11 @@ fn has_body(head: &RequestHead, status: StatusCode) -> bool {
     head.method != "HEAD" && !matches!(status.as_u16(), 204 | 205 | 304)
 }
 
-fn status_text(parts: &http::response::Parts) -> String {
-    match parts.extensions.get::<ReasonPhrase>() {
+fn status_text(answer: &HttpResponse<Incoming>) -> String {
+    match answer.extensions().get::<ReasonPhrase>() {
         Some(phrase) => latin1_text(phrase.as_bytes()),
-        None => parts
-            .status
+        None => answer
+            .status()
             .canonical_reason()
             .unwrap_or_default()
             .to_owned(),
@@ -277,7 +332,7 @@ fn cut(error: hyper::Error) -> Failure {
 }
 
 /// The deepest cause that says something, since the outer ones only say where it happened.
-fn explain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn explain(error: &(dyn StdError + 'static)) -> String {
     let mut cause = Some(error);
     let mut deepest = error.to_string();
     while let Some(error) = cause {

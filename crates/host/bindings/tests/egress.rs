@@ -1,4 +1,5 @@
-//! Where a fetch may go: every way to write an address of this machine, redirects included.
+//! Where a fetch, a WebSocket and a connection may go: every way to write an address of this machine,
+//! redirects included.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
@@ -6,7 +7,7 @@ mod common;
 
 use std::sync::atomic::Ordering;
 
-use common::{get, network, reply, site, text};
+use common::{connect, get, network, reply, site, text, upgrade};
 
 #[tokio::test]
 async fn every_way_to_write_loopback_is_refused() {
@@ -34,14 +35,21 @@ async fn every_way_to_write_loopback_is_refused() {
         "[::ffff:7f00:1]",
         "[::127.0.0.1]",
     ] {
-        let error = get(&network, &format!("http://{host}:{port}/"))
-            .await
-            .unwrap_err();
-        assert!(
-            error.message.contains("is refused"),
-            "{host}: {}",
-            error.message
-        );
+        let url = format!("http://{host}:{port}/");
+        let errors = [
+            get(&network, &url).await.unwrap_err(),
+            upgrade(&network, &url).await.unwrap_err(),
+            connect(&network, &format!("{host}:{port}"))
+                .await
+                .unwrap_err(),
+        ];
+        for error in errors {
+            assert!(
+                error.message.contains("is refused"),
+                "{host}: {}",
+                error.message
+            );
+        }
     }
     assert_eq!(site.connections.load(Ordering::Relaxed), 0);
 }
@@ -64,7 +72,36 @@ async fn private_metadata_and_multicast_addresses_are_refused_by_name() {
             let bare = host.trim_matches(['[', ']']);
             let expect = format!("egress to {bare} is refused: {bare} is a {range} address");
             assert!(error.message.contains(&expect), "{}", error.message);
+            let url = format!("{scheme}://{host}/");
+            let error = upgrade(&network, &url).await.unwrap_err();
+            assert!(error.message.contains(&expect), "{}", error.message);
+            let error = connect(&network, &format!("{host}:22")).await.unwrap_err();
+            assert!(error.message.contains(&expect), "{}", error.message);
         }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_refused() {
+    let network = network(&["*"]);
+    for authority in [
+        "",
+        "localhost",
+        "localhost:",
+        "localhost:x",
+        "localhost:0",
+        "localhost:65536",
+        ":80",
+        "::1:80",
+        "a b:80",
+        "user@localhost:80",
+    ] {
+        let error = connect(&network, authority).await.unwrap_err();
+        assert!(
+            error.message.contains("is no address"),
+            "{authority}: {}",
+            error.message
+        );
     }
 }
 
@@ -82,14 +119,18 @@ async fn a_redirect_is_judged_like_a_request() {
         reply(302, &[("location", &to)], "")
     })
     .await;
-    let error = get(&network(&["127.0.0.1"]), &site.url("/"))
-        .await
-        .unwrap_err();
-    assert!(
-        error.message.contains("egress to 127.0.0.2 is refused"),
-        "{}",
-        error.message
-    );
+    let network = network(&["127.0.0.1"]);
+    for redirected in [
+        get(&network, &site.url("/")).await,
+        upgrade(&network, &site.url("/")).await,
+    ] {
+        let error = redirected.unwrap_err();
+        assert!(
+            error.message.contains("egress to 127.0.0.2 is refused"),
+            "{}",
+            error.message
+        );
+    }
 }
 
 #[tokio::test]
@@ -114,5 +155,7 @@ async fn rules_open_what_they_name_and_nothing_else() {
                 error.message
             ),
         }
+        let connected = connect(&network(&[&rule]), &format!("localhost:{port}")).await;
+        assert_eq!(connected.is_ok(), open, "{rule}");
     }
 }

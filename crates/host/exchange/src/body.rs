@@ -27,6 +27,32 @@ pub enum Body {
         /// Its whole length in bytes, where the sender said so.
         length: Option<u64>,
     },
+    /// Of a response with status 101: the WebSocket that the exchange became, as parcels.
+    Socket(Duplex),
+}
+
+/// Both directions of a socket, as one of its two holders has them.
+#[derive(Debug)]
+pub struct Duplex {
+    /// What the other holder says.
+    pub reader: BodyReader,
+    /// What the other holder hears.
+    pub writer: BodyWriter,
+}
+
+/// A socket's two ends.
+pub fn duplex() -> (Duplex, Duplex) {
+    let (to_second, second_reads) = body_channel();
+    let (to_first, first_reads) = body_channel();
+    let first = Duplex {
+        reader: first_reads,
+        writer: to_second,
+    };
+    let second = Duplex {
+        reader: second_reads,
+        writer: to_first,
+    };
+    (first, second)
 }
 
 #[derive(Debug)]

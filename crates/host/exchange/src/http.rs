@@ -112,6 +112,8 @@ impl From<Body> for OutgoingBody {
                 reader,
                 left: length,
             },
+            // What a socket carries is no body; whoever can hand one on looks at it first.
+            Body::Socket(_) => Outgoing::Empty,
         })
     }
 }

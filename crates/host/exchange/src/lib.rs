@@ -10,13 +10,14 @@
 
 mod body;
 pub mod http;
+pub mod websocket;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use body::{Body, BodyReader, BodyWriter, ReaderGone, body_channel};
-pub use mayfly_wire::{Failure, FailureKind, RequestHead, ResponseHead};
+pub use body::{Body, BodyReader, BodyWriter, Duplex, ReaderGone, body_channel, duplex};
+pub use mayfly_wire::{Failure, FailureKind, RequestHead, ResponseHead, Secure};
 
 /// An HTTP request on its way to a service.
 #[derive(Debug)]
@@ -57,6 +58,33 @@ impl Response {
     }
 }
 
+/// A byte connection that somebody asks for.
+#[derive(Debug)]
+pub struct Connect {
+    /// `host:port`, or for a service that `Connected::upgrade` gave, the name to be certified.
+    pub authority: String,
+    /// Whether it speaks TLS.
+    pub secure: Secure,
+    /// The caller's bytes, and where the caller hears.
+    pub socket: Duplex,
+}
+
+/// An open connection.
+#[derive(Default)]
+pub struct Connected {
+    /// Takes one `Connect`, by which the connection goes on under TLS.
+    pub upgrade: Option<SharedService>,
+}
+
+impl std::fmt::Debug for Connected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let upgrade = self.upgrade.is_some();
+        f.debug_struct("Connected")
+            .field("upgrade", &upgrade)
+            .finish()
+    }
+}
+
 /// A future on the heap, as trait objects need it.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -64,6 +92,14 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait Service: Send + Sync {
     /// Answers one request.
     fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>>;
+
+    /// Opens a connection. Once it is open it lives until both of its directions have ended, or
+    /// one of them broke.
+    fn connect(&self, _connect: Connect) -> BoxFuture<Result<Connected, Failure>> {
+        let message = "this service takes no connections";
+        let failure = Failure::new(FailureKind::Exception {}, "TypeError", message);
+        Box::pin(std::future::ready(Err(failure)))
+    }
 }
 
 /// A service that many hold.

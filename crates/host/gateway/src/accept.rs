@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Request as HttpRequest, Response as HttpResponse, Version, header};
+use http::{HeaderValue, Request as HttpRequest, Response as HttpResponse};
+use http::{StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use mayfly_exchange::{Failure, FailureKind};
+use mayfly_exchange::{Body, Failure, FailureKind, Response};
 use mayfly_wire::bounds::HEAD_BYTES_MAX;
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,6 +29,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::response::{Reply, answer, failed, refused, unrouted};
+use crate::upgrade::{Asked, Becoming, switch};
 use crate::{
     BACKLOG, CONNECTIONS_MAX, H2_WINDOW_BYTES, HEAD_WAIT, HEADERS_MAX, LINGER, Options, Router,
     STREAMS_PER_CONNECTION_MAX, request,
@@ -258,16 +260,18 @@ async fn converse(
     // Without it an answer in two writes waits for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
     let spoke = Arc::new(AtomicBool::new(false));
+    let becoming = Becoming::default();
     let service = service_fn({
-        let spoke = spoke.clone();
+        let (spoke, becoming) = (spoke.clone(), becoming.clone());
         move |incoming| {
             spoke.store(true, Ordering::Relaxed);
-            let door = door.clone();
-            async move { Ok::<_, Infallible>(door.answer(incoming, peer).await) }
+            let (door, becoming) = (door.clone(), becoming.clone());
+            async move { Ok::<_, Infallible>(door.answer(incoming, peer, &becoming).await) }
         }
     });
     let builder = protocol();
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let io = TokioIo::new(stream);
+    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(io, service));
     // hyper's own clock starts only after it knows the protocol from the first bytes.
     let mut silence = std::pin::pin!(tokio::time::sleep(HEAD_WAIT));
     let mut drain = std::pin::pin!(async move { drained.wait_for(|now| *now).await.is_ok() });
@@ -279,7 +283,7 @@ async fn converse(
                 if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "connection ended");
                 }
-                return;
+                break;
             }
             () = silence.as_mut(), if listening => {
                 if !spoke.load(Ordering::Relaxed) {
@@ -292,6 +296,14 @@ async fn converse(
                 draining = true;
             }
         }
+    }
+    if let Some(socket) = becoming.take() {
+        let leave = async {
+            if !draining {
+                drain.await;
+            }
+        };
+        socket.carry(leave).await;
     }
 }
 
@@ -327,13 +339,15 @@ impl Door {
         &self,
         incoming: HttpRequest<Incoming>,
         peer: SocketAddr,
+        becoming: &Becoming,
     ) -> HttpResponse<Reply> {
         let started = Instant::now();
         let version = incoming.version();
         let method = incoming.method().clone();
         let path = incoming.uri().path().to_owned();
-        let mut reply = self.route(incoming, peer).await;
-        if version != Version::HTTP_2 && self.closing.load(Ordering::Relaxed) {
+        let mut reply = self.route(incoming, peer, becoming).await;
+        let switches = reply.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if version != Version::HTTP_2 && !switches && self.closing.load(Ordering::Relaxed) {
             let close = HeaderValue::from_static("close");
             reply.headers_mut().insert(header::CONNECTION, close);
         }
@@ -350,9 +364,11 @@ impl Door {
 
     async fn route(
         &self,
-        incoming: HttpRequest<Incoming>,
+        mut incoming: HttpRequest<Incoming>,
         peer: SocketAddr,
+        becoming: &Becoming,
     ) -> HttpResponse<Reply> {
+        let asked = Asked::of(&mut incoming);
         let (parts, body) = incoming.into_parts();
         let head = match request::head(&parts, peer.ip()) {
             Ok(head) => head,
@@ -368,9 +384,15 @@ impl Door {
             outcome = service.fetch(request) => outcome,
             () = departed.notified() => Err(canceled()),
         };
+        let detail = self.options.failure_detail;
         match outcome {
-            Ok(response) => answer(&method, response, self.options.failure_detail),
-            Err(failure) => failed(&failure, self.options.failure_detail),
+            Ok(Response {
+                head,
+                body: Body::Socket(socket),
+            }) => switch(asked, &head, socket, becoming)
+                .unwrap_or_else(|failure| failed(&failure, detail)),
+            Ok(response) => answer(&method, response, detail),
+            Err(failure) => failed(&failure, detail),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `accept` owns the listener and the connections' lives, `request` turns what arrived into an
 //! exchange request, `response` turns an answer or a failure into what leaves, `encode` applies a
-//! content encoding that a Worker asked for, `cf` says what `request.cf` holds. Which Worker
+//! content encoding that a Worker asked for, `upgrade` makes a connection a WebSocket, `cf` says what
+//! `request.cf` holds. Which Worker
 //! serves which request is the router's affair, given by the caller; TLS belongs to a proxy in
 //! front.
 //!
@@ -16,6 +17,7 @@ mod cf;
 mod encode;
 mod request;
 mod response;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;

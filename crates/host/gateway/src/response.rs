@@ -137,7 +137,7 @@ fn head_length(head: &ResponseHead, body: &Body) -> Option<u64> {
     match body {
         Body::Full(bytes) => Some(bytes.len() as u64),
         Body::Stream { length, .. } => *length,
-        Body::Empty => head
+        Body::Empty | Body::Socket(_) => head
             .headers
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))

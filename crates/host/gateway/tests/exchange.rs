@@ -194,6 +194,7 @@ async fn small_bodies_come_whole_and_empty_ones_are_told_from_none() {
             Body::Empty => "empty".to_owned(),
             Body::Full(bytes) => format!("full {}", bytes.len()),
             Body::Stream { length, .. } => format!("stream {length:?}"),
+            Body::Socket(_) => "socket".to_owned(),
         };
         whole(request.body).await;
         ok(shape)

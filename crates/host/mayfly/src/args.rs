@@ -248,7 +248,7 @@ pub struct Month {
 /// What `serve` and `run` share.
 #[derive(Debug, Args)]
 pub struct RuntimeArgs {
-    /// Let fetch() reach an address that is not of the public internet: a network
+    /// Let fetch() and connect() reach an address that is not of the public internet: a network
     /// (10.0.0.0/8), an address or host with an optional port (127.0.0.1:5432, db.internal), or *
     #[arg(long, value_name = "RULE")]
     pub allow_egress: Vec<AllowRule>,

@@ -158,7 +158,7 @@ async fn print(response: Response) -> Result<(), Exit> {
     let Response { head, body } = response;
     eprintln!("{} {}", head.status, head.status_text);
     match body {
-        Body::Empty => {}
+        Body::Empty | Body::Socket(_) => {}
         Body::Full(bytes) => write_out(&bytes),
         Body::Stream { mut reader, .. } => {
             while let Some(piece) = reader.next().await {

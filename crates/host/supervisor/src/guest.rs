@@ -180,6 +180,8 @@ pub struct Inbound {
     pub cpu: Duration,
     /// The part of it that went into starting the Worker.
     pub cpu_of_start: Duration,
+    /// What of that does not count against its limit any more: a message came since.
+    pub excused: Duration,
     /// Of an entrypoint, not of an object.
     pub invocation: Option<Box<Invocation>>,
     /// Keeps a dynamic Worker while one of its objects is called.
@@ -307,6 +309,7 @@ impl Inbound {
             returned: false,
             cpu: Duration::ZERO,
             cpu_of_start: Duration::ZERO,
+            excused: Duration::ZERO,
             invocation,
         }
     }
@@ -472,6 +475,15 @@ impl Guest {
         }
         self.note_use(state);
         Some(inbound)
+    }
+
+    /// A WebSocket's message comes: as in Workers its limits begin anew, for whatever goes on here.
+    pub(crate) fn excuse_cpu(&self) {
+        let mut state = self.lock();
+        state.charge(self.process.cpu());
+        for inbound in state.calls_in.values_mut() {
+            inbound.excused = inbound.cpu;
+        }
     }
 
     fn note_use(&self, state: &State) {

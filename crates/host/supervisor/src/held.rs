@@ -9,7 +9,7 @@ use crate::bounds::HELD_BYTES_MAX;
 use crate::capability::Capability;
 use crate::link::{ReaderEnd, WriterEnd};
 use crate::trace::Tails;
-use mayfly_wire::{Blob, Failure, Limits, Module, RequestHead, ResponseHead};
+use mayfly_wire::{Blob, Failure, Limits, Module, RequestHead, ResponseHead, Secure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,6 +56,17 @@ pub enum HeldAttachment {
     Readable(ReaderEnd),
     /// The receiver writes it.
     Writable(WriterEnd),
+    /// The receiver does both.
+    Socket(HeldSocket),
+}
+
+/// Both directions of a socket, for its receiver.
+#[derive(Debug)]
+pub struct HeldSocket {
+    /// What the receiver hears.
+    pub reader: ReaderEnd,
+    /// What the receiver says.
+    pub writer: WriterEnd,
 }
 
 /// A message's body.
@@ -73,6 +84,8 @@ pub enum HeldBody {
         /// Its length where the sender said so.
         length: Option<u64>,
     },
+    /// A response's WebSocket.
+    Socket(HeldSocket),
 }
 
 /// What is delivered to a callee.
@@ -124,6 +137,15 @@ pub enum HeldEvent {
         /// The messages.
         batch: HeldPayload,
     },
+    /// A byte connection.
+    Connect {
+        /// `host:port`.
+        authority: String,
+        /// Whether it speaks TLS.
+        secure: Secure,
+        /// For whoever takes the connection.
+        socket: HeldSocket,
+    },
 }
 
 /// How a call ended.
@@ -145,6 +167,11 @@ pub enum HeldOutcome {
     },
     /// To `LoadCode`.
     Code(Box<HeldCode>),
+    /// To `Connect`.
+    Connected {
+        /// Takes the `Connect` that begins TLS.
+        upgrade: Option<Capability>,
+    },
     /// It failed.
     Failed(Failure),
 }
@@ -190,15 +217,29 @@ pub struct Room {
 impl HeldPayload {
     /// What it takes.
     pub fn room(&self) -> Room {
-        let caps = self
-            .attachments
-            .iter()
-            .filter(|attachment| matches!(attachment, HeldAttachment::Cap(_)))
-            .count();
-        Room {
-            caps,
-            streams: self.attachments.len() - caps,
+        let mut room = Room {
             bytes: self.bytes.0.len(),
+            ..Room::default()
+        };
+        for attachment in &self.attachments {
+            match attachment {
+                HeldAttachment::Cap(_) => room.caps += 1,
+                HeldAttachment::Readable(_) | HeldAttachment::Writable(_) => room.streams += 1,
+                HeldAttachment::Socket(_) => room.streams += HeldSocket::STREAMS,
+            }
+        }
+        room
+    }
+}
+
+impl HeldSocket {
+    /// Streams of one socket.
+    const STREAMS: usize = 2;
+
+    fn room() -> Room {
+        Room {
+            streams: Self::STREAMS,
+            ..Room::default()
         }
     }
 }
@@ -208,7 +249,7 @@ impl HeldBody {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Inline(bytes) => bytes.0.len(),
-            Self::Empty | Self::Stream { .. } => 0,
+            Self::Empty | Self::Stream { .. } | Self::Socket(_) => 0,
         }
     }
 
@@ -223,6 +264,7 @@ impl HeldBody {
                 streams: 1,
                 ..Room::default()
             },
+            Self::Socket(_) => HeldSocket::room(),
         }
     }
 }
@@ -238,6 +280,7 @@ impl HeldEvent {
                 ..Room::default()
             },
             Self::Queue { batch, .. } => batch.room(),
+            Self::Connect { .. } => HeldSocket::room(),
             Self::Scheduled { .. } | Self::LoadCode => Room::default(),
         }
     }
@@ -254,6 +297,10 @@ impl HeldOutcome {
         match self {
             Self::Response { body, .. } => body.room(),
             Self::Value(payload) => payload.room(),
+            Self::Connected { upgrade } => Room {
+                caps: usize::from(upgrade.is_some()),
+                ..Room::default()
+            },
             Self::Nothing { .. } | Self::Code(_) | Self::Failed(_) => Room::default(),
         }
     }

@@ -129,7 +129,8 @@ fn over_cpu(state: &State, cap: Option<Duration>) -> Option<EndReason> {
             Some(invocation) => invocation.cpu_max,
             None => cap,
         }?;
-        let own = inbound.cpu.saturating_sub(inbound.cpu_of_start);
+        let free = inbound.cpu_of_start.max(inbound.excused);
+        let own = inbound.cpu.saturating_sub(free);
         let used = own.max(state.cpu_silent);
         (used > limit).then_some(EndReason::ExceededCpu { used, limit })
     })

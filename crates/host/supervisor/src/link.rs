@@ -18,7 +18,7 @@ use mayfly_wire::{Blob, Failure, FailureKind, StreamId, ToGuest};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 /// See the file's head.
@@ -26,6 +26,8 @@ pub struct Link {
     state: Mutex<LinkState>,
     /// Wakes the end that sits in the host.
     changed: Notify,
+    /// What comes is messages of a WebSocket: each is an event of its own for the reader's CPU limit.
+    messages: AtomicBool,
     chores: Chores,
 }
 
@@ -85,8 +87,26 @@ impl Link {
                 cancel: None,
             }),
             changed: Notify::new(),
+            messages: AtomicBool::new(false),
             chores: chores.clone(),
         })
+    }
+
+    /// It carries the messages of a WebSocket.
+    pub fn carries_messages(&self) {
+        self.messages.store(true, Ordering::Relaxed);
+    }
+
+    /// A message comes for a guest: from outside it, not from itself, or it could go on for ever.
+    fn excuse_reader(&self, state: &LinkState) {
+        if !self.messages.load(Ordering::Relaxed) {
+            return;
+        }
+        match (&state.writer, &state.reader) {
+            (Side::Guest(writer, _), Side::Guest(reader, _)) if Arc::ptr_eq(writer, reader) => {}
+            (_, Side::Guest(reader, _)) => reader.excuse_cpu(),
+            _ => {}
+        }
     }
 
     /// A stream that `guest` writes.
@@ -132,6 +152,7 @@ impl Link {
             return Err(Violation::StreamHoard);
         }
         state.unread = unread;
+        self.excuse_reader(&state);
         state.forward(turn, bytes.0);
         drop(state);
         self.changed.notify_one();
@@ -386,6 +407,7 @@ impl WriterEnd {
                 }
                 if state.unread + length <= STREAM_WINDOW_BYTES {
                     state.unread += length;
+                    link.excuse_reader(&state);
                     state.forward(&mut turn, bytes.to_vec());
                     drop(state);
                     return true;

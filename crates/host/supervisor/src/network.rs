@@ -2,52 +2,64 @@
 //!
 //! Turns events and outcomes into `exchange`'s requests and responses and back. A body that streams
 //! gets a pump: a task that moves chunks and grants credit as the other side really takes them, so
-//! a body of any length passes in the memory of one window.
+//! a body of any length passes in the memory of one window. A socket has two, one each way.
 
 use crate::call::Call;
-use crate::held::{HeldBody, HeldEvent, HeldOutcome};
+use crate::capability::Capability;
+use crate::held::{HeldBody, HeldEvent, HeldOutcome, HeldSocket};
 use crate::hub::{Chores, Hub};
 use crate::link::{Link, ReaderEnd, Taken, WriterEnd};
 use crate::turn::Turn;
 use bytes::Bytes;
 use mayfly_exchange::{
-    Body, BodyReader, BodyWriter, Request, Response, SharedService, body_channel,
+    Body, BodyReader, BodyWriter, BoxFuture, Connect, Connected, Duplex, Request, Response,
+    SharedService, body_channel,
 };
 use mayfly_wire::bounds::{CHUNK_BYTES_MAX, INLINE_BODY_BYTES_MAX};
 use mayfly_wire::{Blob, Failure, FailureKind};
 use std::sync::Arc;
 use tokio::runtime;
 
-/// Hands a guest's request to a service of the host's.
-pub fn fetch(
+/// Hands a guest's request, or its wish for a connection, to a service of the host's.
+pub fn ask(
     hub: &Arc<Hub>,
     turn: &mut Turn,
     call: &Arc<Call>,
     service: &SharedService,
     event: HeldEvent,
 ) {
-    let HeldEvent::Fetch { request, body, .. } = event else {
-        let message = "this service answers HTTP requests only";
-        let failure = Failure::new(FailureKind::Exception {}, "TypeError", message);
-        call.fail(turn, failure);
-        return;
+    let outcome = match event {
+        HeldEvent::Fetch { request, body, .. } => {
+            let body = to_exchange(&hub.runtime, body, None);
+            let request = Request {
+                head: *request,
+                body,
+            };
+            fetch(hub, service.clone(), request)
+        }
+        HeldEvent::Connect {
+            authority,
+            secure,
+            socket,
+        } => {
+            let socket = socket_to_exchange(&hub.runtime, socket);
+            let connect = Connect {
+                authority,
+                secure,
+                socket,
+            };
+            open(service.clone(), connect)
+        }
+        _ => {
+            let message = "this service answers HTTP requests and takes connections only";
+            let failure = Failure::new(FailureKind::Exception {}, "TypeError", message);
+            call.fail(turn, failure);
+            return;
+        }
     };
-    let service = service.clone();
     let answered = call.clone();
-    let chores = hub.chores.clone();
-    let runtime = hub.runtime.clone();
     let task = hub.runtime.spawn(async move {
-        let request = Request {
-            head: *request,
-            body: to_exchange(&runtime, body, None),
-        };
-        let outcome = match service.fetch(request).await {
-            Ok(Response { head, body }) => HeldOutcome::Response {
-                head: Box::new(head),
-                body: from_exchange(&runtime, &chores, body),
-            },
-            Err(failure) => HeldOutcome::Failed(failure),
-        };
+        let outcome = outcome.await;
         answered.settle(&mut Turn::new(), outcome);
     });
     let abort = task.abort_handle();
@@ -55,6 +67,55 @@ pub fn fetch(
         // Answered already, and then this does nothing; or its caller has left.
         abort.abort();
     }
+}
+
+fn fetch(hub: &Hub, service: SharedService, request: Request) -> BoxFuture<HeldOutcome> {
+    let (runtime, chores) = (hub.runtime.clone(), hub.chores.clone());
+    Box::pin(async move {
+        match service.fetch(request).await {
+            Ok(Response { head, body }) => HeldOutcome::Response {
+                head: Box::new(head),
+                body: from_exchange(&runtime, &chores, body),
+            },
+            Err(failure) => HeldOutcome::Failed(failure),
+        }
+    })
+}
+
+fn open(service: SharedService, connect: Connect) -> BoxFuture<HeldOutcome> {
+    Box::pin(async move {
+        match service.connect(connect).await {
+            Ok(Connected { upgrade }) => HeldOutcome::Connected {
+                upgrade: upgrade.map(Capability::Network),
+            },
+            Err(failure) => HeldOutcome::Failed(failure),
+        }
+    })
+}
+
+/// A socket of a guest's for the host.
+pub fn socket_to_exchange(runtime: &runtime::Handle, socket: HeldSocket) -> Duplex {
+    let (to_host, reader) = body_channel();
+    let (writer, to_guest) = body_channel();
+    runtime.spawn(pump_out(socket.reader, to_host, None));
+    runtime.spawn(pump_in(to_guest, socket.writer));
+    Duplex { reader, writer }
+}
+
+/// A WebSocket of the host's for a guest.
+pub fn websocket_from_exchange(
+    runtime: &runtime::Handle,
+    chores: &Chores,
+    socket: Duplex,
+) -> HeldSocket {
+    let (to_guest, reader) = Link::pair(chores);
+    let (writer, to_host) = Link::pair(chores);
+    if let Some(link) = to_guest.link() {
+        link.carries_messages();
+    }
+    runtime.spawn(pump_in(socket.reader, to_guest));
+    runtime.spawn(pump_out(to_host, socket.writer, None));
+    HeldSocket { reader, writer }
 }
 
 /// A guest's body for the host. `call` is cancelled where the reader leaves before the end.
@@ -70,6 +131,7 @@ pub fn to_exchange(runtime: &runtime::Handle, body: HeldBody, call: Option<Arc<C
                 length,
             }
         }
+        HeldBody::Socket(socket) => Body::Socket(socket_to_exchange(runtime, socket)),
     }
 }
 
@@ -94,6 +156,7 @@ pub fn from_exchange(runtime: &runtime::Handle, chores: &Chores, body: Body) -> 
             runtime.spawn(pump_in(body, writer));
             HeldBody::Stream { reader, length }
         }
+        Body::Socket(socket) => HeldBody::Socket(websocket_from_exchange(runtime, chores, socket)),
     }
 }
 

@@ -33,6 +33,7 @@ pub enum EventKind {
     Scheduled,
     Queue,
     Tail,
+    Connect,
     Other,
 }
 
@@ -45,6 +46,7 @@ impl EventKind {
             HeldEvent::Scheduled { .. } => Self::Scheduled,
             HeldEvent::Queue { .. } => Self::Queue,
             HeldEvent::Tail { .. } | HeldEvent::TailStream { .. } => Self::Tail,
+            HeldEvent::Connect { .. } => Self::Connect,
             HeldEvent::LoadCode => Self::Other,
         }
     }
@@ -57,6 +59,7 @@ impl EventKind {
             Self::Scheduled => "scheduled",
             Self::Queue => "queue",
             Self::Tail => "tail",
+            Self::Connect => "connect",
             Self::Other => "other",
         }
     }

@@ -524,7 +524,7 @@ pub fn route(
 ) {
     match capability {
         Capability::Service(service) => invoke(turn, call, service, event),
-        Capability::Network(service) => network::fetch(hub, turn, call, service, event),
+        Capability::Network(service) => network::ask(hub, turn, call, service, event),
         Capability::Blocked => call.fail(turn, blocked()),
         Capability::Failed(failure) => call.fail(turn, (**failure).clone()),
         Capability::Object(object) => {

@@ -173,6 +173,7 @@ enum Told {
     Tail {
         scripts: Vec<Value>,
     },
+    Connect,
     Other,
 }
 
@@ -483,7 +484,10 @@ impl Trace {
                 ));
             }
             Outcome::Failed { failure } => self.exception(failure),
-            Outcome::Value { .. } | Outcome::Nothing { .. } | Outcome::Code { .. } => {
+            Outcome::Value { .. }
+            | Outcome::Nothing { .. }
+            | Outcome::Code { .. }
+            | Outcome::Connected { .. } => {
                 self.tell_return(r#"{"type":"return"}"#);
             }
         }
@@ -671,6 +675,7 @@ impl Told {
             HeldEvent::TailStream { .. } => Self::Tail {
                 scripts: Vec::new(),
             },
+            HeldEvent::Connect { .. } => Self::Connect,
             HeldEvent::LoadCode => Self::Other,
         }
     }
@@ -733,6 +738,7 @@ impl Told {
                 let events = scripts.iter().map(|name| json!({"scriptName": name}));
                 json!({"type": "tail", "consumedEvents": events.collect::<Vec<_>>()})
             }
+            Self::Connect => json!({"type": "connect"}),
             Self::Other => json!({"type": "custom"}),
         };
         out.push_str(&item.to_string());
@@ -765,6 +771,7 @@ impl Told {
             }
             Self::Queue { queue } => json!({"type": "queue", "queueName": queue}),
             Self::Tail { scripts } => json!({"type": "trace", "traces": scripts}),
+            Self::Connect => json!({"type": "connect"}),
             Self::Other => json!({"type": "custom"}),
         };
         info.to_string()

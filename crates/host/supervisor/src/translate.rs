@@ -14,19 +14,19 @@ use crate::call::overloaded;
 use crate::capability::{Capability, LoaderCap, ObjectCap, Scope, ServiceCap, not_transferable};
 use crate::guest::{Guest, Role, State};
 use crate::held::{
-    HeldAttachment, HeldBody, HeldCode, HeldEvent, HeldOutcome, HeldPayload, Weight,
+    HeldAttachment, HeldBody, HeldCode, HeldEvent, HeldOutcome, HeldPayload, HeldSocket, Weight,
 };
 use crate::link::{Link, ReaderEnd, WriterEnd};
 use crate::relay::Violation;
 use crate::trace::Tails;
 use crate::turn::Turn;
 use mayfly_wire::bounds::{
-    ATTACHMENTS_MAX, HEAD_BYTES_MAX, INLINE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_SEGMENTS_MAX,
-    STREAMS_MAX,
+    ATTACHMENTS_MAX, AUTHORITY_BYTES_MAX, HEAD_BYTES_MAX, INLINE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX,
+    PATH_SEGMENTS_MAX, STREAMS_MAX,
 };
 use mayfly_wire::{
     Attachment, Body, CapId, CapKind, Event, ExportId, Failure, FailureKind, Outbound, Outcome,
-    Payload, StreamId, WorkerCode,
+    Payload, Socket, StreamId, WorkerCode,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -106,6 +106,19 @@ impl<'a> Lift<'a> {
                 check_size("name of the queue", queue.len(), NAME_BYTES_MAX)?;
                 Ok(HeldEvent::Queue { queue, batch })
             }
+            Event::Connect {
+                authority,
+                secure,
+                socket,
+            } => {
+                let socket = self.socket(&socket)?;
+                check_size("address", authority.len(), AUTHORITY_BYTES_MAX)?;
+                Ok(HeldEvent::Connect {
+                    authority,
+                    secure,
+                    socket,
+                })
+            }
             // Only the host sends these.
             Event::LoadCode {} | Event::Tail { .. } | Event::TailStream { .. } => {
                 Err(Violation::NotForGuests.into())
@@ -127,6 +140,8 @@ impl<'a> Lift<'a> {
             }
             Outcome::Nothing { no_retry } => HeldOutcome::Nothing { no_retry },
             Outcome::Code { code } => HeldOutcome::Code(Box::new(self.code(*code)?)),
+            // TLS is the host's alone to give, so a guest's claim of it means nothing.
+            Outcome::Connected { .. } => HeldOutcome::Connected { upgrade: None },
             Outcome::Failed { failure } => HeldOutcome::Failed(self.failure(failure)?),
         })
     }
@@ -207,6 +222,9 @@ impl<'a> Lift<'a> {
             Attachment::Writable { stream } => {
                 HeldAttachment::Writable(kept_none(self.writer(stream)?, purpose)?)
             }
+            Attachment::Socket { socket } => {
+                HeldAttachment::Socket(kept_none(self.websocket(&socket)?, purpose)?)
+            }
         })
     }
 
@@ -275,7 +293,24 @@ impl<'a> Lift<'a> {
                 reader: self.reader(stream)?,
                 length,
             },
+            Body::Socket { socket } => HeldBody::Socket(self.websocket(&socket)?),
         })
+    }
+
+    fn socket(&mut self, socket: &Socket) -> Result<HeldSocket, LiftError> {
+        Ok(HeldSocket {
+            reader: self.reader(socket.readable)?,
+            writer: self.writer(socket.writable)?,
+        })
+    }
+
+    fn websocket(&mut self, socket: &Socket) -> Result<HeldSocket, LiftError> {
+        let socket = self.socket(socket)?;
+        let links = [socket.reader.link(), socket.writer.link()];
+        for link in links.into_iter().flatten() {
+            link.carries_messages();
+        }
+        Ok(socket)
     }
 
     /// A stream that the guest writes.
@@ -509,6 +544,9 @@ impl<'a> Lower<'a> {
                 HeldAttachment::Writable(end) => Attachment::Writable {
                     stream: self.writer(end),
                 },
+                HeldAttachment::Socket(socket) => Attachment::Socket {
+                    socket: self.socket(socket),
+                },
             });
         }
         Payload {
@@ -544,6 +582,16 @@ impl<'a> Lower<'a> {
                 stream: self.reader(reader),
                 length,
             },
+            HeldBody::Socket(socket) => Body::Socket {
+                socket: self.socket(socket),
+            },
+        }
+    }
+
+    fn socket(&mut self, socket: HeldSocket) -> Socket {
+        Socket {
+            readable: self.reader(socket.reader),
+            writable: self.writer(socket.writer),
         }
     }
 
@@ -566,6 +614,15 @@ impl<'a> Lower<'a> {
                 queue,
                 batch: self.payload(batch),
             },
+            HeldEvent::Connect {
+                authority,
+                secure,
+                socket,
+            } => Event::Connect {
+                authority,
+                secure,
+                socket: self.socket(socket),
+            },
         }
     }
 
@@ -580,6 +637,9 @@ impl<'a> Lower<'a> {
                 payload: self.payload(payload),
             },
             HeldOutcome::Nothing { no_retry } => Outcome::Nothing { no_retry },
+            HeldOutcome::Connected { upgrade } => Outcome::Connected {
+                upgrade: upgrade.map(|capability| self.cap(capability)),
+            },
             HeldOutcome::Failed(failure) => Outcome::Failed { failure },
             // `relay` accepts code from loader callbacks only, whose caller is the host.
             HeldOutcome::Code(_) => Outcome::Nothing { no_retry: false },

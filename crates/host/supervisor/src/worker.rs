@@ -276,7 +276,10 @@ impl Worker {
         let code = match outcome {
             HeldOutcome::Code(code) => code::check(&self.hub.options, *code),
             HeldOutcome::Failed(failure) => Err(failure),
-            HeldOutcome::Response { .. } | HeldOutcome::Value(_) | HeldOutcome::Nothing { .. } => {
+            HeldOutcome::Response { .. }
+            | HeldOutcome::Value(_)
+            | HeldOutcome::Connected { .. }
+            | HeldOutcome::Nothing { .. } => {
                 let message = "the loader's callback did not give code";
                 Err(Failure::new(
                     FailureKind::Exception {},

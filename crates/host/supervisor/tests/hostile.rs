@@ -39,6 +39,26 @@ fn stream_call(id: u32, stream: u32) -> ToHost {
     }
 }
 
+fn both(readable: u32, writable: u32) -> mayfly_wire::Socket {
+    mayfly_wire::Socket {
+        readable: StreamId(readable),
+        writable: StreamId(writable),
+    }
+}
+
+fn connect(id: u32, readable: u32, writable: u32) -> ToHost {
+    ToHost::Call {
+        call: CallId(id),
+        cap: CapId(2),
+        event: Event::Connect {
+            authority: "x:1".to_owned(),
+            secure: Secure::Off {},
+            socket: both(readable, writable),
+        },
+        result: None,
+    }
+}
+
 fn data(stream: u32, bytes: usize) -> ToHost {
     ToHost::StreamData {
         stream: StreamId(stream),
@@ -135,6 +155,28 @@ fn lies() -> Vec<(&'static str, Vec<ToHost>)> {
                 cap: CapId(9),
                 kind: CapKind::Service {},
             }]))],
+        ),
+        (
+            "a socket of one stream",
+            vec![ret(value(vec![Attachment::Socket { socket: both(1, 1) }]))],
+        ),
+        (
+            "a socket of the host's streams",
+            vec![ret(value(vec![Attachment::Socket { socket: both(1, 2) }]))],
+        ),
+        (
+            "a connection over a taken stream",
+            vec![connect(1, 1, 3), connect(2, 5, 3)],
+        ),
+        (
+            "granting what a socket never got",
+            vec![
+                connect(1, 1, 3),
+                ToHost::StreamCredit {
+                    stream: StreamId(3),
+                    bytes: 1,
+                },
+            ],
         ),
         (
             "too many attachments",

@@ -14,6 +14,12 @@ pub const INLINE_BODY_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of one RPC message, Cloudflare's documented limit.
 pub const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Bytes of one WebSocket message, Cloudflare's documented limit.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes of `host:port` that a connection is asked for: a domain name has at most 255, a port 5.
+pub const AUTHORITY_BYTES_MAX: usize = 512;
+
 /// Bytes of all modules of a Worker together.
 pub const CODE_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -360,6 +360,8 @@ wire_enum! {
         /// An invocation begins that `tailStream()` may follow: its `onset` event, as JSON. The rest
         /// comes as `TailEvents`.
         25 = TailStream { onset: String, },
+        /// A byte connection to `authority`, for `connect()`. Its outcome is `Connected`.
+        15 = Connect { authority: String, secure: Secure, socket: Socket, },
     }
 }
 
@@ -377,7 +379,30 @@ wire_enum! {
         /// A loader callback's code.
         4 = Code { code: Box<WorkerCode>, },
         5 = Failed { failure: Failure, },
+        /// The connection is open.
+        15 = Connected {
+            /// Takes one more `Connect`, whose authority is the name that the certificate must
+            /// have: the same connection goes on under TLS. Only where `Secure::Later` was asked for.
+            upgrade: Option<CapId>,
+        },
     }
+}
+
+wire_enum! {
+    /// Whether a connection speaks TLS.
+    Secure {
+        1 = Off {},
+        2 = On {},
+        /// Not yet: from a second `Connect` on.
+        3 = Later {},
+    }
+}
+
+wire_struct! {
+    /// Both directions of a socket, told by whoever sends this frame: it writes `readable` and reads
+    /// `writable`; its receiver does the opposite. What they carry is bytes of a connection, or the
+    /// messages of a WebSocket as [`crate::parcel`]s.
+    Socket { readable: StreamId, writable: StreamId, }
 }
 
 wire_struct! {
@@ -421,6 +446,8 @@ wire_enum! {
         2 = Inline { bytes: Blob, },
         /// Follows as a stream whose writer is the sender of this frame.
         3 = Stream { stream: StreamId, length: Option<u64>, },
+        /// Of a response with status 101: the WebSocket that the exchange became.
+        15 = Socket { socket: Socket, },
     }
 }
 
@@ -451,6 +478,8 @@ wire_enum! {
         3 = Readable { stream: StreamId, },
         /// A stream that the receiver of this frame writes and its sender reads.
         4 = Writable { stream: StreamId, },
+        /// A WebSocket of a response.
+        15 = Socket { socket: Socket, },
     }
 }
 

@@ -13,6 +13,7 @@ pub mod bounds;
 mod codec;
 pub mod control;
 pub mod frames;
+pub mod parcel;
 
 pub use codec::{Blob, Reader, Wire, WireError};
 pub use frames::*;

@@ -4,7 +4,7 @@ use mayfly_engine::data::{Data, OpError};
 use mayfly_wire::bounds::{ATTACHMENTS_MAX, HEAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 use mayfly_wire::{
     Budget, CapKind, Entrypoint, EntrypointKind, Failure, FailureKind, Limits, LogLevel,
-    ModuleKind, Payload, Redirect, RequestHead, ResponseHead,
+    ModuleKind, Payload, Redirect, RequestHead, ResponseHead, Secure,
 };
 
 use super::{Fields, FromData, IntoData, bounded, list, object, record, words};
@@ -55,6 +55,12 @@ words!(Redirect {
     Follow = "follow",
     Manual = "manual",
     Error = "error",
+});
+
+words!(Secure {
+    Off = "off",
+    On = "on",
+    Later = "starttls",
 });
 
 record!(Failure {

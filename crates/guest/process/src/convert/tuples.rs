@@ -2,12 +2,24 @@
 
 use mayfly_engine::data::{Data, OpError};
 use mayfly_wire::bounds::{INLINE_BODY_BYTES_MAX, PATH_SEGMENTS_MAX};
-use mayfly_wire::{Attachment, Blob, Body, Event, Outcome};
+use mayfly_wire::{Attachment, Blob, Body, Event, Outcome, Socket};
 
 use super::{FromData, IntoData, Items, bounded, tuple, unexpected};
 
 fn unknown(what: &str, word: &str) -> OpError {
     OpError::type_error(format!("\"{word}\" is not {what}"))
+}
+
+/// The streams' numbers, the one that the receiver reads first.
+fn socket_data(socket: Socket) -> [Data; 2] {
+    [socket.readable.into_data(), socket.writable.into_data()]
+}
+
+fn take_socket(items: &mut Items, from: usize) -> Result<Socket, OpError> {
+    Ok(Socket {
+        readable: items.take(from)?,
+        writable: items.take(from + 1)?,
+    })
 }
 
 impl IntoData for Attachment {
@@ -17,6 +29,7 @@ impl IntoData for Attachment {
             Self::Export { export } => tuple("export", [export.into_data()]),
             Self::Readable { stream } => tuple("readable", [stream.into_data()]),
             Self::Writable { stream } => tuple("writable", [stream.into_data()]),
+            Self::Socket { socket } => tuple("socket", socket_data(socket)),
         }
     }
 }
@@ -38,12 +51,15 @@ impl FromData for Attachment {
             "writable" => Ok(Self::Writable {
                 stream: items.take(1)?,
             }),
+            "socket" => Ok(Self::Socket {
+                socket: take_socket(&mut items, 1)?,
+            }),
             other => Err(unknown("an attachment", other)),
         }
     }
 }
 
-/// `undefined`, bytes, or a stream's number and length.
+/// `undefined`, bytes, a stream's number and length, or `"socket"` and its streams' numbers.
 impl IntoData for Body {
     fn into_data(self) -> Data {
         match self {
@@ -52,6 +68,7 @@ impl IntoData for Body {
             Self::Stream { stream, length } => {
                 Data::List(vec![stream.into_data(), length.into_data()])
             }
+            Self::Socket { socket } => tuple("socket", socket_data(socket)),
         }
     }
 }
@@ -64,8 +81,13 @@ impl FromData for Body {
                 bounded("an inline body", bytes.len(), INLINE_BODY_BYTES_MAX)?;
                 Ok(Self::Inline { bytes: Blob(bytes) })
             }
-            data @ Data::List(_) => {
-                let mut items = Items::of(data)?;
+            Data::List(items) => {
+                let is_socket = matches!(items.first(), Some(Data::String(_)));
+                let mut items = Items::of(Data::List(items))?;
+                if is_socket {
+                    let socket = take_socket(&mut items, 1)?;
+                    return Ok(Self::Socket { socket });
+                }
                 Ok(Self::Stream {
                     stream: items.take(0)?,
                     length: items.take(1)?,
@@ -90,6 +112,19 @@ impl IntoData for Event {
             Self::Tail { items } => tuple("tail", [items.into_data()]),
             Self::TailStream { onset } => tuple("tailStream", [onset.into_data()]),
             Self::Queue { queue, batch } => tuple("queue", [queue.into_data(), batch.into_data()]),
+            Self::Connect {
+                authority,
+                secure,
+                socket: Socket { readable, writable },
+            } => tuple(
+                "connect",
+                [
+                    authority.into_data(),
+                    secure.into_data(),
+                    readable.into_data(),
+                    writable.into_data(),
+                ],
+            ),
         }
     }
 }
@@ -125,6 +160,11 @@ impl FromData for Event {
                 queue: items.take(1)?,
                 batch: items.take(2)?,
             }),
+            "connect" => Ok(Self::Connect {
+                authority: items.take(1)?,
+                secure: items.take(2)?,
+                socket: take_socket(&mut items, 3)?,
+            }),
             other => Err(unknown("an event", other)),
         }
     }
@@ -140,6 +180,7 @@ impl IntoData for Outcome {
             Self::Nothing { no_retry } => tuple("nothing", [no_retry.into_data()]),
             Self::Code { code } => tuple("code", [code.into_data()]),
             Self::Failed { failure } => tuple("failed", [failure.into_data()]),
+            Self::Connected { upgrade } => tuple("connected", [upgrade.into_data()]),
         }
     }
 }
@@ -164,6 +205,9 @@ impl FromData for Outcome {
             "failed" => Ok(Self::Failed {
                 failure: items.take(1)?,
             }),
+            "connected" => Ok(Self::Connected {
+                upgrade: items.take(1)?,
+            }),
             other => Err(unknown("an outcome", other)),
         }
     }
@@ -174,7 +218,7 @@ pub(super) mod tests {
     use super::*;
     use mayfly_wire::{
         CapId, CapKind, ExportId, Failure, FailureKind, Payload, Redirect, RequestHead,
-        ResponseHead, StreamId,
+        ResponseHead, Secure, StreamId,
     };
     use std::fmt::Debug;
 
@@ -206,7 +250,15 @@ pub(super) mod tests {
                 Attachment::Writable {
                     stream: StreamId(3),
                 },
+                Attachment::Socket { socket: socket() },
             ],
+        }
+    }
+
+    fn socket() -> Socket {
+        Socket {
+            readable: StreamId(7),
+            writable: StreamId(9),
         }
     }
 
@@ -261,6 +313,13 @@ pub(super) mod tests {
             queue: "q".to_owned(),
             batch: Payload::empty(),
         });
+        for secure in [Secure::Off {}, Secure::On {}, Secure::Later {}] {
+            round_trip(Event::Connect {
+                authority: "a.example:5432".to_owned(),
+                secure,
+                socket: socket(),
+            });
+        }
     }
 
     #[test]
@@ -273,10 +332,15 @@ pub(super) mod tests {
             redirected: false,
             encoded: false,
         });
-        round_trip(Outcome::Response {
-            head,
-            body: Body::Empty {},
-        });
+        for body in [Body::Empty {}, Body::Socket { socket: socket() }] {
+            round_trip(Outcome::Response {
+                head: head.clone(),
+                body,
+            });
+        }
+        for upgrade in [None, Some(CapId(8))] {
+            round_trip(Outcome::Connected { upgrade });
+        }
         round_trip(Outcome::Value { payload: payload() });
         round_trip(Outcome::Nothing { no_retry: true });
         round_trip(Outcome::Failed {
@@ -299,7 +363,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_unknown_word_is_named() {
-        let error = Event::from_data(tuple("connect", [])).unwrap_err();
-        assert_eq!(error.message, "\"connect\" is not an event");
+        let error = Event::from_data(tuple("email", [])).unwrap_err();
+        assert_eq!(error.message, "\"email\" is not an event");
     }
 }

@@ -18,8 +18,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use mayfly_bindings::{Egress, Network, NetworkOptions};
-use mayfly_exchange::{Body, Failure, Request, RequestHead, Response, Service};
-use mayfly_wire::Redirect;
+use mayfly_exchange::{
+    Body, Connect, Connected, Failure, Request, RequestHead, Response, Service, duplex,
+};
+use mayfly_wire::{Redirect, Secure};
 use tokio::net::TcpListener;
 
 /// Nothing here takes this long unless it hangs.
@@ -102,13 +104,35 @@ pub async fn get(network: &Network, url: &str) -> Result<Response, Failure> {
     tokio::time::timeout(PATIENCE, fetched).await.unwrap()
 }
 
+/// Asks `url` to become a WebSocket.
+pub async fn upgrade(network: &Network, url: &str) -> Result<Response, Failure> {
+    let mut asked = request("GET", url, Body::Empty);
+    let header = ("Upgrade".to_owned(), "websocket".to_owned());
+    asked.head.headers.push(header);
+    tokio::time::timeout(PATIENCE, network.fetch(asked))
+        .await
+        .unwrap()
+}
+
+/// Opens a plain connection, of which nobody keeps the other end.
+pub async fn connect(network: &Network, authority: &str) -> Result<Connected, Failure> {
+    let connect = Connect {
+        authority: authority.to_owned(),
+        secure: Secure::Off {},
+        socket: duplex().0,
+    };
+    tokio::time::timeout(PATIENCE, network.connect(connect))
+        .await
+        .unwrap()
+}
+
 pub async fn text(body: Body) -> String {
     String::from_utf8(bytes(body).await.unwrap()).unwrap()
 }
 
 pub async fn bytes(body: Body) -> Result<Vec<u8>, Failure> {
     match body {
-        Body::Empty => Ok(Vec::new()),
+        Body::Empty | Body::Socket(_) => Ok(Vec::new()),
         Body::Full(bytes) => Ok(bytes.to_vec()),
         Body::Stream { mut reader, .. } => {
             let mut all = Vec::new();

@@ -121,7 +121,7 @@ pub async fn exchange(door: &Door, request: &str) -> String {
 
 pub async fn whole(body: Body) -> Vec<u8> {
     match body {
-        Body::Empty => Vec::new(),
+        Body::Empty | Body::Socket(_) => Vec::new(),
         Body::Full(bytes) => bytes.to_vec(),
         Body::Stream { mut reader, .. } => {
             let mut all = Vec::new();

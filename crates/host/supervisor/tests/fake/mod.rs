@@ -362,7 +362,7 @@ pub fn value(attachments: Vec<Attachment>) -> Outcome {
 
 pub async fn text(response: Result<Response, Failure>) -> String {
     match response.unwrap().body {
-        Body::Empty => String::new(),
+        Body::Empty | Body::Socket(_) => String::new(),
         Body::Full(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
         Body::Stream { mut reader, .. } => {
             let mut all = Vec::new();
