@@ -298,7 +298,7 @@ pub fn deliver(
     target: Target<'_>,
     call: &Arc<Call>,
     event: HeldEvent,
-    extra: Extra,
+    mut extra: Extra,
 ) -> Result<(), Undelivered> {
     let is_rpc = event.is_rpc();
     let mut phase = call.phase.lock();
@@ -336,10 +336,11 @@ pub fn deliver(
             event: lower.event(event),
         },
     };
-    if extra
-        .as_ref()
-        .is_some_and(|invocation| invocation.trace.is_some())
-    {
+    let trace = extra
+        .as_mut()
+        .and_then(|invocation| invocation.trace.as_mut());
+    if let Some(trace) = trace {
+        trace.delivered();
         guest.push(&mut state, &ToGuest::Traced { call: id });
     }
     guest.push(&mut state, &frame);

@@ -8,7 +8,6 @@
 
 use crate::abroad;
 use crate::call::Call;
-use crate::capability::Capability;
 use crate::ending::EndReason;
 use crate::guest::HeldTrace;
 use crate::guest::{Guest, GuestId, Invocation};
@@ -21,7 +20,7 @@ use crate::pairs::Pairs;
 use crate::pool::{Nursery, Pool, PoolCounts};
 use crate::process::Process;
 use crate::socket::Socket;
-use crate::tail::{self, Session};
+use crate::tail::{TailPermit, TailWork, Telling};
 use crate::turn::Turn;
 use crate::usage::Meter;
 use crate::worker::{Worker, WorkerId};
@@ -63,6 +62,7 @@ pub struct Hub {
     pub(crate) crowded: Notify,
     pub(crate) counters: Counters,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) telling: Telling,
     pub(crate) draining: AtomicBool,
     /// Calls from outside that wait for their outcome.
     pub(crate) host_calls: AtomicU64,
@@ -120,21 +120,6 @@ pub enum Chore {
     Tidy(CacheKey),
     /// Calls of a guest's may wait for a dynamic Worker's turn that has come.
     Resume(Arc<Guest>),
-    /// A finished trace, for whoever follows.
-    Tell(Box<HeldTrace>),
-    /// The begin of an invocation, for a streaming tail.
-    OpenTail {
-        /// The tail's invocation.
-        call: Arc<Call>,
-        /// Who hears it.
-        tail: Capability,
-        /// JSON.
-        onset: String,
-        /// See `HeldEvent::Tail`.
-        generation: u32,
-    },
-    /// Events wait for a streaming tail.
-    FeedTail(Arc<Session>),
 }
 
 /// Where chores are posted. Unbounded in form; in fact bounded by the things that exist to be
@@ -222,6 +207,7 @@ impl Hub {
         let jitless_pool = Pool::new(0, options.pool_max, options.guests_max, jitless);
         let hub = Arc::new(Self {
             meter,
+            telling: Telling::default(),
             options,
             chores: Chores(sender),
             pool,
@@ -445,7 +431,7 @@ impl Hub {
 
     /// An invocation is over.
     pub(crate) fn invocation_done(
-        &self,
+        self: &Arc<Self>,
         invocation: Invocation,
         cpu: Duration,
         end: Option<&EndReason>,
@@ -461,18 +447,20 @@ impl Hub {
     }
 
     /// Hands a finished trace to whoever follows.
-    pub(crate) fn tell(&self, done: HeldTrace) {
+    pub(crate) fn tell(self: &Arc<Self>, mut done: HeldTrace) {
         if done.trace.is_none() {
             return;
         }
-        let under_way = self.counters.traces_under_way.load(Ordering::Relaxed);
-        if under_way >= crate::bounds::TRACES_UNDER_WAY_MAX as u64 {
-            self.counters.traces_dropped.fetch_add(1, Ordering::Relaxed);
+        let Some(permit) = TailPermit::new(self) else {
             self.options.observer.trace_dropped(done.report().worker);
+            // Streaming tails hear the end all the same.
+            if let Some(mut trace) = done.trace.take() {
+                trace.end(&done.report());
+            }
             return;
-        }
-        // A chore, so that it is off the request's path.
-        self.chores.post(Chore::Tell(Box::new(done)));
+        };
+        // Later, so that it is off the request's path.
+        self.telling.post(TailWork::Tell(Box::new(done), permit));
     }
 
     /// Memory that would be free without a guest that is seen with so much.
@@ -521,14 +509,6 @@ fn run_chore(hub: &Arc<Hub>, turn: &mut Turn, chore: Chore) {
         Chore::Unheld(worker) => worker.unheld(turn),
         Chore::Resume(guest) => abroad::resume(turn, &guest),
         Chore::Tidy(key) => loader::tidy(hub, &key),
-        Chore::Tell(done) => tail::tell(hub, turn, *done),
-        Chore::OpenTail {
-            call,
-            tail,
-            onset,
-            generation,
-        } => tail::open_stream(hub, turn, &call, &tail, onset, generation),
-        Chore::FeedTail(session) => session.feed(turn),
     }
 }
 

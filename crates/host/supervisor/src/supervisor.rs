@@ -21,7 +21,7 @@ use crate::turn::Turn;
 use crate::usage::Used;
 use crate::worker::{Origin, Worker};
 use crate::zygote::{self, ZygoteNursery};
-use crate::{evict, limits};
+use crate::{evict, limits, tail};
 use mayfly_exchange::{BoxFuture, Request, Response, Service, SharedService};
 use mayfly_sandbox::seccomp::Jit;
 use mayfly_wire::control::Layer;
@@ -107,6 +107,7 @@ impl Supervisor {
         let tasks = vec![
             tokio::spawn(hub::run_chores(hub.clone(), chores)),
             tokio::spawn(limits::watch_cpu(hub.clone())),
+            tokio::spawn(tail::run(hub.clone())),
             tokio::spawn(evict::run(hub.clone())),
         ];
         Self {
@@ -305,6 +306,7 @@ impl Drop for Supervisor {
             task.abort();
         }
         self.hub.forget_busy();
+        drop(self.hub.telling.take());
         // Configured Workers hold each other through their bindings, and so would stay for ever.
         for handle in self.workers.lock().values() {
             handle.worker().unconfigure();

@@ -5,7 +5,10 @@
 //! waits here until the tail asks for it (`TailMore`), so a slow tail costs memory up to a bound and
 //! never the Worker's time; what exceeds the bound is dropped, counted, and told to the tail.
 //!
-//! Invariant: an event is queued under the session's lock alone; sending is a chore, because the
+//! All of it is done by one task that looks every few milliseconds, [`run`]: a request that is followed
+//! queues what is to be told and wakes nobody, so what it costs comes after its response.
+//!
+//! Invariant: an event is queued under the session's lock alone; sending is the task's, because the
 //! source's lock is held where events come from.
 
 use crate::bounds::{SESSION_BYTES_MAX, SESSIONS_BYTES_MAX, TRACES_UNDER_WAY_MAX};
@@ -13,14 +16,17 @@ use crate::call::{Call, Caller};
 use crate::capability::Capability;
 use crate::guest::{Guest, HeldTrace};
 use crate::held::HeldEvent;
-use crate::hub::{Chore, Hub};
+use crate::hub::Hub;
 use crate::lock::Mutex;
 use crate::relay;
+use crate::trace::Onset;
 use crate::turn::Turn;
 use mayfly_wire::{CallId, ToGuest};
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
 
 /// See the file's head.
 pub struct Session {
@@ -38,7 +44,7 @@ struct SessionState {
     ready: bool,
     /// Nobody listens any more.
     over: bool,
-    /// A chore that looks at the queue was posted.
+    /// The task will look at the queue.
     due: bool,
 }
 
@@ -59,7 +65,7 @@ impl Session {
     pub fn open(
         hub: &Arc<Hub>,
         tail: &Capability,
-        onset: &str,
+        onset: &Arc<Onset>,
         generation: u32,
     ) -> Option<Arc<Self>> {
         let permit = TailPermit::new(hub)?;
@@ -71,10 +77,10 @@ impl Session {
         let call = Call::new(Caller::TailStream(session.clone(), permit), false);
         // Just made, so it is empty.
         let _ = session.call.set(Arc::downgrade(&call));
-        hub.chores.post(Chore::OpenTail {
+        hub.telling.post(TailWork::Open {
             call,
             tail: tail.clone(),
-            onset: onset.to_owned(),
+            onset: onset.clone(),
             generation,
         });
         Some(session)
@@ -124,7 +130,7 @@ impl Session {
     fn post_if_due(self: &Arc<Self>, state: &mut SessionState) {
         if state.ready && !state.due && !state.queue.is_empty() {
             state.due = true;
-            self.hub.chores.post(Chore::FeedTail(self.clone()));
+            self.hub.telling.post(TailWork::Feed(self.clone()));
         }
     }
 
@@ -262,17 +268,93 @@ pub fn tell(hub: &Arc<Hub>, turn: &mut Turn, mut done: HeldTrace) {
     }
 }
 
-/// Hands the begin of an invocation to a streaming tail.
-pub fn open_stream(
-    hub: &Arc<Hub>,
-    turn: &mut Turn,
-    call: &Arc<Call>,
-    tail: &Capability,
-    onset: String,
-    generation: u32,
-) {
-    let event = HeldEvent::TailStream { onset, generation };
-    relay::route(turn, hub, call, tail, event);
+/// How often the task looks while there is something to tell: late enough for a short request to be
+/// over, soon enough for a person.
+const TICK: Duration = Duration::from_millis(2);
+
+/// Looks that find nothing before the task sleeps.
+const QUIET_TICKS_MAX: u32 = 50;
+
+/// What the task does.
+pub enum TailWork {
+    /// A trace is finished.
+    Tell(Box<HeldTrace>, TailPermit),
+    /// An invocation has begun that a streaming tail may follow.
+    Open {
+        /// The tail's invocation.
+        call: Arc<Call>,
+        /// Who hears it.
+        tail: Capability,
+        /// Its first event.
+        onset: Arc<Onset>,
+        /// See `HeldEvent::Tail`.
+        generation: u32,
+    },
+    /// Events wait for a streaming tail that wants them.
+    Feed(Arc<Session>),
+}
+
+/// Where it is queued. Bounded by the permits that traces and sessions hold.
+#[derive(Default)]
+pub struct Telling {
+    work: Mutex<Vec<TailWork>>,
+    /// The task looks by itself.
+    awake: AtomicBool,
+    wake: Notify,
+}
+
+impl Telling {
+    /// Queues something; wakes the task only where it sleeps.
+    pub fn post(&self, work: TailWork) {
+        self.work.lock().push(work);
+        if !self.awake.load(Ordering::SeqCst) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Everything that is queued; also for a hub that is done, which its work would keep.
+    pub(crate) fn take(&self) -> Vec<TailWork> {
+        std::mem::take(&mut *self.work.lock())
+    }
+}
+
+/// Runs for the life of the supervisor.
+pub(crate) async fn run(hub: Arc<Hub>) {
+    loop {
+        hub.telling.wake.notified().await;
+        hub.telling.awake.store(true, Ordering::SeqCst);
+        let mut quiet = 0;
+        while quiet < QUIET_TICKS_MAX {
+            tokio::time::sleep(TICK).await;
+            let work = hub.telling.take();
+            quiet = if work.is_empty() { quiet + 1 } else { 0 };
+            do_all(&hub, work);
+        }
+        // Whoever queues after this store wakes the task; whoever queued before is seen here.
+        hub.telling.awake.store(false, Ordering::SeqCst);
+        do_all(&hub, hub.telling.take());
+    }
+}
+
+fn do_all(hub: &Arc<Hub>, work: Vec<TailWork>) {
+    let mut turn = Turn::new();
+    for work in work {
+        match work {
+            TailWork::Tell(done, _permit) => tell(hub, &mut turn, *done),
+            TailWork::Open {
+                call,
+                tail,
+                onset,
+                generation,
+            } => {
+                let onset = onset.event();
+                let event = HeldEvent::TailStream { onset, generation };
+                relay::route(&mut turn, hub, &call, &tail, event);
+            }
+            TailWork::Feed(session) => session.feed(&mut turn),
+        }
+        turn.breathe();
+    }
 }
 
 impl fmt::Debug for Session {

@@ -115,7 +115,7 @@ pub struct Trace {
     invocation_id: u128,
     worker: String,
     entrypoint: String,
-    event: Told,
+    event: Arc<Told>,
     began: SystemTime,
     status: Option<u16>,
     /// Items of JSON arrays, with commas.
@@ -179,6 +179,9 @@ enum Told {
 
 /// What a log entry costs beside its text.
 const ENTRY_BYTES: usize = 64;
+
+/// Characters of a method in an event that is too large.
+const METHOD_CHARS_MAX: usize = 64;
 
 const LOGS_FULL: &str = "Log size limit exceeded: More than 256KB of data (across console.log statements, exception, \
      request metadata and headers) was logged during a single request. Subsequent data for this \
@@ -265,7 +268,7 @@ impl Trace {
             invocation_id: random_128(),
             worker: begin.worker.name.clone(),
             entrypoint: begin.entrypoint.to_owned(),
-            event: Told::of(begin.event),
+            event: Arc::new(Told::of(begin.event)),
             began: SystemTime::now(),
             status: None,
             logs: String::new(),
@@ -287,7 +290,6 @@ impl Trace {
             last: Last::Event,
         });
         trace.weigh_event();
-        trace.open_streams(hub);
         Some(trace)
     }
 
@@ -320,7 +322,7 @@ impl Trace {
             self.bytes += bytes;
             return;
         }
-        self.event.shorten();
+        self.event = Arc::new(self.event.shortened());
         self.truncated = true;
         let entry = log_json(
             now_ms(),
@@ -548,7 +550,7 @@ impl Trace {
         invocation: &'a InvocationReport<'a>,
         item: &'a str,
     ) -> TraceReport<'a> {
-        let (method, url) = match &self.event {
+        let (method, url) = match &*self.event {
             Told::Fetch { method, url, .. } => (method.as_str(), url.as_str()),
             Told::Rpc { method } => (method.as_str(), ""),
             _ => ("", ""),
@@ -565,41 +567,35 @@ impl Trace {
         }
     }
 
-    fn open_streams(&mut self, hub: &Arc<Hub>) {
+    /// The invocation is on its way into its guest, and so will have an end: streaming tails hear of
+    /// it from here on.
+    pub fn delivered(&mut self) {
         if self.tails.streaming.is_empty() {
             return;
         }
-        let onset = self.onset();
-        let onset = self.envelope(&onset, self.parent.map(hex64));
+        let hub = self.room.hub.clone();
+        let onset = Arc::new(Onset {
+            context: self.context,
+            parent: self.parent,
+            invocation_id: self.invocation_id,
+            timestamp: now_ms(),
+            worker: self.worker.clone(),
+            entrypoint: self.entrypoint.clone(),
+            event: self.event.clone(),
+        });
+        self.sequence = 1;
         for tail in &self.tails.streaming {
-            if let Some(session) = Session::open(hub, tail, &onset, self.generation + 1) {
+            if let Some(session) = Session::open(&hub, tail, &onset, self.generation + 1) {
                 self.sessions.push(session);
             } else {
                 hub.options.observer.trace_dropped(&self.worker);
             }
         }
-        if let Told::Rpc { method } = &self.event {
+        if let Told::Rpc { method } = &*self.event {
             let method = json!([{"name": "jsrpc.method", "value": method}]);
             let event = format!(r#"{{"type":"attributes","info":{method}}}"#);
             self.emit(&event, None);
         }
-    }
-
-    fn onset(&self) -> String {
-        let entrypoint = match self.entrypoint.as_str() {
-            "" => String::new(),
-            name => format!(r#","entrypoint":{}"#, json!(name)),
-        };
-        format!(
-            concat!(
-                r#"{{"type":"onset","executionModel":"stateless","spanId":"{}"{},"#,
-                r#""scriptName":{},"scriptTags":[],"info":{}}}"#
-            ),
-            hex64(self.context.span_id),
-            entrypoint,
-            json!(self.worker),
-            self.event.info(),
-        )
     }
 
     /// Sends an event to the streaming tails; `span` is its place, unless it is the invocation's.
@@ -619,22 +615,69 @@ impl Trace {
     }
 
     fn envelope(&mut self, event: &str, span: Option<String>) -> String {
-        let span = span.map_or_else(String::new, |span| format!(r#","spanId":"{span}""#));
         let sequence = self.sequence;
         self.sequence += 1;
-        format!(
+        let (trace_id, invocation_id) = (self.context.trace_id, self.invocation_id);
+        envelope(trace_id, invocation_id, span, now_ms(), sequence, event)
+    }
+}
+
+/// The first event of an invocation, not written out yet.
+pub struct Onset {
+    context: SpanContext,
+    parent: Option<u64>,
+    invocation_id: u128,
+    timestamp: u64,
+    worker: String,
+    entrypoint: String,
+    event: Arc<Told>,
+}
+
+impl Onset {
+    /// As a tail gets it.
+    pub fn event(&self) -> String {
+        let entrypoint = match self.entrypoint.as_str() {
+            "" => String::new(),
+            name => format!(r#","entrypoint":{}"#, json!(name)),
+        };
+        let event = format!(
             concat!(
-                r#"{{"spanContext":{{"traceId":"{:032x}"{}}},"invocationId":"{:032x}","#,
-                r#""timestamp":{},"sequence":{},"event":{}}}"#
+                r#"{{"type":"onset","executionModel":"stateless","spanId":"{}"{},"#,
+                r#""scriptName":{},"scriptTags":[],"info":{}}}"#
             ),
-            self.context.trace_id,
-            span,
+            hex64(self.context.span_id),
+            entrypoint,
+            json!(self.worker),
+            self.event.info(),
+        );
+        let (trace_id, parent) = (self.context.trace_id, self.parent.map(hex64));
+        envelope(
+            trace_id,
             self.invocation_id,
-            now_ms(),
-            sequence,
-            event,
+            parent,
+            self.timestamp,
+            0,
+            &event,
         )
     }
+}
+
+fn envelope(
+    trace_id: u128,
+    invocation_id: u128,
+    span: Option<String>,
+    timestamp: u64,
+    sequence: u64,
+    event: &str,
+) -> String {
+    let span = span.map_or_else(String::new, |span| format!(r#","spanId":"{span}""#));
+    format!(
+        concat!(
+            r#"{{"spanContext":{{"traceId":"{:032x}"{}}},"invocationId":"{:032x}","#,
+            r#""timestamp":{},"sequence":{},"event":{}}}"#
+        ),
+        trace_id, span, invocation_id, timestamp, sequence, event,
+    )
 }
 
 fn generation(event: &HeldEvent) -> u32 {
@@ -698,14 +741,16 @@ impl Told {
         }
     }
 
-    fn shorten(&mut self) {
-        if let Self::Fetch {
-            url, headers, cf, ..
-        } = self
-        {
-            url.clear();
-            headers.clear();
-            cf.clear();
+    /// What is told of an event that is too large.
+    fn shortened(&self) -> Self {
+        match self {
+            Self::Fetch { method, .. } => Self::Fetch {
+                method: method.chars().take(METHOD_CHARS_MAX).collect(),
+                url: String::new(),
+                headers: Vec::new(),
+                cf: String::new(),
+            },
+            _ => Self::Other,
         }
     }
 
