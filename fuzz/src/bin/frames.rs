@@ -239,6 +239,8 @@ fn worker(name: &str, bindings: Vec<(String, BindingDefinition)>) -> WorkerDefin
         outbound: OutboundDefinition::Network,
         limits: Limits::NONE,
         tails: Vec::new(),
+        streaming_tails: Vec::new(),
+        actors: Vec::new(),
     }
 }
 

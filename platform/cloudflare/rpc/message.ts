@@ -11,6 +11,7 @@ import type { Attachment, Payload } from "../../ops.ts";
 import { sendReadable, receiveReadable, receiveWritable, sendWritable } from "../../web/streams/wire.ts";
 import { ReadableStream } from "../../web/streams/readable.ts";
 import { WritableStream } from "../../web/streams/writable.ts";
+import { classOf, newClass } from "../actors/class.ts";
 import { Cap, hold } from "../caps.ts";
 import { followCurrent } from "../context.ts";
 import { dataCloneError } from "../errors.ts";
@@ -146,6 +147,8 @@ class Packer implements EncodeHost<External> {
     if (remote !== undefined) return { promise: this.#remotePromise(value, remote) };
     const service = serviceOf(value);
     if (service !== undefined) return { external: { kind: "cap", cap: service.transferable() } };
+    const cls = classOf(value);
+    if (cls !== undefined) return { external: { kind: "cap", cap: cls.transferable() } };
     const loader = loaderCap(value);
     if (loader !== undefined && this.#purpose === "env") return { external: { kind: "cap", cap: loader } };
     return this.#local(value);
@@ -303,6 +306,7 @@ function receive(attachment: Attachment): object {
     case "cap": {
       const [, id, kind] = attachment;
       if (kind === "object") return newStub(hold(id, kind));
+      if (kind === "actorClass") return newClass(hold(id, kind), "configured");
       return kind === "loader" ? newLoader(hold(id, kind)) : newService(hold(id, kind));
     }
     case "readable":
@@ -319,6 +323,7 @@ function adopt(external: External): object {
     case "cap": {
       const cap = external.cap.retain();
       if (cap.kind === "object") return newStub(cap);
+      if (cap.kind === "actorClass") return newClass(cap, "configured");
       return cap.kind === "loader" ? newLoader(cap) : newService(cap);
     }
     case "local":

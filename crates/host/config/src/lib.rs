@@ -23,7 +23,7 @@ pub mod modules;
 pub mod nearest;
 
 pub use config::{
-    Binding, BindingValue, Config, Dev, FILE_BYTES_MAX, ModuleOptions, Outbound, Rule,
-    ServiceTarget, check_all,
+    ActorsTarget, Binding, BindingValue, Config, Dev, FILE_BYTES_MAX, Migration, MigrationStep,
+    ModuleOptions, Outbound, Rule, ServiceTarget, check_all,
 };
 pub use report::{ConfigError, Diagnostic, Position, Warning};

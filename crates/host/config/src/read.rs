@@ -5,6 +5,8 @@
 //!
 //! Invariant: a Config is only made when nothing was noted as an error.
 
+mod actors;
+
 use std::path::{Path, PathBuf};
 
 use mayfly_wire::{Limits, ModuleKind};
@@ -150,6 +152,8 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
     let main = read_main(reader, root, &folder);
     let compat = read_compat(reader, root);
     let bindings = read_bindings(reader, root);
+    let entries = tables(reader, root, "migrations");
+    let migrations = actors::migrations(reader, &entries);
     let modules = read_modules(reader, root, &folder, main.as_deref());
     let outbound = read_outbound(reader, root);
     let limits = read_limits(reader, root);
@@ -168,6 +172,7 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         compatibility_flags,
         enabled_flags,
         bindings,
+        migrations,
         modules,
         outbound,
         limits,
@@ -288,6 +293,16 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
             let value = BindingValue::Service(target);
             add_binding(reader, &mut bindings, &item, name, value);
         }
+    }
+    let objects = root.get("durable_objects");
+    for (item, name, target) in actors::bindings(reader, objects) {
+        add_binding(
+            reader,
+            &mut bindings,
+            &item,
+            name,
+            BindingValue::Actors(target),
+        );
     }
     for item in tables(reader, root, "worker_loaders") {
         let Some(fields) = reader.table_of(&item, &["binding", "id"]) else {

@@ -27,7 +27,7 @@ Exit codes:
   0 done      1 the Worker threw      2 usage      3 invalid configuration
   4 a file is missing or unreadable   5 cannot listen, such as a port in use
   6 mayfly-guest is missing or of another version  7 no sandbox on this machine
-  9 no running host answers
+  8 the state folder cannot be used, such as one in use   9 no running host answers
   70 a fault of Mayfly itself
 
 Environment:
@@ -54,6 +54,8 @@ pub enum Command {
     Tail(TailArgs),
     /// What Workers used, by month, with what that would cost
     Usage(UsageArgs),
+    /// List, copy and delete what Durable Objects stored, while no server runs
+    State(StateCommandArgs),
 }
 
 /// `mayfly serve`.
@@ -76,14 +78,14 @@ pub struct ServeArgs {
     #[arg(long, default_value = "auto", value_name = "WHAT")]
     pub errors: Errors,
 
-    /// A folder for what outlives the host; without it usage is not kept
-    #[arg(long, value_name = "DIR")]
-    pub state: Option<PathBuf>,
-
     /// Where to answer /healthz, /metrics (Prometheus) and `mayfly tail`; a port alone is one of
     /// this machine's only, and whoever reaches the address can read what Workers log
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub admin: Option<SocketAddr>,
+
+    /// Where state lives.
+    #[command(flatten)]
+    pub state: StateArgs,
 
     /// How Workers run.
     #[command(flatten)]
@@ -112,6 +114,75 @@ pub struct EvictionArgs {
     /// How long a Worker may be idle [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub idle_seconds: Option<Duration>,
+
+    /// How long a Durable Object may be idle before its instance ends [default: 70]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub object_idle_seconds: Option<Duration>,
+}
+
+/// Where state lives.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The folder of what Durable Objects store [default: .mayfly/state beside the first
+    /// configuration]. Where it is given, what Workers use is counted there too
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub state: Option<PathBuf>,
+
+    /// Keep it in memory: nothing is left behind
+    #[arg(long)]
+    pub ephemeral: bool,
+}
+
+/// `mayfly state`.
+#[derive(Debug, Args)]
+pub struct StateCommandArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: StateCommand,
+
+    /// The folder of the state
+    #[arg(
+        long,
+        global = true,
+        default_value = ".mayfly/state",
+        value_name = "DIR"
+    )]
+    pub state: PathBuf,
+}
+
+/// What may be done with state.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Namespaces, their objects, and what these take
+    List,
+    /// Copy an object and its facets into a folder
+    Export {
+        /// WORKER/CLASS
+        namespace: String,
+        /// 64 hexadecimal digits, or name:NAME
+        id: String,
+        /// The folder to make
+        folder: PathBuf,
+    },
+    /// Copy an exported object in, where there is none of that id
+    Import {
+        /// WORKER/CLASS
+        namespace: String,
+        /// 64 hexadecimal digits, or name:NAME
+        id: String,
+        /// The folder that `export` made
+        folder: PathBuf,
+    },
+    /// Delete an object, its facets and its alarm; without an id every object of the class
+    Delete {
+        /// WORKER/CLASS
+        namespace: String,
+        /// 64 hexadecimal digits, or name:NAME
+        id: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// `mayfly run`.

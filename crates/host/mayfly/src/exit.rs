@@ -25,6 +25,8 @@ pub const GUEST: u8 = 6;
 pub const SANDBOX: u8 = 7;
 /// There is no running host to talk to.
 pub const UNREACHABLE: u8 = 9;
+/// The state folder cannot be used.
+pub const STATE: u8 = 8;
 /// A fault of Mayfly itself; `EX_SOFTWARE`.
 pub const INTERNAL: u8 = 70;
 
@@ -49,6 +51,9 @@ pub enum Exit {
         #[source]
         source: std::io::Error,
     },
+    /// Something that is not done without being asked for otherwise.
+    #[error("{0}")]
+    Refused(String),
     /// Configurations that contradict each other.
     #[error("{0}")]
     Definition(String),
@@ -64,6 +69,9 @@ pub enum Exit {
     /// No running host.
     #[error("{0}")]
     Unreachable(String),
+    /// No state.
+    #[error("state: {0}")]
+    State(String),
     /// Anything else.
     #[error("{0}")]
     Internal(String),
@@ -74,6 +82,7 @@ impl Exit {
     pub fn code(&self) -> u8 {
         match self {
             Self::Threw => THREW,
+            Self::Refused(_) => USAGE,
             Self::Config(error) if unreadable(error) => FILE,
             Self::Config(_) | Self::Definition(_) => CONFIG,
             Self::File { .. } | Self::Modules(ModulesError::Read { .. }) => FILE,
@@ -82,6 +91,7 @@ impl Exit {
             Self::Guest(_) => GUEST,
             Self::Sandbox(_) => SANDBOX,
             Self::Unreachable(_) => UNREACHABLE,
+            Self::State(_) => STATE,
             Self::Internal(_) => INTERNAL,
         }
     }

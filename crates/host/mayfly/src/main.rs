@@ -1,7 +1,8 @@
 //! The binary `mayfly`: reads the command line, builds the parts, wires them together, and turns
 //! what went wrong into one line and an exit code.
 //!
-//! `args` is what may be typed, `serve`, `run`, `tail` and `usage` are the commands, `host` builds what both need,
+//! `args` is what may be typed, `serve`, `run`, `tail`, `usage` and `operate` (`mayfly state`) are the
+//! commands, `host` builds what both need,
 //! `workers` makes definitions of configurations, `logs` prints, `exit` ends. No decision about a
 //! Worker's life is made here.
 
@@ -12,9 +13,11 @@ mod exit;
 mod guest;
 mod host;
 mod logs;
+mod operate;
 mod props;
 mod run;
 mod serve;
+mod state;
 mod tail;
 mod usage;
 mod workers;
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
                 Command::Run(arguments) => run::run(arguments).await,
                 Command::Tail(arguments) => tail::tail(arguments).await,
                 Command::Usage(arguments) => usage::usage(&arguments),
+                Command::State(arguments) => operate::operate(&arguments),
             }
         }),
         Err(error) => Err(Exit::Internal(format!("cannot start threads: {error}"))),

@@ -86,6 +86,7 @@ fn define(file: &Path) -> Result<WorkerDefinition, Exit> {
         limits: Limits::NONE,
         tails: Vec::new(),
         streaming_tails: Vec::new(),
+        actors: Vec::new(),
     })
 }
 

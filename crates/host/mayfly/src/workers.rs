@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use mayfly_bundle::BundleError;
 use mayfly_config::modules::Modules;
 use mayfly_config::{
-    Binding, BindingValue, Config, ConfigError, Outbound, ServiceTarget as ConfiguredTarget,
-    check_all,
+    Binding, BindingValue, Config, ConfigError, Migration, Outbound,
+    ServiceTarget as ConfiguredTarget, check_all,
 };
 use mayfly_supervisor::{BindingDefinition, OutboundDefinition, ServiceTarget, WorkerDefinition};
 
@@ -21,6 +21,8 @@ use crate::props;
 pub struct Loaded {
     /// What is deployed.
     pub definition: WorkerDefinition,
+    /// What became of its Durable Object classes; see `state::migrate`.
+    pub migrations: Vec<Migration>,
     /// Its configuration.
     pub file: PathBuf,
 }
@@ -53,7 +55,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         eprintln!("mayfly: warning: {warning}");
     }
     let definition = WorkerDefinition {
-        name: config.name,
+        name: config.name.clone(),
         modules: list,
         main_module: main,
         compatibility_flags: config
@@ -64,7 +66,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         bindings: config
             .bindings
             .into_iter()
-            .map(bind)
+            .map(|binding| bind(&config.name, binding))
             .collect::<Result<_, _>>()?,
         outbound: match config.outbound {
             Outbound::Internet => OutboundDefinition::Network,
@@ -74,9 +76,11 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         limits: config.limits,
         tails: aim_all(config.tails)?,
         streaming_tails: aim_all(config.streaming_tails)?,
+        actors: Vec::new(),
     };
     Ok(Loaded {
         definition,
+        migrations: config.migrations,
         file: config.path,
     })
 }
@@ -88,12 +92,16 @@ fn explain(error: BundleError) -> Exit {
     }
 }
 
-fn bind(binding: Binding) -> Result<(String, BindingDefinition), Exit> {
+fn bind(worker: &str, binding: Binding) -> Result<(String, BindingDefinition), Exit> {
     let definition = match binding.value {
         BindingValue::Text(text) => BindingDefinition::Text(text),
         BindingValue::Json(json) => BindingDefinition::Json(json),
         BindingValue::Service(target) => BindingDefinition::Service(aim(target)?),
         BindingValue::Loader { id } => BindingDefinition::Loader { shared: id },
+        BindingValue::Actors(target) => BindingDefinition::Actors {
+            worker: target.script.unwrap_or_else(|| worker.to_owned()),
+            class: target.class,
+        },
     };
     Ok((binding.name, definition))
 }

@@ -4,6 +4,7 @@
 //! past it meets the same limits here. Compatibility dates and flags are another room's knowledge
 //! (`mayfly-config`), given to the supervisor as a function.
 
+use crate::actor::Namespace;
 use crate::bounds::{MODULES_MAX, TAILS_MAX};
 use crate::capability::Capability;
 use crate::held::{HeldCode, HeldPayload, Weight};
@@ -33,6 +34,8 @@ pub struct Code {
     pub limits: Limits,
     /// Services that hear of its invocations.
     pub tails: Arc<Tails>,
+    /// Namespaces of its own Durable Object classes.
+    pub actors: Vec<(String, Arc<Namespace>)>,
 }
 
 /// What a Worker sees as `env`.
@@ -55,6 +58,8 @@ pub enum HeldBinding {
     Data(Blob),
     /// A service.
     Service(Capability),
+    /// A Durable Object namespace.
+    Actors(Arc<Namespace>),
     /// A loader; with a name, its ids are shared with all loaders of that name.
     Loader {
         /// The name.
@@ -95,6 +100,7 @@ pub fn check(options: &Options, code: HeldCode) -> Result<Code, Failure> {
         outbound: code.outbound,
         limits: code.limits,
         tails: code.tails.into(),
+        actors: Vec::new(),
     })
 }
 

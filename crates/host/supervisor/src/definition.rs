@@ -1,5 +1,6 @@
 //! A configured Worker as the rest of the host describes it: by name, checked by whoever made it.
 
+use mayfly_store::Namespace;
 use mayfly_wire::{Limits, Module};
 
 /// One Worker to deploy.
@@ -23,6 +24,8 @@ pub struct WorkerDefinition {
     pub tails: Vec<ServiceTarget>,
     /// Workers that follow its invocations while they run.
     pub streaming_tails: Vec<ServiceTarget>,
+    /// Its Durable Object classes, with their namespaces.
+    pub actors: Vec<(String, Namespace)>,
 }
 
 /// One entry of `env`.
@@ -38,6 +41,13 @@ pub enum BindingDefinition {
     Service(ServiceTarget),
     /// The internet, as a service.
     Network,
+    /// The namespace of a Durable Object class of this Worker's or another's.
+    Actors {
+        /// Whose class.
+        worker: String,
+        /// The class.
+        class: String,
+    },
     /// A `worker_loaders` entry. Loaders of one shared name have their ids in common.
     Loader {
         /// The shared name.

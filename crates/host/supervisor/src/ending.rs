@@ -49,6 +49,8 @@ pub enum EndReason {
     Released,
     /// The host is shutting down.
     Shutdown,
+    /// The disk did not take what its Durable Objects wrote.
+    StorageFailed,
 }
 
 impl EndReason {
@@ -93,7 +95,11 @@ impl EndReason {
     pub fn is_suspicious(&self) -> bool {
         matches!(
             self,
-            Self::Violation(_) | Self::Signal(_) | Self::IdleCpu | Self::Aborted { .. }
+            Self::Violation(_)
+                | Self::Signal(_)
+                | Self::IdleCpu
+                | Self::Aborted { .. }
+                | Self::StorageFailed
         )
     }
 
@@ -130,6 +136,9 @@ impl EndReason {
             Self::Evicted => "evicted while idle".to_owned(),
             Self::Released => "its stub was released".to_owned(),
             Self::Shutdown => "shutting down".to_owned(),
+            Self::StorageFailed => {
+                "what its Durable Objects stored could not be written".to_owned()
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Invariant: after `end` the tables are empty, every caller has its outcome, every stream its last
 //! word, and nothing can be sent any more.
 
+use crate::actor::{ActorUse, Resident};
 use crate::bounds::{
     COLLECT_BYTES, COLLECT_CAPS, LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY, OUT_BYTES_MAX,
     TRACES_HELD_MAX,
@@ -15,6 +16,7 @@ use crate::bounds::{
 use crate::call::{Call, overloaded};
 use crate::capability::{Capability, Handle};
 use crate::ending::EndReason;
+use crate::gate::{Gate, Synced};
 use crate::held::Room;
 use crate::hub::{Chore, Hub};
 use crate::link::{Link, writer_gone};
@@ -28,7 +30,7 @@ use crate::usage::Account;
 use crate::worker::Worker;
 use mayfly_wire::bounds::{CALLS_MAX, CAPS_MAX, STREAMS_MAX};
 use mayfly_wire::{
-    CallId, CapId, ExportId, Failure, FailureKind, LENGTH_BYTES, StreamId, ToGuest, Wire,
+    ActorId, CallId, CapId, ExportId, Failure, FailureKind, LENGTH_BYTES, StreamId, ToGuest, Wire,
     write_frame,
 };
 use std::collections::{HashMap, HashSet};
@@ -84,6 +86,9 @@ pub struct Guest {
     pub(crate) watched: AtomicBool,
     /// A frame has come since the last CPU tick.
     pub(crate) heard: AtomicBool,
+    /// What it said after writes that are not durable yet.
+    pub(crate) gate: Mutex<Gate>,
+    pub(crate) synced: Synced,
 }
 
 /// What a process used between the last look at its clock and its end, once both the host and the
@@ -127,6 +132,9 @@ pub struct State {
     /// The next call and the span that it is made in.
     pub call_from: Option<(CallId, SpanContext)>,
     next_call: u32,
+    /// Instances of Durable Objects in it.
+    pub actors: HashMap<u32, Resident>,
+    next_actor: u32,
     /// Its Worker, from `Start` on.
     pub worker: Option<Arc<Worker>>,
     /// Where its global `fetch()` goes; what a dynamic Worker inherits.
@@ -185,6 +193,8 @@ pub struct Invocation {
     pub event: EventKind,
     /// What is told of it, where somebody follows.
     pub trace: Option<Box<Trace>>,
+    /// Of a Durable Object rather than a stateless entrypoint.
+    pub actor: Option<ActorUse>,
     /// Objects of it are held, so that its trace goes on after `Done`.
     pub trace_held: bool,
     /// The body of its response.
@@ -274,6 +284,11 @@ struct Out {
 const OUT_KEEP_BYTES: usize = 64 * 1024;
 
 impl Inbound {
+    fn is_of(&self, serial: u64) -> bool {
+        let actor = self.invocation.as_ref().and_then(|it| it.actor.as_ref());
+        actor.is_some_and(|actor| actor.serial == serial)
+    }
+
     /// Nothing happened to it yet.
     pub fn new(call: Arc<Call>, invocation: Option<Box<Invocation>>, keep: Option<Handle>) -> Self {
         Self {
@@ -316,6 +331,8 @@ impl Guest {
             taken: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             heard: AtomicBool::new(false),
+            gate: Mutex::default(),
+            synced: Synced::default(),
         })
     }
 
@@ -526,6 +543,10 @@ impl Guest {
         }
         self.hub
             .guest_ended(turn, self, taken.worker.as_deref(), &reason);
+        *self.gate.lock() = Gate::default();
+        for (_, Resident { actor, incarnation }) in taken.actors {
+            actor.lost(turn, incarnation.serial, &failure);
+        }
         for (_, inbound) in taken.calls_in {
             inbound.call.fail(turn, failure.clone());
             if let Some(invocation) = inbound.invocation {
@@ -676,6 +697,8 @@ impl State {
             traces_held: HashMap::new(),
             call_from: None,
             next_call: 1,
+            actors: HashMap::new(),
+            next_actor: 1,
             worker: None,
             outbound: None,
             sub_requests_left: None,
@@ -726,6 +749,7 @@ impl State {
         dead.next_cap = self.next_cap;
         dead.next_stream = self.next_stream;
         dead.next_call = self.next_call;
+        dead.next_actor = self.next_actor;
         std::mem::replace(self, dead)
     }
 
@@ -786,6 +810,29 @@ impl State {
                 return CallId(id);
             }
         }
+    }
+
+    /// A number for an instance; never used again.
+    pub fn next_actor_id(&mut self) -> ActorId {
+        let id = self.next_actor;
+        self.next_actor = self.next_actor.saturating_add(1);
+        ActorId(id)
+    }
+
+    /// Numbers of the calls under way in an instance.
+    pub fn call_ids_of(&self, serial: u64) -> impl Iterator<Item = u32> {
+        self.calls_in
+            .iter()
+            .filter(move |(_, inbound)| inbound.is_of(serial))
+            .map(|(id, _)| *id)
+    }
+
+    /// The calls under way in an instance.
+    pub fn calls_of(&self, serial: u64) -> impl Iterator<Item = Arc<Call>> {
+        self.calls_in
+            .values()
+            .filter(move |inbound| inbound.is_of(serial))
+            .map(|inbound| inbound.call.clone())
     }
 
     /// Puts a capability into a slot of the host's choice.

@@ -6,7 +6,7 @@
 //! looks into the bytes.
 
 use crate::bounds::HELD_BYTES_MAX;
-use crate::capability::Capability;
+use crate::capability::{Capability, ServiceCap};
 use crate::link::{ReaderEnd, WriterEnd};
 use crate::trace::Tails;
 use mayfly_wire::{Blob, Failure, Limits, Module, RequestHead, ResponseHead};
@@ -124,6 +124,15 @@ pub enum HeldEvent {
         /// The messages.
         batch: HeldPayload,
     },
+    /// An alarm.
+    Alarm {
+        /// Milliseconds since the epoch.
+        scheduled_ms: f64,
+        /// How often it has failed.
+        retries: u32,
+    },
+    /// Asks the callback of `facets.get()` for the class.
+    StartFacet,
 }
 
 /// How a call ended.
@@ -145,6 +154,13 @@ pub enum HeldOutcome {
     },
     /// To `LoadCode`.
     Code(Box<HeldCode>),
+    /// To `StartFacet`.
+    Facet {
+        /// Its class.
+        class: Arc<ServiceCap>,
+        /// `ctx.id`, where it is not the parent's.
+        id: Option<String>,
+    },
     /// It failed.
     Failed(Failure),
 }
@@ -236,7 +252,9 @@ impl HeldEvent {
                 ..Room::default()
             },
             Self::Queue { batch, .. } => batch.room(),
-            Self::Scheduled { .. } | Self::LoadCode => Room::default(),
+            Self::Scheduled { .. } | Self::LoadCode | Self::Alarm { .. } | Self::StartFacet => {
+                Room::default()
+            }
         }
     }
 
@@ -252,7 +270,9 @@ impl HeldOutcome {
         match self {
             Self::Response { body, .. } => body.room(),
             Self::Value(payload) => payload.room(),
-            Self::Nothing { .. } | Self::Code(_) | Self::Failed(_) => Room::default(),
+            Self::Nothing { .. } | Self::Code(_) | Self::Failed(_) | Self::Facet { .. } => {
+                Room::default()
+            }
         }
     }
 }

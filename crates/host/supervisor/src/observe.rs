@@ -33,6 +33,7 @@ pub enum EventKind {
     Scheduled,
     Queue,
     Tail,
+    Alarm,
     Other,
 }
 
@@ -45,7 +46,8 @@ impl EventKind {
             HeldEvent::Scheduled { .. } => Self::Scheduled,
             HeldEvent::Queue { .. } => Self::Queue,
             HeldEvent::Tail { .. } | HeldEvent::TailStream { .. } => Self::Tail,
-            HeldEvent::LoadCode => Self::Other,
+            HeldEvent::Alarm { .. } => Self::Alarm,
+            HeldEvent::LoadCode | HeldEvent::StartFacet => Self::Other,
         }
     }
 
@@ -57,6 +59,7 @@ impl EventKind {
             Self::Scheduled => "scheduled",
             Self::Queue => "queue",
             Self::Tail => "tail",
+            Self::Alarm => "alarm",
             Self::Other => "other",
         }
     }

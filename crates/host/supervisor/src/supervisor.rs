@@ -1,5 +1,6 @@
 //! The supervisor as the rest of the host sees it: start, deploy, call, shut down.
 
+use crate::actor::Namespace;
 use crate::call::Call;
 use crate::capability::{Capability, Handle, ServiceCap};
 use crate::code::{Code, CodeEnv, HeldBinding, check_modules};
@@ -18,7 +19,7 @@ use crate::turn::Turn;
 use crate::usage::Used;
 use crate::worker::{Origin, Worker};
 use crate::zygote::{self, ZygoteNursery};
-use crate::{evict, limits};
+use crate::{alarms, evict, limits};
 use mayfly_exchange::{BoxFuture, Request, Response, Service, SharedService};
 use mayfly_wire::control::Layer;
 use mayfly_wire::{Blob, Failure, FailureKind, Limits};
@@ -91,6 +92,7 @@ impl Supervisor {
             tokio::spawn(hub::run_chores(hub.clone(), chores)),
             tokio::spawn(limits::watch_cpu(hub.clone())),
             tokio::spawn(evict::run(hub.clone())),
+            tokio::spawn(alarms::run(hub.clone())),
         ];
         Self {
             hub,
@@ -134,6 +136,7 @@ impl Supervisor {
                 return Err(problem("is defined twice".to_owned()));
             }
         }
+        let namespaces = self.namespaces_of(&definitions, &handles);
         let deployed = self.workers.lock();
         let find = |name: &str| handles.get(name).or_else(|| deployed.get(name));
         let mut codes = Vec::with_capacity(definitions.len());
@@ -142,7 +145,7 @@ impl Supervisor {
                 continue;
             };
             let name = definition.name.clone();
-            let code = code_of(definition, &network, find).map_err(|problem| {
+            let code = code_of(definition, &network, &namespaces, find).map_err(|problem| {
                 SupervisorError::Definition {
                     worker: name,
                     problem,
@@ -155,7 +158,37 @@ impl Supervisor {
             worker.configure(code);
         }
         self.workers.lock().extend(handles);
-        Ok(())
+        self.hub
+            .alarms
+            .load(&self.hub)
+            .map_err(|error| SupervisorError::State(error.to_string()))
+    }
+
+    fn namespaces_of(
+        &self,
+        definitions: &[WorkerDefinition],
+        handles: &HashMap<String, Handle>,
+    ) -> Namespaces {
+        let mut namespaces = Namespaces::new();
+        for definition in definitions {
+            let Some(handle) = handles.get(&definition.name) else {
+                continue;
+            };
+            for (class, stored) in &definition.actors {
+                let service = Arc::new(ServiceCap {
+                    worker: handle.worker().clone(),
+                    keep: None,
+                    entrypoint: class.clone(),
+                    props: no_props(),
+                    limits: Limits::NONE,
+                    callback: None,
+                });
+                let namespace = Namespace::new(stored.clone(), service);
+                self.hub.add_namespace(&namespace);
+                namespaces.insert((definition.name.clone(), class.clone()), namespace);
+            }
+        }
+        namespaces
     }
 
     /// A deployed Worker's entrypoint as a service; `None` if there is no such Worker. Whether the
@@ -286,9 +319,13 @@ impl Drop for Supervisor {
     }
 }
 
+/// By Worker and class.
+type Namespaces = HashMap<(String, String), Arc<Namespace>>;
+
 fn code_of<'a>(
     definition: WorkerDefinition,
     network: &SharedService,
+    namespaces: &Namespaces,
     find: impl Fn(&str) -> Option<&'a Handle> + Copy,
 ) -> Result<Code, String> {
     let service = |target: ServiceTarget| -> Result<Capability, String> {
@@ -317,6 +354,13 @@ fn code_of<'a>(
                 HeldBinding::Service(Capability::Network(network.clone()))
             }
             BindingDefinition::Loader { shared } => HeldBinding::Loader { shared },
+            BindingDefinition::Actors { worker, class } => {
+                let key = (worker, class);
+                let found = namespaces.get(&key).cloned();
+                HeldBinding::Actors(found.ok_or_else(|| {
+                    format!("worker {:?} has no Durable Object class {:?}", key.0, key.1)
+                })?)
+            }
         };
         bindings.push((name, held));
     }
@@ -341,6 +385,14 @@ fn code_of<'a>(
         outbound,
         limits: definition.limits,
         tails: Arc::new(tails),
+        actors: definition
+            .actors
+            .iter()
+            .filter_map(|(class, _)| {
+                let key = (definition.name.clone(), class.clone());
+                Some((class.clone(), namespaces.get(&key)?.clone()))
+            })
+            .collect(),
     })
 }
 

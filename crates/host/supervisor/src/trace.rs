@@ -483,7 +483,10 @@ impl Trace {
                 ));
             }
             Outcome::Failed { failure } => self.exception(failure),
-            Outcome::Value { .. } | Outcome::Nothing { .. } | Outcome::Code { .. } => {
+            Outcome::Value { .. }
+            | Outcome::Nothing { .. }
+            | Outcome::Code { .. }
+            | Outcome::Facet { .. } => {
                 self.tell_return(r#"{"type":"return"}"#);
             }
         }
@@ -671,7 +674,7 @@ impl Told {
             HeldEvent::TailStream { .. } => Self::Tail {
                 scripts: Vec::new(),
             },
-            HeldEvent::LoadCode => Self::Other,
+            HeldEvent::LoadCode | HeldEvent::Alarm { .. } | HeldEvent::StartFacet => Self::Other,
         }
     }
 

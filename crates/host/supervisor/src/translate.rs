@@ -106,9 +106,11 @@ impl<'a> Lift<'a> {
                 Ok(HeldEvent::Queue { queue, batch })
             }
             // Only the host sends these.
-            Event::LoadCode {} | Event::Tail { .. } | Event::TailStream { .. } => {
-                Err(Violation::NotForGuests.into())
-            }
+            Event::LoadCode {}
+            | Event::Tail { .. }
+            | Event::TailStream { .. }
+            | Event::Alarm { .. }
+            | Event::StartFacet {} => Err(Violation::NotForGuests.into()),
         }
     }
 
@@ -127,6 +129,21 @@ impl<'a> Lift<'a> {
             Outcome::Nothing { no_retry } => HeldOutcome::Nothing { no_retry },
             Outcome::Code { code } => HeldOutcome::Code(Box::new(self.code(*code)?)),
             Outcome::Failed { failure } => HeldOutcome::Failed(self.failure(failure)?),
+            Outcome::Facet { class, id } => {
+                let class = match self.cap(class)? {
+                    Capability::Class(class) => class.clone(),
+                    Capability::Failed(failure) => {
+                        return Err(LiftError::Refused((**failure).clone()));
+                    }
+                    _ => return Err(Violation::NotAClass(class).into()),
+                };
+                check_size(
+                    "id of a facet",
+                    id.as_ref().map_or(0, String::len),
+                    NAME_BYTES_MAX,
+                )?;
+                HeldOutcome::Facet { class, id }
+            }
         })
     }
 
@@ -237,6 +254,11 @@ impl<'a> Lift<'a> {
             }
             Capability::Loader(_) if purpose != Purpose::Env => Err(cannot_clone("WorkerLoader")),
             Capability::Stub(_) => Err(cannot_clone("WorkerStub")),
+            Capability::Actors(_) => Err(cannot_clone("DurableObjectNamespace")),
+            Capability::Class(class) if class.is_dynamic() => {
+                Err(LiftError::Refused(not_transferable()))
+            }
+            Capability::Actor(_) | Capability::Class(_) => Ok(capability),
             Capability::Service(_)
             | Capability::Network(_)
             | Capability::Blocked
@@ -553,6 +575,14 @@ impl<'a> Lower<'a> {
             },
             HeldEvent::Scheduled { time_ms, cron } => Event::Scheduled { time_ms, cron },
             HeldEvent::LoadCode => Event::LoadCode {},
+            HeldEvent::Alarm {
+                scheduled_ms,
+                retries,
+            } => Event::Alarm {
+                scheduled_ms,
+                retries,
+            },
+            HeldEvent::StartFacet => Event::StartFacet {},
             HeldEvent::Tail { items, .. } => Event::Tail { items },
             HeldEvent::TailStream { onset, .. } => Event::TailStream { onset },
             HeldEvent::Queue { queue, batch } => Event::Queue {
@@ -574,8 +604,10 @@ impl<'a> Lower<'a> {
             },
             HeldOutcome::Nothing { no_retry } => Outcome::Nothing { no_retry },
             HeldOutcome::Failed(failure) => Outcome::Failed { failure },
-            // `relay` accepts code from loader callbacks only, whose caller is the host.
-            HeldOutcome::Code(_) => Outcome::Nothing { no_retry: false },
+            // `relay` accepts these from callbacks of the host's only.
+            HeldOutcome::Code(_) | HeldOutcome::Facet { .. } => {
+                Outcome::Nothing { no_retry: false }
+            }
         }
     }
 }

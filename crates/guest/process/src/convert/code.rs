@@ -104,6 +104,7 @@ impl IntoData for Binding {
             Self::Service { cap } => tuple("service", [cap.into_data()]),
             Self::Loader { cap } => tuple("loader", [cap.into_data()]),
             Self::Data { bytes } => tuple("data", [bytes.into_data()]),
+            Self::Actors { namespace } => tuple("actors", [namespace.into_data()]),
         }
     }
 }
@@ -155,6 +156,18 @@ pub fn split_start(start: Start) -> StartParts {
         ("compatibilityFlags", start.compatibility_flags.into_data()),
         ("env", start.env.into_data()),
         ("outbound", start.outbound.into_data()),
+        (
+            "actors",
+            Data::List(
+                start
+                    .actors
+                    .into_iter()
+                    .map(|(class, namespace)| {
+                        Data::List(vec![class.into_data(), namespace.into_data()])
+                    })
+                    .collect(),
+            ),
+        ),
         ("collectAlways", start.collect_always.into_data()),
     ]);
     StartParts {
@@ -251,6 +264,7 @@ mod tests {
             },
             outbound: None,
             limits: Limits::NONE,
+            actors: vec![],
             heap_bytes_max: 7,
             collect_always: true,
         });
@@ -269,6 +283,7 @@ mod tests {
                 "compatibilityFlags",
                 "env",
                 "outbound",
+                "actors",
                 "collectAlways"
             ]
         );

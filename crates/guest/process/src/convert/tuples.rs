@@ -90,6 +90,11 @@ impl IntoData for Event {
             Self::Tail { items } => tuple("tail", [items.into_data()]),
             Self::TailStream { onset } => tuple("tailStream", [onset.into_data()]),
             Self::Queue { queue, batch } => tuple("queue", [queue.into_data(), batch.into_data()]),
+            Self::Alarm {
+                scheduled_ms,
+                retries,
+            } => tuple("alarm", [scheduled_ms.into_data(), retries.into_data()]),
+            Self::StartFacet {} => tuple("startFacet", []),
         }
     }
 }
@@ -125,6 +130,11 @@ impl FromData for Event {
                 queue: items.take(1)?,
                 batch: items.take(2)?,
             }),
+            "alarm" => Ok(Self::Alarm {
+                scheduled_ms: items.take(1)?,
+                retries: items.take(2)?,
+            }),
+            "startFacet" => Ok(Self::StartFacet {}),
             other => Err(unknown("an event", other)),
         }
     }
@@ -140,6 +150,7 @@ impl IntoData for Outcome {
             Self::Nothing { no_retry } => tuple("nothing", [no_retry.into_data()]),
             Self::Code { code } => tuple("code", [code.into_data()]),
             Self::Failed { failure } => tuple("failed", [failure.into_data()]),
+            Self::Facet { class, id } => tuple("facet", [class.into_data(), id.into_data()]),
         }
     }
 }
@@ -163,6 +174,10 @@ impl FromData for Outcome {
             }),
             "failed" => Ok(Self::Failed {
                 failure: items.take(1)?,
+            }),
+            "facet" => Ok(Self::Facet {
+                class: items.take(1)?,
+                id: items.take(2)?,
             }),
             other => Err(unknown("an outcome", other)),
         }
@@ -197,6 +212,7 @@ pub(super) mod tests {
                 cap(4, CapKind::DynamicService {}),
                 cap(6, CapKind::Object {}),
                 cap(8, CapKind::Loader {}),
+                cap(10, CapKind::ActorClass {}),
                 Attachment::Export {
                     export: ExportId(u32::MAX),
                 },
@@ -257,6 +273,11 @@ pub(super) mod tests {
         round_trip(Event::Tail {
             items: "[]".to_owned(),
         });
+        round_trip(Event::Alarm {
+            scheduled_ms: 1.5e12,
+            retries: 2,
+        });
+        round_trip(Event::StartFacet {});
         round_trip(Event::Queue {
             queue: "q".to_owned(),
             batch: Payload::empty(),
@@ -279,6 +300,10 @@ pub(super) mod tests {
         });
         round_trip(Outcome::Value { payload: payload() });
         round_trip(Outcome::Nothing { no_retry: true });
+        round_trip(Outcome::Facet {
+            class: CapId(3),
+            id: Some("id".to_owned()),
+        });
         round_trip(Outcome::Failed {
             failure: Failure::new(FailureKind::Exception {}, "Error", "x"),
         });

@@ -243,6 +243,7 @@ pub fn worker(name: &str, bindings: Vec<(&str, BindingDefinition)>) -> WorkerDef
         limits: Limits::NONE,
         tails: Vec::new(),
         streaming_tails: Vec::new(),
+        actors: Vec::new(),
     }
 }
 
