@@ -11,6 +11,7 @@
 import "./cloudflare/symbols.ts";
 import { engine, wire } from "./ops.ts";
 import type { Handlers, StartInfo } from "./ops.ts";
+import { invokeActor, startActor, stopActor } from "./cloudflare/actors/instance.ts";
 import { currentInvocation } from "./cloudflare/async-context.ts";
 import { returned, setOutbound } from "./cloudflare/calls.ts";
 import { capBroken } from "./cloudflare/caps.ts";
@@ -117,6 +118,9 @@ const handlers: Handlers = {
   releaseAnswer,
   capBroken,
   tailEvents,
+  startActor,
+  invokeActor,
+  stopActor,
   wake: runDue,
   silence,
   rejection: reportRejection,

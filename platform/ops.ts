@@ -12,8 +12,9 @@ export type CallId = number;
 export type CapId = number;
 export type StreamId = number;
 export type ExportId = number;
+export type ActorId = number;
 
-export type CapKind = "service" | "dynamicService" | "object" | "loader";
+export type CapKind = "service" | "dynamicService" | "object" | "loader" | "actorClass";
 
 /** Something in a payload that is not plain data. */
 export type Attachment =
@@ -86,7 +87,9 @@ export type CallEvent =
   | ["tail", string]
   | ["queue", name: string, batch: Payload]
   | ["tailStream", onset: string]
-  | ["connect", authority: string, secure: Secure, readable: StreamId, writable: StreamId];
+  | ["connect", authority: string, secure: Secure, readable: StreamId, writable: StreamId]
+  | ["alarm", scheduledMs: number, retries: number]
+  | ["startFacet"];
 
 export type Outcome =
   | ["response", ResponseHead, Body]
@@ -94,6 +97,7 @@ export type Outcome =
   | ["nothing", boolean]
   | ["code", WorkerCode]
   | ["connected", upgrade: CapId | undefined]
+  | ["facet", cls: CapId, id: string | undefined]
   | ["failed", Failure];
 
 export type ModuleKind = "js" | "cjs" | "text" | "data" | "json" | "wasm";
@@ -125,10 +129,78 @@ export type Binding =
   | ["service", CapId]
   | ["loader", CapId]
   | ["data", Uint8Array]
-  | ["hosted", CapId, HostedKind];
+  | ["hosted", CapId, HostedKind]
+  | ["actors", ActorNamespace];
 
 /** Which API a binding gets that the host answers itself. */
 export type HostedKind = "kv" | "r2" | "queue" | "d1" | "cache";
+
+export interface ActorNamespace {
+  cap: CapId;
+  /** What its ids are made with. */
+  key: Uint8Array;
+}
+
+/** What an instance of a Durable Object is made of. */
+export interface ActorStart {
+  class: string;
+  props: Payload;
+  id: string;
+  name: string | undefined;
+  /** `storage.sql` may be used. */
+  sql: boolean;
+  alarms: boolean;
+}
+
+export type SqlValue = null | number | string | Uint8Array;
+
+/** What an instance asks its storage; see `crates/wall/wire/src/storage.rs`. */
+export type StorageRequest =
+  | ["exec", sql: string, bindings: SqlValue[]]
+  | ["more", cursor: number]
+  | ["close", cursor: number]
+  | ["ingest", sql: string]
+  | ["get", keys: string[]]
+  | ["put", entries: [key: string, value: Uint8Array][]]
+  | ["delete", keys: string[]]
+  | [
+      "list",
+      start: string | undefined,
+      startAfter: boolean,
+      end: string | undefined,
+      prefix: string,
+      reverse: boolean,
+      limit: number | undefined,
+    ]
+  | ["deleteAll", alarm: boolean]
+  | ["size"]
+  | ["begin"]
+  | ["commit"]
+  | ["rollback"]
+  | ["getAlarm"]
+  | ["setAlarm", timeMs: number | undefined]
+  | ["bookmark"]
+  | ["limitPages", pages: number];
+
+export type StorageReply =
+  | ["done"]
+  | [
+      "rows",
+      columns: string[],
+      values: SqlValue[],
+      count: number,
+      cursor: number | undefined,
+      rowsRead: number,
+      rowsWritten: number,
+      cached: boolean,
+    ]
+  | ["values", (Uint8Array | undefined)[]]
+  | ["entries", [key: string, value: Uint8Array][]]
+  | ["count", number]
+  | ["time", number | undefined]
+  | ["text", string]
+  | ["ingested", remainder: string, rowsRead: number, rowsWritten: number, statements: number]
+  | ["failed", name: string, message: string];
 
 export interface StartInfo {
   name: string;
@@ -138,6 +210,8 @@ export interface StartInfo {
   compatibilityFlags: string[];
   env: ["bindings", [name: string, binding: Binding][]] | ["value", Payload];
   outbound: CapId | undefined;
+  /** Namespaces of the Worker's own Durable Object classes. */
+  actors: [cls: string, ActorNamespace][];
   collectAlways: boolean;
 }
 
@@ -173,6 +247,9 @@ export interface Handlers {
   capBroken(cap: CapId, failure: Failure): void;
   /** More events of the invocation that the `tailStream` call follows, as JSON. */
   tailEvents(call: CallId, events: string): void;
+  startActor(actor: ActorId, start: ActorStart): void;
+  invokeActor(call: CallId, actor: ActorId, event: CallEvent): void;
+  stopActor(actor: ActorId, failure: Failure): void;
   /** The time asked for with `timeWake` has come. */
   wake(): void;
   /** Calls into this guest are unanswered, and for a while nothing has happened: no call of its own is
@@ -261,6 +338,15 @@ export interface Wire {
   callFrom(made: CallId, call: CallId, span: number): void;
   traceHold(call: CallId): void;
   traceEnd(call: CallId): void;
+  /** Asks an instance's storage and waits for the reply. Frames that come meanwhile are handled later. */
+  storage(actor: ActorId, request: StorageRequest): StorageReply;
+  actorBroken(actor: ActorId, failure: Failure): void;
+  getActor(stub: CapId, namespace: CapId, id: Uint8Array, name: string | undefined): void;
+  getClass(cls: CapId, worker: CapId, name: string | undefined, props: Payload): void;
+  getSelfClass(cls: CapId, name: string, props: Payload): void;
+  getFacet(stub: CapId, actor: ActorId, name: string, start: ExportId): void;
+  abortFacet(actor: ActorId, name: string, failure: Failure): void;
+  deleteFacet(actor: ActorId, name: string): void;
   /** Ends this guest after an exception with `reason`. Does not return. */
   abort(reason: string): never;
 }

@@ -49,6 +49,8 @@ export class Invocation {
   #returned = false;
   #whenCanceled: ((reason: string) => void)[] = [];
   #cancelHeard: () => boolean = () => false;
+  /** Of a Durable Object: says so on what is thrown. */
+  #mark: ((thrown: unknown) => unknown) | undefined;
 
   constructor(call: CallId, props: unknown, parent?: Invocation) {
     this.call = call;
@@ -86,7 +88,16 @@ export class Invocation {
   }
 
   fail(thrown: unknown): void {
-    this.return(["failed", failureOf(thrown)]);
+    this.return(["failed", failureOf(this.#mark === undefined ? thrown : this.#mark(thrown))]);
+  }
+
+  /** This event is a Durable Object's. */
+  markActor(mark: (thrown: unknown) => unknown): void {
+    this.#mark = mark;
+  }
+
+  get isActor(): boolean {
+    return this.#mark !== undefined;
   }
 
   workBegun(): void {
@@ -104,8 +115,9 @@ export class Invocation {
     this.#closeIfIdle();
   }
 
-  /** Keeps the invocation going until `promise` settles. */
+  /** Keeps the invocation going until `promise` settles; one that is done is not begun again. */
   waitUntil(promise: unknown): void {
+    if (this.#work === 0) return void Promise.resolve(promise).catch((error: unknown) => wire.exception(undefined, failureOf(error)));
     this.workBegun();
     Promise.resolve(promise).then(
       () => this.workDone(),
@@ -118,6 +130,7 @@ export class Invocation {
 
   /** The same for work of the platform's, whose errors have been told already. */
   follow(promise: Promise<unknown>): void {
+    if (this.#work === 0) return engine.markHandled(promise);
     this.workBegun();
     const done = (): void => this.workDone();
     promise.then(done, done);
@@ -242,6 +255,12 @@ export function followCurrent(promise: Promise<unknown>): void {
   const invocation = currentInvocation();
   if (invocation !== undefined) invocation.follow(promise);
   else engine.markHandled(promise);
+}
+
+/** The invocation that stubs made now end with. What an object makes lasts as long as it is referenced. */
+export function owningInvocation(): Invocation | undefined {
+  const invocation = currentInvocation();
+  return invocation?.isActor === true ? undefined : invocation;
 }
 
 /** The `waitUntil` that `cloudflare:workers` exports. */

@@ -41,7 +41,7 @@ export function startMain(info: StartInfo): void {
     (namespace) => {
       main = exportsOf(namespace);
       const entrypoints = entrypointsOf(main);
-      defineExports(entrypoints);
+      defineExports(entrypoints, info.actors);
       wire.started(entrypoints);
     },
     (error: unknown) => wire.startFailed(failureOf(error)),
@@ -117,11 +117,16 @@ function unpackProps(props: Payload): unknown {
   return props.bytes.length === 0 ? {} : unpack(props).value;
 }
 
-async function afterStart<T>(work: () => T): Promise<Awaited<T>> {
+export async function afterStart<T>(work: () => T): Promise<Awaited<T>> {
   await starting;
   // If the start failed the host ends this guest; there is nobody left to answer to.
   if (main === undefined) throw new Error("The Worker did not start.");
   return await work();
+}
+
+/** An export of the main module; undefined before that has run. */
+export function mainExport(name: string): unknown {
+  return main !== undefined && Object.hasOwn(main, name) ? main[name] : undefined;
 }
 
 // ---- what an event is delivered to
@@ -132,7 +137,7 @@ interface Target {
 }
 
 function targetOf(name: string, invocation: Invocation): Target {
-  const value = main !== undefined && Object.hasOwn(main, name) ? main[name] : undefined;
+  const value = mainExport(name);
   const kind = kindOfExport(value);
   if (kind === undefined) throw new Error(`Worker does not export an entrypoint named "${name}"`);
   if (kind === "object") return { object: value as object, isClass: false };
@@ -144,7 +149,7 @@ function targetOf(name: string, invocation: Invocation): Target {
 }
 
 /** Names that an entrypoint keeps for events and for the stub itself. */
-const ENTRYPOINT_RESERVED: ReadonlySet<string> = new Set([
+export const ENTRYPOINT_RESERVED: ReadonlySet<string> = new Set([
   "fetch",
   "connect",
   "alarm",
@@ -156,22 +161,44 @@ const ENTRYPOINT_RESERVED: ReadonlySet<string> = new Set([
 ]);
 
 function deliver(invocation: Invocation, name: string, event: CallEvent): Promise<void> {
+  if (event[0] === "alarm") throw new TypeError("An alarm is not for an entrypoint.");
+  return deliverEvent(invocation, targetOf(name, invocation), event);
+}
+
+/** Delivers an event to an instance of a Durable Object. */
+export function deliverTo(invocation: Invocation, object: object, event: CallEvent): Promise<void> {
+  return deliverEvent(invocation, { object, isClass: true }, event);
+}
+
+function deliverEvent(invocation: Invocation, target: Target, event: CallEvent): Promise<void> {
   switch (event[0]) {
     case "fetch":
-      return deliverFetch(invocation, targetOf(name, invocation), event);
+      return deliverFetch(invocation, target, event);
     case "scheduled":
-      return deliverScheduled(invocation, targetOf(name, invocation), event);
+      return deliverScheduled(invocation, target, event);
     case "tail":
-      return deliverTail(invocation, targetOf(name, invocation), event[1]);
+      return deliverTail(invocation, target, event[1]);
     case "tailStream":
-      return deliverTailStream(invocation, targetOf(name, invocation), event[1]);
+      return deliverTailStream(invocation, target, event[1]);
     case "queue":
-      return deliverQueue(invocation, targetOf(name, invocation), event);
+      return deliverQueue(invocation, target, event);
     case "connect":
-      return deliverConnect(invocation, targetOf(name, invocation), event);
+      return deliverConnect(invocation, target, event);
+    case "alarm":
+      return deliverAlarm(invocation, target, event);
     default:
       throw new TypeError(`A ${event[0]} event is not for an entrypoint.`);
   }
+}
+
+async function deliverAlarm(
+  invocation: Invocation,
+  target: Target,
+  [, scheduledTime, retryCount]: Extract<CallEvent, ["alarm", ...unknown[]]>,
+): Promise<void> {
+  const handler = handlerOf(target, "alarm", "Handler does not export an alarm() function.");
+  await callHandler(target, handler, { scheduledTime, retryCount, isRetry: retryCount > 0 }, invocation);
+  invocation.return(["nothing", false]);
 }
 
 async function deliverFetch(

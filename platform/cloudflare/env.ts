@@ -7,6 +7,7 @@
 // Invariant: `env` is one object for the Worker's life, so a property set on it stays.
 
 import type { Binding, StartInfo } from "../ops.ts";
+import { namespaceFrom } from "./actors/namespace.ts";
 import { currentFrame } from "./async-context.ts";
 import { hold } from "./caps.ts";
 import { has } from "./compat.ts";
@@ -43,6 +44,8 @@ function bound(name: string, binding: Binding): unknown {
       return newService(hold(binding[1], "service"));
     case "loader":
       return newLoader(hold(binding[1], "loader"));
+    case "actors":
+      return namespaceFrom(binding[1]);
     case "data":
       return binding[1].slice().buffer;
     case "hosted":

@@ -2,13 +2,16 @@
 //
 // `ctx.exports.Name` is a stub of the entrypoint without props and can be called:
 // `ctx.exports.Name({ props })` gives one with them. Only the latter can be handed on, because only
-// there has the Worker said what the receiver may act as. Durable Object classes have no loopback
-// until there are Durable Objects.
+// there has the Worker said what the receiver may act as. A Durable Object class is a function too:
+// `ctx.exports.Name({ props })` is the class with props, for a facet; where the configuration gives
+// the class a namespace, `ctx.exports.Name` is that namespace as well.
 //
 // Invariant: the object is made once, after the main module has been evaluated.
 
 import { wire } from "../ops.ts";
-import type { EntrypointInfo } from "../ops.ts";
+import type { ActorNamespace, EntrypointInfo } from "../ops.ts";
+import { newClass, registerClass } from "./actors/class.ts";
+import { becomeNamespace, DurableObjectNamespace } from "./actors/namespace.ts";
 import { currentFrame } from "./async-context.ts";
 import { hold, newSlot } from "./caps.ts";
 import type { Cap } from "./caps.ts";
@@ -27,13 +30,18 @@ Object.defineProperty(LoopbackServiceStub.prototype, Symbol.toStringTag, {
 
 let own: Record<string, unknown> = {};
 
-export function defineExports(entrypoints: readonly EntrypointInfo[]): void {
+export function defineExports(
+  entrypoints: readonly EntrypointInfo[],
+  actors: readonly [cls: string, ActorNamespace][],
+): void {
   own = {};
+  const namespaces = new Map(actors);
   for (const { name, kind } of entrypoints) {
-    if (kind === "durableObject") continue;
+    const namespace = namespaces.get(name);
+    const isActor = kind === "durableObject" || namespace !== undefined;
     let stub: object | undefined;
     Object.defineProperty(own, name, {
-      get: () => (stub ??= loopback(name)),
+      get: () => (stub ??= isActor ? loopbackClass(name, namespace) : loopback(name)),
       enumerable: true,
       configurable: true,
     });
@@ -77,6 +85,37 @@ function loopback(name: string): object {
     }
     return newService(getSelf(name, (options as { props?: unknown } | undefined)?.props));
   });
+}
+
+export class LoopbackDurableObjectNamespace extends DurableObjectNamespace {}
+export class LoopbackDurableObjectClass {
+  constructor() {
+    throw new TypeError("Illegal constructor");
+  }
+}
+for (const made of [LoopbackDurableObjectNamespace, LoopbackDurableObjectClass]) {
+  Object.defineProperty(made.prototype, Symbol.toStringTag, { value: made.name, configurable: true });
+}
+
+function loopbackClass(name: string, namespace: ActorNamespace | undefined): object {
+  const withProps = (options?: unknown): object => {
+    if (options !== undefined && (typeof options !== "object" || options === null)) {
+      throw new TypeError(`ctx.exports.${name}(): options must be an object like { props }, not ${describe(options)}.`);
+    }
+    return newClass(getSelfClass(name, (options as { props?: unknown } | undefined)?.props), "configured");
+  };
+  let bare: Cap | undefined;
+  registerClass(withProps, () => (bare ??= getSelfClass(name, undefined)));
+  if (namespace === undefined) return Object.setPrototypeOf(withProps, LoopbackDurableObjectClass.prototype) as object;
+  becomeNamespace(withProps, namespace);
+  return Object.setPrototypeOf(withProps, LoopbackDurableObjectNamespace.prototype) as object;
+}
+
+function getSelfClass(name: string, props: unknown): Cap {
+  const payload = props === undefined ? NO_PROPS : packProps(props);
+  const slot = newSlot();
+  wire.getSelfClass(slot, name, payload);
+  return hold(slot, "actorClass");
 }
 
 function getSelf(name: string, props: unknown): Cap {

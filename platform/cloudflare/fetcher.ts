@@ -94,9 +94,10 @@ export function serviceProxy(
   state: ServiceState & Origin,
   proto: object,
   apply?: (args: unknown[]) => unknown,
+  own?: Readonly<Record<string, unknown>>,
 ): object {
   Object.setPrototypeOf(target, proto);
-  const service = platformProxy(target, new ServiceHandler(state, apply));
+  const service = platformProxy(target, new ServiceHandler(state, apply, own));
   serviceStates.set(service, state);
   registerOrigin(service);
   return service;
@@ -116,10 +117,17 @@ function outcomeName(outcome: Outcome): string {
 class ServiceHandler implements ProxyHandler<object> {
   readonly #state: ServiceState & Origin;
   readonly #apply: ((args: unknown[]) => unknown) | undefined;
+  /** Properties that are the stub's own rather than remote. */
+  readonly #own: Readonly<Record<string, unknown>> | undefined;
 
-  constructor(state: ServiceState & Origin, apply: ((args: unknown[]) => unknown) | undefined) {
+  constructor(
+    state: ServiceState & Origin,
+    apply: ((args: unknown[]) => unknown) | undefined,
+    own: Readonly<Record<string, unknown>> | undefined,
+  ) {
     this.#state = state;
     this.#apply = apply;
+    this.#own = own;
   }
 
   get(target: object, key: string | symbol, proxy: object): unknown {
@@ -146,6 +154,7 @@ class ServiceHandler implements ProxyHandler<object> {
       case DISPOSE:
         return () => (this.#state as Partial<Owned>).letGo?.(false);
     }
+    if (this.#own !== undefined && Object.hasOwn(this.#own, key)) return this.#own[key as string];
     if (typeof key === "symbol" || key in Object.prototype || !has("rpc")) return Reflect.get(target, key, proxy);
     return newProperty(proxy, [key], this.#state);
   }

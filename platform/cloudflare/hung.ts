@@ -9,6 +9,7 @@
 //
 // Invariant: nothing is failed that could still be answered.
 
+import { isFacetStart } from "./actors/facets.ts";
 import { streamsOpen } from "../web/streams/wire.ts";
 import { brokenWatched } from "./caps.ts";
 import { failUnanswered, mayBeCanceled } from "./context.ts";
@@ -26,6 +27,6 @@ export function silence(): void {
 }
 
 function exportsCallable(): boolean {
-  for (const object of exportedObjects()) if (!isLoaderCallback(object)) return true;
+  for (const object of exportedObjects()) if (!isLoaderCallback(object) && !isFacetStart(object)) return true;
   return false;
 }

@@ -1,7 +1,7 @@
 // The loader binding: `load(code)`, `get(id, callback)`, and the stub of a dynamic Worker.
 //
 // A stub is here at once; the load, its failure and its cache are the host's. What a field of
-// `WorkerCode` may hold is in `loader-code.ts`. Absent: Durable Object classes of a dynamic Worker.
+// `WorkerCode` may hold is in `loader-code.ts`.
 //
 // A stub and each of its entrypoints own one slot each. An entrypoint keeps its Worker alive by
 // itself, so the stub in `env.LOADER.load(code).getEntrypoint()` may be collected at any time. Both
@@ -11,9 +11,10 @@
 // Invariant: a slot is taken only after everything that may throw has not.
 
 import { wire } from "../ops.ts";
-import { currentInvocation } from "./async-context.ts";
+import { newClass } from "./actors/class.ts";
 import { disowned, hold, newSlot, ownedBy } from "./caps.ts";
 import type { Cap, Owned } from "./caps.ts";
+import { owningInvocation } from "./context.ts";
 import type { Held, Invocation } from "./context.ts";
 import { describe } from "./errors.ts";
 import { newService } from "./fetcher.ts";
@@ -128,7 +129,7 @@ export class WorkerStub {
   readonly #slot: Slot;
 
   constructor() {
-    this.#slot = new Slot(this, takeCap(), currentInvocation());
+    this.#slot = new Slot(this, takeCap(), owningInvocation());
   }
 
   getEntrypoint(name?: unknown, options?: unknown): object {
@@ -144,11 +145,22 @@ export class WorkerStub {
     const payload = props === undefined ? NO_PROPS : packProps(props);
     const slot = newSlot();
     wire.getEntrypoint(slot, worker.id, name === "default" || name === null ? undefined : name, payload, checked);
-    return newService(hold(slot, "dynamicService"), currentInvocation());
+    return newService(hold(slot, "dynamicService"), owningInvocation());
   }
 
-  getDurableObjectClass(): never {
-    throw new Error("WorkerStub.getDurableObjectClass() is not supported: there are no Durable Objects here yet.");
+  getDurableObjectClass(name?: unknown, options?: unknown): object {
+    const worker = this.#slot.cap("WorkerStub");
+    if (name !== undefined && name !== null && typeof name !== "string") {
+      throw new TypeError(`WorkerStub.getDurableObjectClass(name, options): name must be a string or null, not ${describe(name)}.`);
+    }
+    if (options !== undefined && options !== null && typeof options !== "object") {
+      throw new TypeError(`WorkerStub.getDurableObjectClass(name, options): options must be an object like { props }, not ${describe(options)}.`);
+    }
+    const { props } = (options ?? {}) as EntrypointOptions;
+    const payload = props === undefined ? NO_PROPS : packProps(props);
+    const slot = newSlot();
+    wire.getClass(slot, worker.id, name ?? undefined, payload);
+    return newClass(hold(slot, "actorClass"), "dynamic");
   }
 
   [DISPOSE](): void {

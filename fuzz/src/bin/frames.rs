@@ -254,6 +254,7 @@ fn worker(name: &str, bindings: Vec<(String, BindingDefinition)>) -> WorkerDefin
         // What `a` does is traced, so that its frames about traces mean something.
         tails: heard.clone(),
         streaming_tails: heard,
+        actors: Vec::new(),
     }
 }
 

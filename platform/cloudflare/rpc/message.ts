@@ -12,6 +12,7 @@ import { sendReadable, receiveReadable, receiveWritable, sendWritable } from "..
 import { ReadableStream } from "../../web/streams/readable.ts";
 import { WritableStream } from "../../web/streams/writable.ts";
 import { handOverWebSocket, webSocketFromWire } from "../../web/websocket.ts";
+import { classOf, newClass } from "../actors/class.ts";
 import { Cap, hold } from "../caps.ts";
 import { followCurrent } from "../context.ts";
 import { addBudget, dataCloneError } from "../errors.ts";
@@ -155,6 +156,8 @@ class Packer implements EncodeHost<External> {
     if (remote !== undefined) return { promise: this.#remotePromise(value, remote) };
     const service = serviceOf(value);
     if (service !== undefined) return { external: { kind: "cap", cap: service.transferable() } };
+    const cls = classOf(value);
+    if (cls !== undefined) return { external: { kind: "cap", cap: cls.transferable() } };
     const loader = loaderCap(value);
     if (loader !== undefined && this.#purpose === "env") return { external: { kind: "cap", cap: loader } };
     return this.#local(value);
@@ -320,6 +323,7 @@ function receive(attachment: Attachment): object {
     case "cap": {
       const [, id, kind] = attachment;
       if (kind === "object") return newStub(hold(id, kind));
+      if (kind === "actorClass") return newClass(hold(id, kind), "configured");
       return kind === "loader" ? newLoader(hold(id, kind)) : newService(hold(id, kind));
     }
     case "readable":
@@ -338,6 +342,7 @@ function adopt(external: External): object {
     case "cap": {
       const cap = external.cap.retain();
       if (cap.kind === "object") return newStub(cap);
+      if (cap.kind === "actorClass") return newClass(cap, "configured");
       return cap.kind === "loader" ? newLoader(cap) : newService(cap);
     }
     case "local":

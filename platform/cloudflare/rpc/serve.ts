@@ -8,6 +8,7 @@
 
 import { engine } from "../../ops.ts";
 import type { CallEvent, CallId, ExportId, Payload } from "../../ops.ts";
+import { facetOutcome, isFacetStart } from "../actors/facets.ts";
 import { frameOf, runIn } from "../async-context.ts";
 import { Invocation } from "../context.ts";
 import { requestFromWire, responseToWire } from "../../web/fetch-wire.ts";
@@ -173,6 +174,9 @@ export function serveExport(call: CallId, id: ExportId, event: CallEvent): void 
   if (event[0] === "loadCode" && isLoaderCallback(target.object)) {
     return serveCode(invocation, target.object);
   }
+  if (event[0] === "startFacet" && isFacetStart(target.object)) {
+    return serveFacet(invocation, target.object);
+  }
   if (event[0] !== "rpc") return invocation.fail(new TypeError(`A ${event[0]} event is not for an object.`));
   const [, path, args] = event;
   serveRpc(invocation, path, args, () => member(target.object, target.reach, path, TARGET_RESERVED));
@@ -183,6 +187,15 @@ function serveCode(invocation: Invocation, callback: () => unknown): void {
     Promise.resolve()
       .then(callback)
       .then((code) => invocation.return(["code", codeOf(code)]))
+      .catch((error: unknown) => invocation.fail(error));
+  });
+}
+
+function serveFacet(invocation: Invocation, callback: () => unknown): void {
+  runIn(frameOf(invocation), () => {
+    Promise.resolve()
+      .then(callback)
+      .then((given) => invocation.return(facetOutcome(given)))
       .catch((error: unknown) => invocation.fail(error));
   });
 }

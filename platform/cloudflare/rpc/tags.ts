@@ -6,7 +6,8 @@
 // sharing survive. Things that are not data are `External`: an index into the list that travels
 // beside the bytes.
 //
-// Invariant: a tag keeps its number; encoder and decoder ship in one binary, so there is no version.
+// Invariant: a tag keeps its number: what Durable Objects store is in this form, behind a version byte
+// (`actors/storage.ts`). On the wire there is none, since encoder and decoder ship in one binary.
 
 export const INT_INLINE = 0x80;
 export const INT_INLINE_MAX = 0x7f;

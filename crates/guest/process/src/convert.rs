@@ -9,6 +9,7 @@
 //! value of the wrong shape is a TypeError in the op and never a panic. Bounds that the host would
 //! kill for are checked here first, where they can still be an exception.
 
+mod actors;
 mod code;
 mod heads;
 mod tuples;
@@ -16,7 +17,7 @@ mod tuples;
 use std::borrow::Cow;
 
 use mayfly_engine::data::{Args, Data, OpError};
-use mayfly_wire::{Blob, CallId, CapId, ExportId, StreamId};
+use mayfly_wire::{ActorId, Blob, CallId, CapId, ExportId, StreamId};
 
 pub use code::{check_code, split_start};
 
@@ -214,7 +215,7 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(CallId, CapId, ExportId, StreamId);
+ids!(ActorId, CallId, CapId, ExportId, StreamId);
 
 /// A closed set of words: an enum without fields on the wire, a string in JavaScript.
 macro_rules! words {

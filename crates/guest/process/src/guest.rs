@@ -93,9 +93,9 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
         rehearse(&mut engine, 1);
     }
     engine.state().output.connect(Arc::clone(&socket));
+    engine.state().input = Some(Input::new(Arc::clone(&socket)));
     let mut guest = Guest {
         engine,
-        input: Input::new(Arc::clone(&socket)),
         socket,
         waker,
         data_bytes,
@@ -150,7 +150,6 @@ fn head_of(frame: &ToHost) -> [u8; trap::HEAD_BYTES] {
 
 struct Guest {
     engine: GuestEngine,
-    input: Input,
     socket: Arc<File>,
     waker: Waker,
     /// Writable memory that it was forked with.
@@ -191,6 +190,8 @@ impl Guest {
         self.wake_if_due();
         self.ask_if_hung();
         self.collect_if_idle();
+        // A storage call that waited may have met frames before its reply.
+        self.handle_frames();
         self.engine.state().output.flush();
     }
 
@@ -230,7 +231,7 @@ impl Guest {
 
     fn receive(&mut self) {
         for _ in 0..READS_PER_TURN_MAX {
-            match self.input.read() {
+            match self.engine.state().read() {
                 Ok(Arrival::Some) => self.handle_frames(),
                 Ok(Arrival::None) => return,
                 Ok(Arrival::End) => exit_now(exit::DONE),
@@ -241,7 +242,7 @@ impl Guest {
 
     fn handle_frames(&mut self) {
         loop {
-            match self.input.frame() {
+            match self.engine.state().next_frame() {
                 Ok(Some(frame)) => self.handle(frame),
                 Ok(None) => return,
                 Err(_) => exit_now(exit::PROTOCOL),
@@ -332,6 +333,7 @@ impl Guest {
 
     /// What a Worker throws is the platform's to report. What the platform throws is the end.
     fn settle(&mut self, called: Called) {
+        self.engine.state().storage_settled();
         let message = match called {
             Called::Quiet => return,
             Called::Terminated => "ended from outside".to_owned(),
@@ -354,7 +356,11 @@ impl Guest {
 /// loop handles itself.
 pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> {
     let (handler, arguments) = match frame {
-        ToGuest::Start { .. } | ToGuest::Collect {} | ToGuest::Traced { .. } => return None,
+        // A reply is taken by the op that waits for it; one that nobody waits for means nothing.
+        ToGuest::Start { .. }
+        | ToGuest::Collect {}
+        | ToGuest::Traced { .. }
+        | ToGuest::StorageReply { .. } => return None,
         ToGuest::Invoke {
             call,
             entrypoint,
@@ -412,6 +418,16 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
         ToGuest::TailEvents { call, events } => {
             ("tailEvents", vec![call.into_data(), events.into_data()])
         }
+        ToGuest::StartActor { actor, start } => {
+            ("startActor", vec![actor.into_data(), start.into_data()])
+        }
+        ToGuest::InvokeActor { call, actor, event } => (
+            "invokeActor",
+            vec![call.into_data(), actor.into_data(), event.into_data()],
+        ),
+        ToGuest::StopActor { actor, failure } => {
+            ("stopActor", vec![actor.into_data(), failure.into_data()])
+        }
     };
     Some((handler, arguments))
 }
@@ -436,7 +452,9 @@ fn brings_cap(frame: &ToGuest) -> bool {
         ToGuest::Invoke { props, event, .. } => {
             in_attachments(&props.attachments) || in_event(event)
         }
-        ToGuest::CallExport { event, .. } | ToGuest::CallAnswer { event, .. } => in_event(event),
+        ToGuest::CallExport { event, .. }
+        | ToGuest::CallAnswer { event, .. }
+        | ToGuest::InvokeActor { event, .. } => in_event(event),
         ToGuest::Return { outcome, .. } => match outcome {
             Outcome::Value { payload } => in_attachments(&payload.attachments),
             Outcome::Failed { failure } => in_attachments(&failure.value.attachments),

@@ -5,8 +5,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use mayfly_sandbox::poll::{self, Interest};
 use mayfly_wire::{LENGTH_BYTES, ToGuest, WireError, frame_length, read_frame};
 
 /// Bytes asked for at once, and kept between turns: a socket buffer holds about three of them.
@@ -58,6 +60,13 @@ impl Input {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Arrival::End),
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits until there is something to read, and reads once.
+    pub fn wait(&mut self) -> io::Result<Arrival> {
+        poll::poll([(self.socket.as_fd(), Interest::Read)], None)
+            .map_err(|_| io::Error::other("poll"))?;
+        self.read()
     }
 
     /// The next whole frame, if it is there.

@@ -100,6 +100,7 @@ fn start() -> Start {
         },
         outbound: None,
         limits: Limits::NONE,
+        actors: vec![],
         heap_bytes_max: 0,
         collect_always: false,
     }

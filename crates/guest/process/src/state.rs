@@ -1,12 +1,17 @@
 //! What ops get to see: the state behind the engine of one guest.
 
+use std::collections::VecDeque;
+use std::io;
 use std::time::{Duration, Instant};
 
 use mayfly_engine::data::OpError;
 use mayfly_ops::{HasOps, OpsState};
 use mayfly_sandbox::ask;
-use mayfly_wire::{ToGuest, ToHost};
+use mayfly_sandbox::fork::exit_now;
+use mayfly_wire::{ActorId, StorageReply, StorageRequest, ToGuest, ToHost, WireError};
 
+use crate::exit;
+use crate::input::{Arrival, Input};
 use crate::output::Output;
 
 /// Farthest a wake may lie ahead. JavaScript's timers end at 2^31 ms, below it.
@@ -18,6 +23,13 @@ pub struct GuestState {
     ops: OpsState,
     /// Frames on their way to the host. In a zygote it has no socket and takes nothing.
     pub output: Output,
+    /// Frames from the host; absent in a zygote.
+    pub input: Option<Input>,
+    /// Frames that came while a storage call waited for its reply. The host bounds what it sends to
+    /// a guest that does not read (`OUT_BYTES_MAX` there), and so this.
+    early: VecDeque<ToGuest>,
+    /// Something was written to storage in this turn: the host waits for its end.
+    storage_open: bool,
     /// When the platform asked to be woken.
     pub wake_at: Option<Instant>,
     /// Calls into this guest that have no outcome yet.
@@ -32,6 +44,69 @@ impl GuestState {
     /// Renews what a fork must not share.
     pub fn after_fork(&mut self) {
         self.ops.after_fork();
+    }
+
+    /// Reads from the socket once.
+    pub fn read(&mut self) -> io::Result<Arrival> {
+        self.input.as_mut().map_or(Ok(Arrival::None), Input::read)
+    }
+
+    /// The next whole frame, if it is there.
+    pub fn next_frame(&mut self) -> Result<Option<ToGuest>, WireError> {
+        match self.early.pop_front() {
+            Some(frame) => Ok(Some(frame)),
+            None => self.input.as_mut().map_or(Ok(None), Input::frame),
+        }
+    }
+
+    /// Asks an instance's storage and waits for the reply, whatever else comes meanwhile.
+    pub fn ask_storage(
+        &mut self,
+        actor: ActorId,
+        request: StorageRequest,
+    ) -> Result<StorageReply, OpError> {
+        self.send(&ToHost::Storage { actor, request })?;
+        if self.input.is_none() {
+            return Err(OpError::type_error(
+                "there is no storage before a Worker has started",
+            ));
+        }
+        self.output.flush_all();
+        loop {
+            let frame = match &mut self.input {
+                Some(input) => input.frame(),
+                None => exit_now(exit::SYSTEM),
+            };
+            match frame {
+                Ok(Some(ToGuest::StorageReply { reply })) => {
+                    self.storage_open |= reply.open;
+                    return Ok(reply);
+                }
+                Ok(Some(frame)) => self.early.push_back(frame),
+                Ok(None) => self.wait_for_more(),
+                Err(_) => exit_now(exit::PROTOCOL),
+            }
+        }
+    }
+
+    fn wait_for_more(&mut self) {
+        let arrived = match &mut self.input {
+            Some(input) => input.wait(),
+            None => exit_now(exit::SYSTEM),
+        };
+        match arrived {
+            Ok(Arrival::Some | Arrival::None) => {}
+            Ok(Arrival::End) => exit_now(exit::DONE),
+            Err(_) => exit_now(exit::SYSTEM),
+        }
+    }
+
+    /// The turn is over: says so where the host waits for it.
+    pub fn storage_settled(&mut self) {
+        if std::mem::take(&mut self.storage_open) && self.output.push(&ToHost::Settled {}).is_err()
+        {
+            exit_now(exit::SYSTEM);
+        }
     }
 
     /// Queues one frame. Those of a rehearsal change nothing that outlives it.
@@ -53,7 +128,10 @@ impl GuestState {
     /// Counts calls by what the host sends.
     pub fn heard(&mut self, frame: &ToGuest) {
         match frame {
-            ToGuest::Invoke { .. } | ToGuest::CallExport { .. } | ToGuest::CallAnswer { .. } => {
+            ToGuest::Invoke { .. }
+            | ToGuest::CallExport { .. }
+            | ToGuest::CallAnswer { .. }
+            | ToGuest::InvokeActor { .. } => {
                 self.calls_unanswered += 1;
             }
             // What a rehearsal did does not count.
@@ -97,6 +175,10 @@ fn introduces_cap(frame: &ToHost) -> bool {
         | ToHost::Get { .. }
         | ToHost::GetEntrypoint { .. }
         | ToHost::GetSelf { .. }
+        | ToHost::GetActor { .. }
+        | ToHost::GetClass { .. }
+        | ToHost::GetSelfClass { .. }
+        | ToHost::GetFacet { .. }
         | ToHost::DupCap { .. } => true,
         _ => false,
     }

@@ -8,7 +8,7 @@ use mayfly_sandbox::fork::exit_now;
 use mayfly_wire::bounds::{CHUNK_BYTES_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX};
 use mayfly_wire::{Blob, Failure, FailureKind, Outcome, StreamId, ToHost};
 
-use crate::convert::{FromData, check_code};
+use crate::convert::{FromData, IntoData, check_code};
 use crate::exit;
 use crate::state::GuestState;
 
@@ -189,6 +189,61 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
         }),
         wire("traceEnd", |state, args| {
             state.frame(ToHost::TraceEnd { call: args.at(0)? })
+        }),
+        wire("storage", |state, args| {
+            let actor = args.at(0)?;
+            let request = args.at(1)?;
+            Ok(state.ask_storage(actor, request)?.into_data())
+        }),
+        wire("actorBroken", |state, args| {
+            state.frame(ToHost::ActorBroken {
+                actor: args.at(0)?,
+                failure: args.at(1)?,
+            })
+        }),
+        wire("getActor", |state, args| {
+            state.frame(ToHost::GetActor {
+                stub: args.at(0)?,
+                namespace: args.at(1)?,
+                id: args.at(2)?,
+                name: args.at(3)?,
+            })
+        }),
+        wire("getClass", |state, args| {
+            state.frame(ToHost::GetClass {
+                class: args.at(0)?,
+                worker: args.at(1)?,
+                name: args.at(2)?,
+                props: args.at(3)?,
+            })
+        }),
+        wire("getSelfClass", |state, args| {
+            state.frame(ToHost::GetSelfClass {
+                class: args.at(0)?,
+                name: args.at(1)?,
+                props: args.at(2)?,
+            })
+        }),
+        wire("getFacet", |state, args| {
+            state.frame(ToHost::GetFacet {
+                stub: args.at(0)?,
+                actor: args.at(1)?,
+                name: args.at(2)?,
+                start: args.at(3)?,
+            })
+        }),
+        wire("abortFacet", |state, args| {
+            state.frame(ToHost::AbortFacet {
+                actor: args.at(0)?,
+                name: args.at(1)?,
+                failure: args.at(2)?,
+            })
+        }),
+        wire("deleteFacet", |state, args| {
+            state.frame(ToHost::DeleteFacet {
+                actor: args.at(0)?,
+                name: args.at(1)?,
+            })
         }),
         wire("abort", |state, args| {
             let failure = Failure::new(FailureKind::Exception {}, "Error", cut(args.at(0)?));

@@ -37,6 +37,8 @@ pub struct Config {
     pub enabled_flags: Vec<&'static str>,
     /// `env`, in the order of the file.
     pub bindings: Vec<Binding>,
+    /// What became of its Durable Object classes, step by step.
+    pub migrations: Vec<Migration>,
     /// How the Worker's files become modules.
     pub modules: ModuleOptions,
     /// Where `fetch()` and `connect()` go.
@@ -77,6 +79,8 @@ pub enum BindingValue {
     Json(String),
     /// An entry of `services`.
     Service(ServiceTarget),
+    /// An entry of `durable_objects.bindings`.
+    Actors(ActorsTarget),
     /// An entry of `worker_loaders`.
     Loader {
         /// Loaders of the same id share their Workers.
@@ -118,6 +122,61 @@ pub struct ServiceTarget {
     pub props: Option<String>,
     /// Where the name stands.
     pub at: Position,
+}
+
+/// A Durable Object class of this Worker's or another's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActorsTarget {
+    /// The class's export name.
+    pub class: String,
+    /// The other Worker's name.
+    pub script: Option<String>,
+    /// Where the class or the Worker stands.
+    pub at: Position,
+}
+
+/// One entry of `migrations`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Migration {
+    /// Its name: a migration is applied once.
+    pub tag: String,
+    /// What it does, in the order of the file's keys.
+    pub steps: Vec<MigrationStep>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// What becomes of a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MigrationStep {
+    /// `new_classes`, or `new_sqlite_classes` where `sqlite` is set.
+    New {
+        /// Its export name.
+        class: String,
+        /// `storage.sql` may be used.
+        sqlite: bool,
+    },
+    /// `renamed_classes`.
+    Renamed {
+        /// The old name.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// `deleted_classes`: its objects are deleted with all they stored.
+    Deleted {
+        /// Its name.
+        class: String,
+    },
+    /// `transferred_classes`.
+    Transferred {
+        /// The Worker that had it.
+        script: String,
+        /// What it was called there.
+        from: String,
+        /// What it is called here.
+        to: String,
+    },
 }
 
 /// `global_outbound`, a key of Mayfly's own.
@@ -276,6 +335,16 @@ impl Config {
             .map(|tail| ("streaming_tail_consumers", tail));
         bound.chain(outbound).chain(tails).chain(streaming)
     }
+
+    /// The Durable Object classes that it binds, with the binding each stands under.
+    pub fn actors(&self) -> impl Iterator<Item = (&str, &ActorsTarget)> {
+        self.bindings
+            .iter()
+            .filter_map(|binding| match &binding.value {
+                BindingValue::Actors(target) => Some((binding.name.as_str(), target)),
+                _ => None,
+            })
+    }
 }
 
 /// Checks Workers against each other: no two of a name, and every service is one of them.
@@ -288,19 +357,24 @@ pub fn check_all(configs: &[Config]) -> Result<(), ConfigError> {
             let message = format!("a Worker named \"{name}\" is already defined at {other}");
             errors.push(Diagnostic::at(config.name_at.clone(), "name", message));
         }
-        for (key, target) in config.targets() {
-            if configs.iter().any(|one| one.name == target.service) {
+        let services = config
+            .targets()
+            .map(|(key, target)| (key, &target.service, &target.at));
+        let scripts = config
+            .actors()
+            .filter_map(|(key, target)| Some((key, target.script.as_ref()?, &target.at)));
+        for (key, name, at) in services.chain(scripts) {
+            if configs.iter().any(|one| one.name == *name) {
                 continue;
             }
             let names = configs.iter().map(|one| one.name.as_str());
-            let near = nearest::among(&target.service, names.clone());
+            let near = nearest::among(name, names.clone());
             let known: Vec<&str> = names.collect();
             let message = format!(
-                "no Worker is named \"{}\"{near}; configured here: {}",
-                target.service,
+                "no Worker is named \"{name}\"{near}; configured here: {}",
                 known.join(", ")
             );
-            errors.push(Diagnostic::at(target.at.clone(), key, message));
+            errors.push(Diagnostic::at(at.clone(), key, message));
         }
     }
     if errors.is_empty() {

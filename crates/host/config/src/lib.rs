@@ -23,7 +23,8 @@ pub mod modules;
 pub mod nearest;
 
 pub use config::{
-    Assets, Binding, BindingValue, Caps, Config, Cron, Dev, FILE_BYTES_MAX, HtmlHandling,
-    ModuleOptions, NotFoundHandling, Outbound, Rule, ServiceTarget, WorkerFirst, check_all,
+    ActorsTarget, Assets, Binding, BindingValue, Caps, Config, Cron, Dev, FILE_BYTES_MAX,
+    HtmlHandling, Migration, MigrationStep, ModuleOptions, NotFoundHandling, Outbound, Rule,
+    ServiceTarget, WorkerFirst, check_all,
 };
 pub use report::{ConfigError, Diagnostic, Position, Warning};

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a Config is only made when nothing was noted as an error.
 
+mod actors;
 mod assets;
 
 use std::path::{Path, PathBuf};
@@ -164,6 +165,8 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
     let main = read_main(reader, root, &folder);
     let compat = read_compat(reader, root);
     let bindings = read_bindings(reader, root);
+    let entries = tables(reader, root, "migrations");
+    let migrations = actors::migrations(reader, &entries);
     let modules = read_modules(reader, root, &folder, main.as_deref());
     let outbound = read_outbound(reader, root);
     let limits = read_limits(reader, root);
@@ -187,6 +190,7 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         compatibility_flags,
         enabled_flags,
         bindings,
+        migrations,
         modules,
         outbound,
         limits,
@@ -310,6 +314,16 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
             let value = BindingValue::Service(target);
             add_binding(reader, &mut bindings, &item, name, value);
         }
+    }
+    let objects = root.get("durable_objects");
+    for (item, name, target) in actors::bindings(reader, objects) {
+        add_binding(
+            reader,
+            &mut bindings,
+            &item,
+            name,
+            BindingValue::Actors(target),
+        );
     }
     for item in tables(reader, root, "worker_loaders") {
         let Some(fields) = reader.table_of(&item, &["binding", "id", "jitless", "limits"]) else {

@@ -28,6 +28,7 @@ Exit codes:
   4 a file is missing or unreadable   5 cannot listen, such as a port in use
   6 mayfly-guest is missing or of another version  7 no sandbox on this machine
   8 layers of the sandbox are missing (doctor)  9 no running host answers
+  10 the state folder cannot be used, such as one in use
   70 a fault of Mayfly itself
 
 Environment:
@@ -56,6 +57,8 @@ pub enum Command {
     Usage(UsageArgs),
     /// Try which layers of the sandbox this machine gives
     Doctor(DoctorArgs),
+    /// List, copy and delete what Durable Objects stored, while no server runs
+    State(StateCommandArgs),
 }
 
 /// `mayfly serve`.
@@ -78,14 +81,14 @@ pub struct ServeArgs {
     #[arg(long, default_value = "auto", value_name = "WHAT")]
     pub errors: Errors,
 
-    /// A folder for what outlives the host; without it usage is not kept
-    #[arg(long, value_name = "DIR")]
-    pub state: Option<PathBuf>,
-
     /// Where to answer /healthz, /metrics (Prometheus) and `mayfly tail`; a port alone is one of
     /// this machine's only, and whoever reaches the address can read what Workers log
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub admin: Option<SocketAddr>,
+
+    /// Where state lives.
+    #[command(flatten)]
+    pub state: StateArgs,
 
     /// Run the first Worker's scheduled() at a request for /cdn-cgi/handler/scheduled, with ?cron=
     /// and ?time= (milliseconds) where given: for tests
@@ -119,6 +122,75 @@ pub struct EvictionArgs {
     /// How long a Worker may be idle [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub idle_seconds: Option<Duration>,
+
+    /// How long a Durable Object may be idle before its instance ends [default: 70]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub object_idle_seconds: Option<Duration>,
+}
+
+/// Where state lives.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The folder of what Durable Objects store [default: .mayfly/state beside the first
+    /// configuration]. Where it is given, what Workers use is counted there too
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub state: Option<PathBuf>,
+
+    /// Keep it in memory: nothing is left behind
+    #[arg(long)]
+    pub ephemeral: bool,
+}
+
+/// `mayfly state`.
+#[derive(Debug, Args)]
+pub struct StateCommandArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: StateCommand,
+
+    /// The folder of the state
+    #[arg(
+        long,
+        global = true,
+        default_value = ".mayfly/state",
+        value_name = "DIR"
+    )]
+    pub state: PathBuf,
+}
+
+/// What may be done with state.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Namespaces, their objects, and what these take
+    List,
+    /// Copy an object and its facets into a folder
+    Export {
+        /// WORKER/CLASS
+        namespace: String,
+        /// 64 hexadecimal digits, or name:NAME
+        id: String,
+        /// The folder to make
+        folder: PathBuf,
+    },
+    /// Copy an exported object in, where there is none of that id
+    Import {
+        /// WORKER/CLASS
+        namespace: String,
+        /// 64 hexadecimal digits, or name:NAME
+        id: String,
+        /// The folder that `export` made
+        folder: PathBuf,
+    },
+    /// Delete an object, its facets and its alarm; without an id every object of the class
+    Delete {
+        /// WORKER/CLASS
+        namespace: String,
+        /// 64 hexadecimal digits, or name:NAME
+        id: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// `mayfly doctor`.

@@ -27,6 +27,8 @@ pub const SANDBOX: u8 = 7;
 pub const UNREACHABLE: u8 = 9;
 /// Layers of the sandbox are missing, and Workers can run all the same.
 pub const DEGRADED: u8 = 8;
+/// The state folder cannot be used.
+pub const STATE: u8 = 10;
 /// A fault of Mayfly itself; `EX_SOFTWARE`.
 pub const INTERNAL: u8 = 70;
 
@@ -51,6 +53,9 @@ pub enum Exit {
         #[source]
         source: std::io::Error,
     },
+    /// Something that is not done without being asked for otherwise.
+    #[error("{0}")]
+    Refused(String),
     /// Configurations that contradict each other.
     #[error("{0}")]
     Definition(String),
@@ -69,6 +74,9 @@ pub enum Exit {
     /// Less of a sandbox than there could be.
     #[error("{0}")]
     Degraded(String),
+    /// No state.
+    #[error("state: {0}")]
+    State(String),
     /// Anything else.
     #[error("{0}")]
     Internal(String),
@@ -79,6 +87,7 @@ impl Exit {
     pub fn code(&self) -> u8 {
         match self {
             Self::Threw => THREW,
+            Self::Refused(_) => USAGE,
             Self::Config(error) if unreadable(error) => FILE,
             Self::Config(_) | Self::Definition(_) => CONFIG,
             Self::File { .. } | Self::Modules(ModulesError::Read { .. }) => FILE,
@@ -88,6 +97,7 @@ impl Exit {
             Self::Sandbox(_) => SANDBOX,
             Self::Unreachable(_) => UNREACHABLE,
             Self::Degraded(_) => DEGRADED,
+            Self::State(_) => STATE,
             Self::Internal(_) => INTERNAL,
         }
     }

@@ -58,6 +58,9 @@ pub fn evict(options: &mut Options, arguments: &EvictionArgs) {
     if let Some(duration) = arguments.idle_seconds {
         options.idle_max = duration;
     }
+    if let Some(duration) = arguments.object_idle_seconds {
+        options.actor_idle_max = duration;
+    }
 }
 
 /// A supervisor with its first zygote.
@@ -94,6 +97,7 @@ pub fn explain(error: SupervisorError) -> Exit {
             "{text} (--unsafe-no-sandbox overrides this, for code you trust)"
         )),
         SupervisorError::Definition { .. } => Exit::Definition(text),
+        SupervisorError::State(_) => Exit::State(text),
         SupervisorError::Control(_)
         | SupervisorError::Slow { .. }
         | SupervisorError::Unready(_)

@@ -1,9 +1,9 @@
 //! The binary `mayfly`: reads the command line, builds the parts, wires them together, and turns
 //! what went wrong into one line and an exit code.
 //!
-//! `args` is what may be typed, `serve`, `run`, `tail`, `usage` and `doctor` are the commands, `host`
-//! builds what they need, `workers` makes definitions of configurations, `cron` runs triggers, `logs`
-//! prints, `exit` ends. No decision about a
+//! `args` is what may be typed, `serve`, `run`, `tail`, `usage`, `doctor` and `operate` (`mayfly state`)
+//! are the commands, `host` builds what they need, `workers` makes definitions of configurations,
+//! `cron` runs triggers, `logs` prints, `exit` ends. No decision about a
 //! Worker's life is made here.
 
 #![forbid(unsafe_code)]
@@ -15,9 +15,11 @@ mod exit;
 mod guest;
 mod host;
 mod logs;
+mod operate;
 mod props;
 mod run;
 mod serve;
+mod state;
 mod tail;
 mod usage;
 mod workers;
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
                 Command::Tail(arguments) => tail::tail(arguments).await,
                 Command::Usage(arguments) => usage::usage(&arguments),
                 Command::Doctor(arguments) => doctor::doctor(&arguments),
+                Command::State(arguments) => operate::operate(&arguments),
             }
         }),
         Err(error) => Err(Exit::Internal(format!("cannot start threads: {error}"))),

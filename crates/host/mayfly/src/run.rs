@@ -91,6 +91,7 @@ fn define(file: &Path) -> Result<WorkerDefinition, Exit> {
         caps: Caps::default(),
         tails: Vec::new(),
         streaming_tails: Vec::new(),
+        actors: Vec::new(),
     })
 }
 

@@ -21,12 +21,12 @@ use crate::args::{Errors, LogForm, ServeArgs};
 use crate::exit::Exit;
 use crate::logs::{self, Printer};
 use crate::workers::Loaded;
-use crate::{cron, guest, host, workers};
+use crate::{cron, guest, host, state, workers};
 
 /// Serves until told to stop.
 pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     logs::start(arguments.runtime.log);
-    let loaded = workers::load(&arguments.config)?;
+    let mut loaded = workers::load(&arguments.config)?;
     let triggers = cron::triggers(&loaded)?;
     let guest = guest::find(arguments.runtime.guest.as_deref())?;
     let options = Options {
@@ -39,7 +39,12 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
         .admin
         .map(|address| bind_admin(address))
         .transpose()?;
-    let usage = arguments.state.as_deref().map(open_usage).transpose()?;
+    let usage = arguments
+        .state
+        .state
+        .as_deref()
+        .map(open_usage)
+        .transpose()?;
     let printer = Arc::new(Printer::new(arguments.runtime.log));
     let otel = Otel::from_env().map_err(|error| Exit::Definition(error.to_string()))?;
     let otel = otel.map(Arc::new);
@@ -48,6 +53,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     let mut options = host::options(guest, &arguments.runtime, watch.clone());
     options.metered = usage.is_some();
     host::evict(&mut options, &arguments.eviction);
+    options.store = state::open(&arguments.state, &mut loaded)?;
     let supervisor = Arc::new(host::supervisor(options).await?);
     let network = host::made(network).await?;
     let definitions = loaded.iter().map(|worker| worker.definition.clone());

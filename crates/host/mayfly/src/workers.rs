@@ -11,7 +11,7 @@ use mayfly_bindings::assets::{Assets, HtmlHandling, NotFoundHandling, WorkerFirs
 use mayfly_bundle::BundleError;
 use mayfly_config::modules::Modules;
 use mayfly_config::{
-    Binding, BindingValue, Caps as ConfiguredCaps, Config, ConfigError, Cron, Outbound,
+    Binding, BindingValue, Caps as ConfiguredCaps, Config, ConfigError, Cron, Migration, Outbound,
     ServiceTarget as ConfiguredTarget, check_all,
 };
 use mayfly_supervisor::{
@@ -27,6 +27,8 @@ use crate::props;
 pub struct Loaded {
     /// What is deployed.
     pub definition: WorkerDefinition,
+    /// What became of its Durable Object classes; see `state::migrate`.
+    pub migrations: Vec<Migration>,
     /// Its configuration.
     pub file: PathBuf,
     /// Files that are served besides it, and for which paths it comes first.
@@ -64,7 +66,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
     }
     let assets = config.assets.map(open_assets).transpose()?;
     let definition = WorkerDefinition {
-        name: config.name,
+        name: config.name.clone(),
         modules: list,
         main_module: main,
         compatibility_flags: config
@@ -75,7 +77,10 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         bindings: config
             .bindings
             .into_iter()
-            .map(|binding| bind(binding, assets.as_ref().map(|(assets, _)| assets)))
+            .map(|binding| {
+                let assets = assets.as_ref().map(|(assets, _)| assets);
+                bind(&config.name, binding, assets)
+            })
             .collect::<Result<_, _>>()?,
         outbound: match config.outbound {
             Outbound::Internet => OutboundDefinition::Network,
@@ -86,9 +91,11 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         caps: caps(&config.caps),
         tails: aim_all(config.tails)?,
         streaming_tails: aim_all(config.streaming_tails)?,
+        actors: Vec::new(),
     };
     Ok(Loaded {
         definition,
+        migrations: config.migrations,
         file: config.path,
         assets,
         crons: config.crons,
@@ -126,7 +133,11 @@ fn open_assets(configured: mayfly_config::Assets) -> Result<(Assets, WorkerFirst
     Ok((assets, first))
 }
 
-fn bind(binding: Binding, assets: Option<&Assets>) -> Result<(String, BindingDefinition), Exit> {
+fn bind(
+    worker: &str,
+    binding: Binding,
+    assets: Option<&Assets>,
+) -> Result<(String, BindingDefinition), Exit> {
     let definition = match binding.value {
         BindingValue::Text(text) => BindingDefinition::Text(text),
         BindingValue::Json(json) => BindingDefinition::Json(json),
@@ -141,6 +152,10 @@ fn bind(binding: Binding, assets: Option<&Assets>) -> Result<(String, BindingDef
                 jitless,
                 caps: caps(&limits),
             },
+        },
+        BindingValue::Actors(target) => BindingDefinition::Actors {
+            worker: target.script.unwrap_or_else(|| worker.to_owned()),
+            class: target.class,
         },
         BindingValue::Assets => {
             let assets = assets.cloned().ok_or_else(|| {

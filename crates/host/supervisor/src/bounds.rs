@@ -147,6 +147,32 @@ pub const WORKERS_QUEUE_MAX: usize = 1024;
 /// Memory beside what a Worker may have: what was inherited from the zygote and the engine's own.
 pub const GUEST_BYTES_BESIDE: u64 = 96 * 1024 * 1024;
 
+/// Bytes that a guest may have said and not been heard, since what it wrote before is not durable yet.
+/// Above this its socket is not read.
+pub const GATE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A question to storage that took longer has the next one answered where no other task waits for
+/// the thread. Cheaper questions are answered on the spot: a change of threads costs more than they do.
+pub const SLOW_QUESTION: Duration = Duration::from_millis(1);
+
+/// How deep facets are nested, the object itself included; as workerd has it.
+pub const FACET_DEPTH_MAX: u32 = 4;
+
+/// Facets of one object that run or are held at once.
+pub const FACETS_MAX: usize = 4096;
+
+/// Chars of a facet's name; as workerd has it.
+pub const FACET_NAME_BYTES_MAX: usize = 1024;
+
+/// How often a failed alarm is tried again, and the pause before the first of these tries, which
+/// doubles: as documented.
+pub const ALARM_RETRIES_MAX: u32 = 6;
+/// See [`ALARM_RETRIES_MAX`].
+pub const ALARM_RETRY_FIRST: Duration = Duration::from_secs(2);
+
+/// Alarm handlers that run at once, whole host. The rest wait for their turn.
+pub const ALARMS_AT_ONCE_MAX: usize = 1024;
+
 const _: () = assert!(HELD_BYTES_MAX > 2 * FRAME_BYTES_MAX as u64);
 const _: () = assert!(COLLECT_BYTES < HELD_BYTES_MAX);
 const _: () = assert!(OUT_BYTES_BUSY < OUT_BYTES_MAX);

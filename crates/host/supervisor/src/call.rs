@@ -6,6 +6,7 @@
 //!
 //! Invariant: a caller gets exactly one outcome, whoever ends first.
 
+use crate::actor::Actor;
 use crate::guest::{Guest, Inbound};
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
 use crate::lock::Mutex;
@@ -15,7 +16,7 @@ use crate::trace::SpanContext;
 use crate::translate::Lower;
 use crate::turn::Turn;
 use crate::worker::{Worker, WorkerId};
-use mayfly_wire::{CallId, ExportId, Failure, FailureKind, ToGuest};
+use mayfly_wire::{ActorId, CallId, ExportId, Failure, FailureKind, ToGuest};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -47,6 +48,8 @@ pub enum Caller {
     Tail(TailPermit),
     /// Nobody: an invocation told to a streaming tail.
     TailStream(Arc<Session>, TailPermit),
+    /// A facet that waits for its class.
+    Facet(Arc<Actor>),
 }
 
 enum Phase {
@@ -79,6 +82,8 @@ pub enum Target<'a> {
     Export(ExportId),
     /// The answer of an earlier call into the same guest.
     Answer(CallId),
+    /// An instance of a Durable Object.
+    Actor(ActorId),
 }
 
 impl Call {
@@ -148,11 +153,20 @@ impl Call {
         }
     }
 
+    /// Whether its outcome is a facet's class.
+    pub fn wants_class(&self) -> bool {
+        matches!(self.caller, Caller::Facet(_))
+    }
+
     /// The guest that made the call.
     pub fn calling_guest(&self) -> Option<&Arc<Guest>> {
         match &self.caller {
             Caller::Guest(guest, _) => Some(guest),
-            Caller::Host(_) | Caller::Load(_) | Caller::Tail(_) | Caller::TailStream(..) => None,
+            Caller::Host(_)
+            | Caller::Load(_)
+            | Caller::Tail(_)
+            | Caller::TailStream(..)
+            | Caller::Facet(_) => None,
         }
     }
 
@@ -176,6 +190,7 @@ impl Call {
                 }
             }
             Caller::Load(worker) => worker.code_arrived(turn, outcome),
+            Caller::Facet(actor) => actor.class_arrived(turn, outcome),
             Caller::Tail(_) => {}
             Caller::TailStream(session, _) => session.over(),
         }
@@ -328,6 +343,11 @@ pub fn deliver(
         Target::Export(export) => ToGuest::CallExport {
             call: id,
             export,
+            event: lower.event(event),
+        },
+        Target::Actor(actor) => ToGuest::InvokeActor {
+            call: id,
+            actor,
             event: lower.event(event),
         },
         Target::Answer(answer) => ToGuest::CallAnswer {

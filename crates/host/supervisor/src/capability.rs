@@ -7,6 +7,7 @@
 //! Invariant: a dynamic Worker's guest lives at least as long as a [`Handle`] to it, and every way
 //! to reach it holds one.
 
+use crate::actor::{ActorCap, Namespace};
 use crate::call::Call;
 use crate::guest::Guest;
 use crate::held::HeldPayload;
@@ -35,6 +36,12 @@ pub enum Capability {
     Object(Arc<ObjectCap>),
     /// The future result of a call.
     Answer(Arc<AnswerCap>),
+    /// A Durable Object or a facet.
+    Actor(Arc<ActorCap>),
+    /// A Durable Object namespace.
+    Actors(Arc<Namespace>),
+    /// A Durable Object class, for a facet.
+    Class(Arc<ServiceCap>),
     /// Something that could not be made; every use fails with this.
     Failed(Arc<Failure>),
 }
@@ -192,10 +199,15 @@ impl Capability {
     pub fn kind(&self) -> CapKind {
         match self {
             Self::Service(service) if service.is_dynamic() => CapKind::DynamicService {},
-            Self::Service(_) | Self::Network(_) | Self::Blocked | Self::Failed(_) => {
-                CapKind::Service {}
+            Self::Service(_)
+            | Self::Network(_)
+            | Self::Blocked
+            | Self::Failed(_)
+            | Self::Actor(_) => CapKind::Service {},
+            Self::Object(_) | Self::Answer(_) | Self::Stub(_) | Self::Actors(_) => {
+                CapKind::Object {}
             }
-            Self::Object(_) | Self::Answer(_) | Self::Stub(_) => CapKind::Object {},
+            Self::Class(_) => CapKind::ActorClass {},
             Self::Loader(_) => CapKind::Loader {},
         }
     }
@@ -211,6 +223,9 @@ impl fmt::Debug for Capability {
             Self::Stub(_) => "Stub",
             Self::Object(_) => "Object",
             Self::Answer(_) => "Answer",
+            Self::Actor(_) => "Actor",
+            Self::Actors(_) => "Actors",
+            Self::Class(_) => "Class",
             Self::Failed(_) => "Failed",
         })
     }

@@ -4,6 +4,7 @@
 //! past it meets the same limits here. Compatibility dates and flags are another room's knowledge
 //! (`mayfly-config`), given to the supervisor as a function.
 
+use crate::actor::Namespace;
 use crate::bounds::{MODULES_MAX, TAILS_MAX};
 use crate::budget;
 use crate::capability::Capability;
@@ -39,6 +40,8 @@ pub struct Code {
     pub jitless: bool,
     /// Services that hear of its invocations.
     pub tails: Arc<Tails>,
+    /// Namespaces of its own Durable Object classes.
+    pub actors: Vec<(String, Arc<Namespace>)>,
 }
 
 /// What a Worker sees as `env`.
@@ -61,6 +64,8 @@ pub enum HeldBinding {
     Data(Blob),
     /// A service.
     Service(Capability),
+    /// A Durable Object namespace.
+    Actors(Arc<Namespace>),
     /// A loader; with a name, its ids are shared with all loaders of that name.
     Loader {
         /// The name.
@@ -108,6 +113,7 @@ pub fn check(options: &Options, code: HeldCode) -> Result<Code, Failure> {
         caps: Caps::default(),
         jitless: code.jitless,
         tails: code.tails.into(),
+        actors: Vec::new(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::policy::{Caps, Policy};
 use mayfly_exchange::SharedService;
+use mayfly_store::Namespace;
 use mayfly_wire::{HostedKind, Limits, Module};
 
 /// One Worker to deploy.
@@ -29,6 +30,8 @@ pub struct WorkerDefinition {
     pub tails: Vec<ServiceTarget>,
     /// Workers that follow its invocations while they run.
     pub streaming_tails: Vec<ServiceTarget>,
+    /// Its Durable Object classes, with their namespaces.
+    pub actors: Vec<(String, Namespace)>,
 }
 
 /// One entry of `env`.
@@ -44,6 +47,13 @@ pub enum BindingDefinition {
     Service(ServiceTarget),
     /// The internet, as a service.
     Network,
+    /// The namespace of a Durable Object class of this Worker's or another's.
+    Actors {
+        /// Whose class.
+        worker: String,
+        /// The class.
+        class: String,
+    },
     /// A `worker_loaders` entry. Loaders of one shared name have their ids in common.
     Loader {
         /// The shared name.

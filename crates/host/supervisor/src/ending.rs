@@ -89,6 +89,8 @@ pub enum EndReason {
     Released,
     /// The host is shutting down.
     Shutdown,
+    /// The disk did not take what its Durable Objects wrote.
+    StorageFailed,
 }
 
 impl EndReason {
@@ -159,6 +161,7 @@ impl EndReason {
                 | Self::Signal(_)
                 | Self::IdleCpu
                 | Self::Aborted { .. }
+                | Self::StorageFailed
         )
     }
 
@@ -201,6 +204,9 @@ impl EndReason {
             Self::Evicted => "evicted while idle".to_owned(),
             Self::Released => "its stub was released".to_owned(),
             Self::Shutdown => "shutting down".to_owned(),
+            Self::StorageFailed => {
+                "what its Durable Objects stored could not be written".to_owned()
+            }
         }
     }
 }

@@ -50,6 +50,9 @@ pub enum SupervisorError {
     /// It would fork with threads.
     #[error("guest binary has {0} threads at the moment of forking, must be 1")]
     Threads(u32),
+    /// What was stored before cannot be read.
+    #[error("state: {0}")]
+    State(String),
     /// No seccomp, and the operator did not allow that.
     #[error(
         "this machine gives no seccomp sandbox ({reason}); untrusted code will not be run without"

@@ -43,6 +43,7 @@ pub(crate) async fn run(hub: Arc<Hub>) {
             for pool in hub.pools() {
                 pool.sweep(&mut turn);
             }
+            rest_idle_actors(&hub, &mut turn);
             let excess_bytes = sweep.look(&hub, &mut turn);
             sweep.evict(&hub, &mut turn, excess_bytes);
         }
@@ -129,6 +130,34 @@ impl Sweep {
                 excess = excess.saturating_sub(1);
                 freed_bytes += self.cost(&guest);
             }
+        }
+    }
+}
+
+/// How long the database of an object may be idle before its descriptors and its cache are given back.
+const DATABASE_IDLE_MS: u64 = 5_000;
+
+/// Ends instances of Durable Objects that nobody has asked for a while.
+fn rest_idle_actors(hub: &Arc<Hub>, turn: &mut Turn) {
+    let idle_ms = u64::try_from(hub.options.actor_idle_max.as_millis()).unwrap_or(u64::MAX);
+    let now = hub.now_ms();
+    for guest in hub.taken_guests() {
+        let quiet: Vec<_> = {
+            let state = guest.lock();
+            let residents = state.actors.values();
+            residents
+                .map(|resident| (now.saturating_sub(resident.actor.used_ms()), resident))
+                .filter(|(idle, _)| *idle > idle_ms.min(DATABASE_IDLE_MS))
+                .map(|(idle, resident)| (idle > idle_ms, resident.actor.clone()))
+                .collect()
+        };
+        for (is_idle, actor) in quiet {
+            if is_idle {
+                actor.rest(turn);
+            } else {
+                actor.close_quiet_database();
+            }
+            turn.breathe();
         }
     }
 }

@@ -9,6 +9,7 @@
 //! word, and nothing can be sent any more.
 
 use crate::abroad::Abroad;
+use crate::actor::{ActorUse, Resident};
 use crate::bounds::{
     COLLECT_BYTES, COLLECT_CAPS, HEAP_BYTES_DEFAULT, LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY,
     OUT_BYTES_MAX, STARTUP_CPU_DEFAULT, TRACES_HELD_MAX,
@@ -16,6 +17,7 @@ use crate::bounds::{
 use crate::call::{Call, overloaded};
 use crate::capability::{Capability, Handle};
 use crate::ending::{EXIT_OUT_OF_MEMORY, EndReason};
+use crate::gate::{Gate, Synced};
 use crate::held::Room;
 use crate::hub::{Chore, Hub};
 use crate::link::Link;
@@ -29,7 +31,7 @@ use crate::usage::Account;
 use crate::worker::Worker;
 use mayfly_wire::bounds::{CALLS_MAX, CAPS_MAX, STREAMS_MAX};
 use mayfly_wire::{
-    CallId, CapId, ExportId, Failure, FailureKind, LENGTH_BYTES, StreamId, ToGuest, Wire,
+    ActorId, CallId, CapId, ExportId, Failure, FailureKind, LENGTH_BYTES, StreamId, ToGuest, Wire,
     write_frame,
 };
 use std::collections::{HashMap, HashSet};
@@ -91,6 +93,9 @@ pub struct Guest {
     pub(crate) calls_waiting: AtomicU32,
     /// Bound to a core with another guest; `pairs` changes it.
     pub(crate) paired: AtomicBool,
+    /// What it said after writes that are not durable yet.
+    pub(crate) gate: Mutex<Gate>,
+    pub(crate) synced: Synced,
 }
 
 /// What a process used between the last look at its clock and its end, once both the host and the
@@ -134,6 +139,9 @@ pub struct State {
     /// The next call and the span that it is made in.
     pub call_from: Option<(CallId, SpanContext)>,
     next_call: u32,
+    /// Instances of Durable Objects in it.
+    pub actors: HashMap<u32, Resident>,
+    next_actor: u32,
     /// Its Worker, from `Start` on.
     pub worker: Option<Arc<Worker>>,
     /// Where its global `fetch()` goes; what a dynamic Worker inherits.
@@ -212,6 +220,8 @@ pub struct Invocation {
     pub event: EventKind,
     /// What is told of it, where somebody follows.
     pub trace: Option<Box<Trace>>,
+    /// Of a Durable Object rather than a stateless entrypoint.
+    pub actor: Option<ActorUse>,
     /// Objects of it are held, so that its trace goes on after `Done`.
     pub trace_held: bool,
     /// The body of its response.
@@ -301,6 +311,11 @@ struct Out {
 const OUT_KEEP_BYTES: usize = 64 * 1024;
 
 impl Inbound {
+    fn is_of(&self, serial: u64) -> bool {
+        let actor = self.invocation.as_ref().and_then(|it| it.actor.as_ref());
+        actor.is_some_and(|actor| actor.serial == serial)
+    }
+
     /// Nothing happened to it yet.
     pub fn new(call: Arc<Call>, invocation: Option<Box<Invocation>>, keep: Option<Handle>) -> Self {
         Self {
@@ -349,6 +364,8 @@ impl Guest {
             heard: AtomicBool::new(false),
             calls_waiting: AtomicU32::new(0),
             paired: AtomicBool::new(false),
+            gate: Mutex::default(),
+            synced: Synced::default(),
         })
     }
 
@@ -582,6 +599,10 @@ impl Guest {
         }
         self.hub
             .guest_ended(turn, self, taken.worker.as_deref(), &reason);
+        *self.gate.lock() = Gate::default();
+        for (_, Resident { actor, incarnation }) in taken.actors {
+            actor.lost(turn, incarnation.serial, &failure);
+        }
         for (_, inbound) in taken.calls_in {
             inbound.call.fail(turn, failure.clone());
             if let Some(invocation) = inbound.invocation {
@@ -732,6 +753,8 @@ impl State {
             traces_held: HashMap::new(),
             call_from: None,
             next_call: 1,
+            actors: HashMap::new(),
+            next_actor: 1,
             worker: None,
             outbound: None,
             acting: None,
@@ -787,6 +810,7 @@ impl State {
         dead.next_cap = self.next_cap;
         dead.next_stream = self.next_stream;
         dead.next_call = self.next_call;
+        dead.next_actor = self.next_actor;
         std::mem::replace(self, dead)
     }
 
@@ -906,6 +930,29 @@ impl State {
                 return CallId(id);
             }
         }
+    }
+
+    /// A number for an instance; never used again.
+    pub fn next_actor_id(&mut self) -> ActorId {
+        let id = self.next_actor;
+        self.next_actor = self.next_actor.saturating_add(1);
+        ActorId(id)
+    }
+
+    /// Numbers of the calls under way in an instance.
+    pub fn call_ids_of(&self, serial: u64) -> impl Iterator<Item = u32> {
+        self.calls_in
+            .iter()
+            .filter(move |(_, inbound)| inbound.is_of(serial))
+            .map(|(id, _)| *id)
+    }
+
+    /// The calls under way in an instance.
+    pub fn calls_of(&self, serial: u64) -> impl Iterator<Item = Arc<Call>> {
+        self.calls_in
+            .values()
+            .filter(move |inbound| inbound.is_of(serial))
+            .map(|inbound| inbound.call.clone())
     }
 
     /// Puts a capability into a slot of the host's choice.

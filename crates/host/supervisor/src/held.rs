@@ -6,7 +6,7 @@
 //! looks into the bytes.
 
 use crate::bounds::HELD_BYTES_MAX;
-use crate::capability::Capability;
+use crate::capability::{Capability, ServiceCap};
 use crate::link::{ReaderEnd, WriterEnd};
 use crate::trace::Tails;
 use mayfly_wire::{Blob, Failure, Limits, Module, RequestHead, ResponseHead, Secure};
@@ -146,6 +146,15 @@ pub enum HeldEvent {
         /// For whoever takes the connection.
         socket: HeldSocket,
     },
+    /// An alarm.
+    Alarm {
+        /// Milliseconds since the epoch.
+        scheduled_ms: f64,
+        /// How often it has failed.
+        retries: u32,
+    },
+    /// Asks the callback of `facets.get()` for the class.
+    StartFacet,
 }
 
 /// How a call ended.
@@ -171,6 +180,13 @@ pub enum HeldOutcome {
     Connected {
         /// Takes the `Connect` that begins TLS.
         upgrade: Option<Capability>,
+    },
+    /// To `StartFacet`.
+    Facet {
+        /// Its class.
+        class: Arc<ServiceCap>,
+        /// `ctx.id`, where it is not the parent's.
+        id: Option<String>,
     },
     /// It failed.
     Failed(Failure),
@@ -281,7 +297,9 @@ impl HeldEvent {
             },
             Self::Queue { batch, .. } => batch.room(),
             Self::Connect { .. } => HeldSocket::room(),
-            Self::Scheduled { .. } | Self::LoadCode => Room::default(),
+            Self::Scheduled { .. } | Self::LoadCode | Self::Alarm { .. } | Self::StartFacet => {
+                Room::default()
+            }
         }
     }
 
@@ -301,7 +319,9 @@ impl HeldOutcome {
                 caps: usize::from(upgrade.is_some()),
                 ..Room::default()
             },
-            Self::Nothing { .. } | Self::Code(_) | Self::Failed(_) => Room::default(),
+            Self::Nothing { .. } | Self::Code(_) | Self::Failed(_) | Self::Facet { .. } => {
+                Room::default()
+            }
         }
     }
 }

@@ -7,6 +7,8 @@
 //! mostly another thread for it.
 
 use crate::abroad;
+use crate::actor::Namespace;
+use crate::alarms::Alarms;
 use crate::call::Call;
 use crate::ending::EndReason;
 use crate::guest::HeldTrace;
@@ -24,12 +26,13 @@ use crate::tail::{TailPermit, TailWork, Telling};
 use crate::turn::Turn;
 use crate::usage::Meter;
 use crate::worker::{Worker, WorkerId};
+use mayfly_store::Store;
 use mayfly_wire::{ExportId, Failure, LogLevel};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc};
@@ -48,6 +51,11 @@ pub struct Hub {
     jitless_pool: Pool,
     pub(crate) cache: Cache,
     pub(crate) pairs: Pairs,
+    pub(crate) store: Arc<Store>,
+    pub(crate) alarms: Alarms,
+    /// Namespaces of Durable Objects by their folders.
+    namespaces: Mutex<HashMap<String, Weak<Namespace>>>,
+    next_serial: AtomicU64,
     pub(crate) runtime: runtime::Handle,
     guests: Mutex<HashMap<GuestId, Arc<Guest>>>,
     /// Guests that had a call in flight at the last look of the CPU watch, or since.
@@ -205,6 +213,10 @@ impl Hub {
         );
         let meter = Meter::new(options.metered);
         let jitless_pool = Pool::new(0, options.pool_max, options.guests_max, jitless);
+        let store = options
+            .store
+            .clone()
+            .unwrap_or_else(|| Store::ephemeral().expect("SQLite opens a database in memory"));
         let hub = Arc::new(Self {
             meter,
             telling: Telling::default(),
@@ -214,6 +226,10 @@ impl Hub {
             jitless_pool,
             cache: Cache::default(),
             pairs: Pairs::default(),
+            store,
+            alarms: Alarms::default(),
+            namespaces: Mutex::new(HashMap::new()),
+            next_serial: AtomicU64::new(1),
             runtime: runtime::Handle::current(),
             guests: Mutex::new(HashMap::new()),
             busy: Mutex::new(Vec::new()),
@@ -239,6 +255,29 @@ impl Hub {
 
     pub(crate) fn next_worker_id(&self) -> WorkerId {
         WorkerId(self.next_worker.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Of an instance of a Durable Object; 0 is none's.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.next_serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The namespace that is kept in `folder`.
+    pub(crate) fn namespace(&self, folder: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.lock().get(folder).and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn add_namespace(&self, namespace: &Arc<Namespace>) {
+        let folder = namespace.stored.folder.clone();
+        self.namespaces
+            .lock()
+            .insert(folder, Arc::downgrade(namespace));
+    }
+
+    /// A call of the host's own begins; it ends when the result is dropped.
+    pub(crate) fn count_host_call(self: &Arc<Self>) -> HostCallCount {
+        self.host_calls.fetch_add(1, Ordering::SeqCst);
+        HostCallCount(self.clone())
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -471,6 +510,15 @@ impl Hub {
 
     pub(crate) fn worker_dropped(&self, key: &CacheKey) {
         self.chores.post(Chore::Tidy(key.clone()));
+    }
+}
+
+/// Counts a call of the host's own, so that a shutdown waits for it.
+pub(crate) struct HostCallCount(Arc<Hub>);
+
+impl Drop for HostCallCount {
+    fn drop(&mut self) {
+        self.0.host_calls.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

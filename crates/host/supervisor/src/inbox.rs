@@ -1,15 +1,16 @@
 //! Frames off a guest's socket.
 //!
-//! One task a guest: it reads what has arrived, hands each whole frame to `relay`, writes what is
+//! One task a guest: it reads what has arrived, hands each whole frame to `relay` (through `gate`), writes what is
 //! blocked once there is room, and notices the end. Bytes are read into a buffer that all guests of
 //! a thread share; only a frame that is not whole yet is kept, and what is kept grows with bytes
 //! that really arrived, so that an idle guest costs no buffer and a claimed length costs nothing.
 
 use crate::bounds::{EXIT_WAIT, READ_BYTES, TURN_BYTES_MAX};
 use crate::ending::EndReason;
+use crate::gate;
 use crate::guest::Guest;
 use crate::hub::Inline;
-use crate::relay::{self, Violation};
+use crate::relay::Violation;
 use crate::socket::Socket;
 use crate::turn::Turn;
 use mayfly_wire::{LENGTH_BYTES, ToHost, frame_length, read_frame};
@@ -90,8 +91,9 @@ pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<Socket>) {
             return;
         }
         let blocked = guest.is_blocked();
+        let full = gate::is_full(&guest);
         let ready = tokio::select! {
-            ready = stream.readable() => ready,
+            ready = stream.readable(), if !full => ready,
             room = stream.writable(), if blocked => match room {
                 Ok(()) => {
                     guest.unblock();
@@ -99,7 +101,10 @@ pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<Socket>) {
                 }
                 Err(_) => break None,
             },
-            () = guest.wake.notified() => continue,
+            () = guest.wake.notified() => match gate::release(&guest, &mut Turn::new()) {
+                Ok(()) => continue,
+                Err(violation) => break Some(EndReason::Violation(violation)),
+            },
         };
         let Ok(mut ready) = ready else {
             break None;
@@ -150,7 +155,7 @@ fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drain
             guest.bytes_read.fetch_add(count, Ordering::Relaxed);
             inbox.feed(&scratch[..count], |body| {
                 let frame = read_frame::<ToHost>(body)?;
-                relay::apply(guest, frame, &mut turn)?;
+                gate::pass(guest, frame, body.len(), &mut turn)?;
                 inline.run(&guest.hub, &mut turn);
                 turn.breathe();
                 Ok(())

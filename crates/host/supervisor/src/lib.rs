@@ -3,9 +3,9 @@
 //! The journey of a call: `supervisor` (or a guest's frame: `inbox`, `relay`) -> `worker` (which
 //! guest, start it where there is none: `pool`, `zygote`) -> `call` (deliver) -> `translate` (one
 //! guest's numbers to another's) -> `guest` (its buffer and socket). Streams are `link`s, the host's
-//! own services `network`, dynamic Workers `loader` and `code`. What is told of an invocation is a
-//! `trace`, delivered by `tail`; what Workers use is counted in `usage`. `limits` and `evict` end guests,
-//! `ending` says why. Start with `supervisor`.
+//! own services `network`, dynamic Workers `loader` and `code`, Durable Objects `actor`, `gate` and
+//! `alarms`. What is told of an invocation is a `trace`, delivered by `tail`; what Workers use is
+//! counted in `usage`. `limits` and `evict` end guests, `ending` says why. Start with `supervisor`.
 //!
 //! It never runs JavaScript, reads no value in the platform's codec, and opens no listening socket.
 //!
@@ -16,6 +16,8 @@
 mod supervisor;
 
 pub mod abroad;
+pub mod actor;
+mod alarms;
 pub mod bounds;
 pub mod budget;
 pub mod call;
@@ -25,6 +27,7 @@ pub mod definition;
 pub mod ending;
 pub mod error;
 mod evict;
+mod gate;
 pub mod guest;
 pub mod held;
 pub mod hub;

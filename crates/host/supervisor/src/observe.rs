@@ -34,6 +34,7 @@ pub enum EventKind {
     Queue,
     Tail,
     Connect,
+    Alarm,
     Other,
 }
 
@@ -47,7 +48,8 @@ impl EventKind {
             HeldEvent::Queue { .. } => Self::Queue,
             HeldEvent::Tail { .. } | HeldEvent::TailStream { .. } => Self::Tail,
             HeldEvent::Connect { .. } => Self::Connect,
-            HeldEvent::LoadCode => Self::Other,
+            HeldEvent::Alarm { .. } => Self::Alarm,
+            HeldEvent::LoadCode | HeldEvent::StartFacet => Self::Other,
         }
     }
 
@@ -60,6 +62,7 @@ impl EventKind {
             Self::Queue => "queue",
             Self::Tail => "tail",
             Self::Connect => "connect",
+            Self::Alarm => "alarm",
             Self::Other => "other",
         }
     }

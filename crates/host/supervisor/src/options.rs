@@ -2,6 +2,7 @@
 
 use crate::bounds::{HEAP_BYTES_DEFAULT, STARTUP_CPU_DEFAULT, WORKERS_IN_FLIGHT_DEFAULT};
 use crate::observe::{Observer, Silent};
+use mayfly_store::Store;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +43,10 @@ pub struct Options {
     pub memory_bytes_max: u64,
     /// How long a Worker may be idle.
     pub idle_max: Duration,
+    /// How long a Durable Object may be idle before its instance ends.
+    pub actor_idle_max: Duration,
+    /// Where Durable Objects keep what they store; `None` is memory.
+    pub store: Option<Arc<Store>>,
     /// CPU of one invocation where nothing lower is given; `None` is no cap.
     pub cpu_max: Option<Duration>,
     /// Subrequests of one invocation where nothing is given.
@@ -77,6 +82,8 @@ impl Options {
             guests_max: 4096,
             memory_bytes_max: half_of_memory(),
             idle_max: Duration::from_secs(300),
+            actor_idle_max: Duration::from_secs(70),
+            store: None,
             cpu_max: Some(Duration::from_secs(30)),
             sub_requests_max: None,
             heap_bytes_max: HEAP_BYTES_DEFAULT,

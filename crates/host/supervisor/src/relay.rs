@@ -7,11 +7,13 @@
 //! Invariant: whatever the frame, the worst outcome is a [`Violation`], which ends this one guest.
 
 use crate::abroad::Turnout;
-use crate::bounds::{ID_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
+use crate::actor::ActorCap;
+use crate::bounds::{FACET_NAME_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
 use crate::budget;
 use crate::call::{Call, Caller, Target, deliver};
 use crate::capability::{AnswerCap, Capability, ServiceCap, StubCap, blocked};
 use crate::ending::EndReason;
+use crate::gate;
 use crate::guest::{Guest, HeldTrace, Role, State};
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
 use crate::hub::{Chore, Hub};
@@ -21,6 +23,7 @@ use crate::network;
 use crate::translate::{Lift, LiftError, Lower, Purpose, cut};
 use crate::turn::Turn;
 use crate::worker::PendingInvoke;
+use mayfly_store::ObjectId;
 use mayfly_wire::bounds::{
     CALLS_MAX, CAPS_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX,
 };
@@ -52,6 +55,10 @@ pub enum Violation {
     NotALoader(CapId),
     #[error("capability {0:?} is not a Worker's stub")]
     NotAStub(CapId),
+    #[error("capability {0:?} is not a namespace")]
+    NotANamespace(CapId),
+    #[error("capability {0:?} is not a class")]
+    NotAClass(CapId),
     #[error("holds more than {CAPS_MAX} capabilities")]
     TooManyCaps,
     #[error("call number {0:?} is under way")]
@@ -94,8 +101,13 @@ pub enum Violation {
     NotATail(CallId),
 }
 
-/// Does what one frame of `guest` says.
+/// Does what one frame of `guest` says, or has it wait at the gate.
 pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), Violation> {
+    gate::pass(guest, frame, 0, turn)
+}
+
+/// Does what one frame of `guest` says.
+pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), Violation> {
     let mut state = guest.lock();
     if !state.alive {
         return Ok(());
@@ -297,7 +309,7 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             service,
             name,
             props,
-        } => get_self(guest, state, service, name, props),
+        } => get_self(guest, state, service, name, props, Capability::Service),
         ToHost::Running {} => {
             state.starting = None;
             Ok(())
@@ -424,7 +436,62 @@ pub fn apply(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<(), V
             }
             Ok(())
         }
+        ToHost::GetActor {
+            stub,
+            namespace,
+            id,
+            name,
+        } => get_actor(guest, state, stub, namespace, &id.0, name),
+        ToHost::GetClass {
+            class,
+            worker,
+            name,
+            props,
+        } => get_class(guest, state, class, worker, name, props),
+        ToHost::GetSelfClass { class, name, props } => {
+            get_self(guest, state, class, name, props, Capability::Class)
+        }
+        ToHost::GetFacet {
+            stub,
+            actor,
+            name,
+            start,
+        } => get_facet(guest, state, stub, actor, name, start),
+        ToHost::AbortFacet {
+            actor,
+            name,
+            failure,
+        } => {
+            let failure = lifted(guest, &mut state, failure)?;
+            let resident = state.actors.get(&actor.0).cloned();
+            drop(state);
+            if let Some(resident) = resident {
+                resident.actor.abort_facet(turn, &name, &failure);
+            }
+            Ok(())
+        }
+        ToHost::DeleteFacet { actor, name } => {
+            let resident = state.actors.get(&actor.0).cloned();
+            drop(state);
+            if let Some(resident) = resident
+                && let Err(error) = resident.actor.delete_facet(turn, &name)
+            {
+                tracing::error!(%error, "cannot delete a facet");
+            }
+            Ok(())
+        }
+        // The gate has dealt with these.
+        ToHost::Storage { .. } | ToHost::Settled {} | ToHost::ActorBroken { .. } => Ok(()),
     }
+}
+
+/// A failure in a guest's words, cut to its bounds.
+pub(crate) fn lifted(
+    guest: &Arc<Guest>,
+    state: &mut State,
+    failure: Failure,
+) -> Result<Failure, Violation> {
+    accepted(Lift::new(guest, state).failure(failure))
 }
 
 type Locked<'a> = std::sync::MutexGuard<'a, State>;
@@ -441,7 +508,9 @@ fn returned(
     };
     let made = inbound.call.clone();
     let is_code = matches!(outcome, Outcome::Code { .. });
-    if is_code != made.wants_code() && !matches!(outcome, Outcome::Failed { .. }) {
+    let is_class = matches!(outcome, Outcome::Facet { .. });
+    let fits = is_code == made.wants_code() && is_class == made.wants_class();
+    if !fits && !matches!(outcome, Outcome::Failed { .. }) {
         return Err(Violation::WrongOutcome(call));
     }
     if std::mem::replace(&mut inbound.returned, true) {
@@ -534,7 +603,11 @@ pub fn route(
             }
         }
         Capability::Answer(answer) => answer.call.pipeline(turn, call.clone(), event),
-        Capability::Loader(_) | Capability::Stub(_) => {
+        Capability::Actor(actor) => actor.call(turn, call, event),
+        Capability::Loader(_)
+        | Capability::Stub(_)
+        | Capability::Actors(_)
+        | Capability::Class(_) => {
             // `callable` let only callable ones pass.
             let message = "this capability cannot be called";
             call.fail(
@@ -557,6 +630,7 @@ pub fn invoke(turn: &mut Turn, call: &Arc<Call>, service: &Arc<ServiceCap>, even
         PendingInvoke {
             call: call.clone(),
             service: service.clone(),
+            actor: None,
             event,
             handle,
         },
@@ -566,13 +640,21 @@ pub fn invoke(turn: &mut Turn, call: &Arc<Call>, service: &Arc<ServiceCap>, even
 fn callable(state: &State, cap: CapId) -> Result<Capability, Violation> {
     match state.caps.get(&cap.0) {
         None => Err(Violation::UnknownCap(cap)),
-        Some(Capability::Loader(_) | Capability::Stub(_)) => Err(Violation::NotCallable(cap)),
+        Some(
+            Capability::Loader(_)
+            | Capability::Stub(_)
+            | Capability::Actors(_)
+            | Capability::Class(_),
+        ) => Err(Violation::NotCallable(cap)),
         Some(capability) => Ok(capability.clone()),
     }
 }
 
 fn spend_sub_request(state: &mut State, capability: &Capability) -> Result<(), Failure> {
-    if !matches!(capability, Capability::Service(_) | Capability::Network(_)) {
+    if !matches!(
+        capability,
+        Capability::Service(_) | Capability::Network(_) | Capability::Actor(_)
+    ) {
         return Ok(());
     }
     state.spend_sub_request().map_err(|max| {
@@ -694,6 +776,7 @@ fn get_self(
     service: CapId,
     name: String,
     props: mayfly_wire::Payload,
+    make: fn(Arc<ServiceCap>) -> Capability,
 ) -> Result<(), Violation> {
     let props = Lift::new(guest, &mut state).payload(props, Purpose::Props);
     let Some(worker) = state.worker.clone() else {
@@ -705,7 +788,7 @@ fn get_self(
         Ok(_) if name.len() > NAME_BYTES_MAX => {
             failed(too_long("entrypoint name", name.len(), NAME_BYTES_MAX))
         }
-        Ok(props) => Capability::Service(Arc::new(ServiceCap {
+        Ok(props) => make(Arc::new(ServiceCap {
             worker,
             keep: None,
             entrypoint: name,
@@ -715,6 +798,95 @@ fn get_self(
         })),
     };
     introduce(&mut state, service, capability)
+}
+
+fn get_actor(
+    guest: &Arc<Guest>,
+    mut state: Locked<'_>,
+    stub: CapId,
+    namespace: CapId,
+    id: &[u8],
+    name: Option<String>,
+) -> Result<(), Violation> {
+    let found = match state.caps.get(&namespace.0) {
+        Some(Capability::Actors(found)) => found.clone(),
+        Some(_) => return Err(Violation::NotANamespace(namespace)),
+        None => return Err(Violation::UnknownCap(namespace)),
+    };
+    let key = &found.stored.key;
+    // The platform has checked the id; a guest that talks past it hears the same.
+    let capability = match ObjectId::check(id, key) {
+        Some(id) => {
+            let name = name.filter(|name| id.is_of(name, key));
+            let actor = found.actor(&guest.hub, id, name);
+            Capability::Actor(Arc::new(ActorCap::new(actor, None)))
+        }
+        None => failed(Failure::new(
+            FailureKind::Exception {},
+            "TypeError",
+            "Invalid Durable Object ID. The ID does not match this Durable Object class.",
+        )),
+    };
+    introduce(&mut state, stub, capability)
+}
+
+fn get_class(
+    guest: &Arc<Guest>,
+    mut state: Locked<'_>,
+    class: CapId,
+    worker: CapId,
+    name: Option<String>,
+    props: mayfly_wire::Payload,
+) -> Result<(), Violation> {
+    let props = Lift::new(guest, &mut state).payload(props, Purpose::Props);
+    let stub: Arc<StubCap> = match state.caps.get(&worker.0) {
+        Some(Capability::Stub(stub)) => stub.clone(),
+        Some(Capability::Failed(failure)) => {
+            let failure = Capability::Failed(failure.clone());
+            return introduce(&mut state, class, failure);
+        }
+        Some(_) => return Err(Violation::NotAStub(worker)),
+        None => return Err(Violation::UnknownCap(worker)),
+    };
+    let capability = match (props, name.unwrap_or_else(|| "default".to_owned())) {
+        (Err(LiftError::Violation(violation)), _) => return Err(violation),
+        (Err(LiftError::Refused(failure)), _) => failed(failure),
+        (Ok(_), name) if name.len() > NAME_BYTES_MAX => {
+            failed(too_long("class name", name.len(), NAME_BYTES_MAX))
+        }
+        (Ok(props), name) => Capability::Class(Arc::new(ServiceCap {
+            worker: stub.handle.worker().clone(),
+            keep: Some(stub.handle.clone()),
+            entrypoint: name,
+            props: Arc::new(props),
+            limits: Limits::NONE,
+            callback: stub.callback.clone(),
+        })),
+    };
+    introduce(&mut state, class, capability)
+}
+
+fn get_facet(
+    guest: &Arc<Guest>,
+    mut state: Locked<'_>,
+    stub: CapId,
+    actor: mayfly_wire::ActorId,
+    name: String,
+    start: mayfly_wire::ExportId,
+) -> Result<(), Violation> {
+    let start = Lift::new(guest, &mut state).export(start);
+    let capability = match state.actors.get(&actor.0) {
+        _ if name.len() > FACET_NAME_BYTES_MAX => {
+            failed(too_long("facet name", name.len(), FACET_NAME_BYTES_MAX))
+        }
+        Some(resident) => match resident.actor.facet(&name) {
+            Ok(facet) => Capability::Actor(Arc::new(ActorCap::new(facet, Some(start)))),
+            Err(failure) => failed(failure),
+        },
+        // It ended on this side meanwhile.
+        None => failed(EndReason::Released.failure()),
+    };
+    introduce(&mut state, stub, capability)
 }
 
 /// No props.

@@ -1,5 +1,6 @@
 //! The supervisor as the rest of the host sees it: start, deploy, call, shut down.
 
+use crate::actor::Namespace;
 use crate::call::Call;
 use crate::capability::{Capability, Handle, ServiceCap};
 use crate::code::{Code, CodeEnv, HeldBinding, check_modules};
@@ -21,7 +22,7 @@ use crate::turn::Turn;
 use crate::usage::Used;
 use crate::worker::{Origin, Worker};
 use crate::zygote::{self, ZygoteNursery};
-use crate::{evict, limits, tail};
+use crate::{alarms, evict, limits, tail};
 use mayfly_exchange::{BoxFuture, Request, Response, Service, SharedService};
 use mayfly_sandbox::seccomp::Jit;
 use mayfly_wire::control::Layer;
@@ -109,6 +110,7 @@ impl Supervisor {
             tokio::spawn(limits::watch_cpu(hub.clone())),
             tokio::spawn(tail::run(hub.clone())),
             tokio::spawn(evict::run(hub.clone())),
+            tokio::spawn(alarms::run(hub.clone())),
         ];
         Self {
             hub,
@@ -159,6 +161,7 @@ impl Supervisor {
                 return Err(problem("is defined twice".to_owned()));
             }
         }
+        let namespaces = self.namespaces_of(&definitions, &handles);
         let deployed = self.workers.lock();
         let find = |name: &str| handles.get(name).or_else(|| deployed.get(name));
         let mut codes = Vec::with_capacity(definitions.len());
@@ -167,7 +170,7 @@ impl Supervisor {
                 continue;
             };
             let name = definition.name.clone();
-            let code = code_of(definition, &network, find).map_err(|problem| {
+            let code = code_of(definition, &network, &namespaces, find).map_err(|problem| {
                 SupervisorError::Definition {
                     worker: name,
                     problem,
@@ -180,7 +183,37 @@ impl Supervisor {
             worker.configure(code);
         }
         self.workers.lock().extend(handles);
-        Ok(())
+        self.hub
+            .alarms
+            .load(&self.hub)
+            .map_err(|error| SupervisorError::State(error.to_string()))
+    }
+
+    fn namespaces_of(
+        &self,
+        definitions: &[WorkerDefinition],
+        handles: &HashMap<String, Handle>,
+    ) -> Namespaces {
+        let mut namespaces = Namespaces::new();
+        for definition in definitions {
+            let Some(handle) = handles.get(&definition.name) else {
+                continue;
+            };
+            for (class, stored) in &definition.actors {
+                let service = Arc::new(ServiceCap {
+                    worker: handle.worker().clone(),
+                    keep: None,
+                    entrypoint: class.clone(),
+                    props: no_props(),
+                    limits: Limits::NONE,
+                    callback: None,
+                });
+                let namespace = Namespace::new(stored.clone(), service);
+                self.hub.add_namespace(&namespace);
+                namespaces.insert((definition.name.clone(), class.clone()), namespace);
+            }
+        }
+        namespaces
     }
 
     /// A deployed Worker's entrypoint as a service; `None` if there is no such Worker. Whether the
@@ -314,9 +347,13 @@ impl Drop for Supervisor {
     }
 }
 
+/// By Worker and class.
+type Namespaces = HashMap<(String, String), Arc<Namespace>>;
+
 fn code_of<'a>(
     definition: WorkerDefinition,
     network: &SharedService,
+    namespaces: &Namespaces,
     find: impl Fn(&str) -> Option<&'a Handle> + Copy,
 ) -> Result<Code, String> {
     let service = |target: ServiceTarget| -> Result<Capability, String> {
@@ -351,6 +388,13 @@ fn code_of<'a>(
             BindingDefinition::Hosted(kind, HostedService(service)) => {
                 HeldBinding::Hosted(kind, Capability::Network(service))
             }
+            BindingDefinition::Actors { worker, class } => {
+                let key = (worker, class);
+                let found = namespaces.get(&key).cloned();
+                HeldBinding::Actors(found.ok_or_else(|| {
+                    format!("worker {:?} has no Durable Object class {:?}", key.0, key.1)
+                })?)
+            }
         };
         bindings.push((name, held));
     }
@@ -377,6 +421,14 @@ fn code_of<'a>(
         caps: definition.caps,
         jitless: false,
         tails: Arc::new(tails),
+        actors: definition
+            .actors
+            .iter()
+            .filter_map(|(class, _)| {
+                let key = (definition.name.clone(), class.clone());
+                Some((class.clone(), namespaces.get(&key)?.clone()))
+            })
+            .collect(),
     })
 }
 

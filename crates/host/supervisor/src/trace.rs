@@ -489,7 +489,8 @@ impl Trace {
             Outcome::Value { .. }
             | Outcome::Nothing { .. }
             | Outcome::Code { .. }
-            | Outcome::Connected { .. } => {
+            | Outcome::Connected { .. }
+            | Outcome::Facet { .. } => {
                 self.tell_return(r#"{"type":"return"}"#);
             }
         }
@@ -719,7 +720,7 @@ impl Told {
                 scripts: Vec::new(),
             },
             HeldEvent::Connect { .. } => Self::Connect,
-            HeldEvent::LoadCode => Self::Other,
+            HeldEvent::LoadCode | HeldEvent::Alarm { .. } | HeldEvent::StartFacet => Self::Other,
         }
     }
 

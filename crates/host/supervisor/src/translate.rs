@@ -120,9 +120,11 @@ impl<'a> Lift<'a> {
                 })
             }
             // Only the host sends these.
-            Event::LoadCode {} | Event::Tail { .. } | Event::TailStream { .. } => {
-                Err(Violation::NotForGuests.into())
-            }
+            Event::LoadCode {}
+            | Event::Tail { .. }
+            | Event::TailStream { .. }
+            | Event::Alarm { .. }
+            | Event::StartFacet {} => Err(Violation::NotForGuests.into()),
         }
     }
 
@@ -143,6 +145,21 @@ impl<'a> Lift<'a> {
             // TLS is the host's alone to give, so a guest's claim of it means nothing.
             Outcome::Connected { .. } => HeldOutcome::Connected { upgrade: None },
             Outcome::Failed { failure } => HeldOutcome::Failed(self.failure(failure)?),
+            Outcome::Facet { class, id } => {
+                let class = match self.cap(class)? {
+                    Capability::Class(class) => class.clone(),
+                    Capability::Failed(failure) => {
+                        return Err(LiftError::Refused((**failure).clone()));
+                    }
+                    _ => return Err(Violation::NotAClass(class).into()),
+                };
+                check_size(
+                    "id of a facet",
+                    id.as_ref().map_or(0, String::len),
+                    NAME_BYTES_MAX,
+                )?;
+                HeldOutcome::Facet { class, id }
+            }
         })
     }
 
@@ -257,6 +274,11 @@ impl<'a> Lift<'a> {
             }
             Capability::Loader(_) if purpose != Purpose::Env => Err(cannot_clone("WorkerLoader")),
             Capability::Stub(_) => Err(cannot_clone("WorkerStub")),
+            Capability::Actors(_) => Err(cannot_clone("DurableObjectNamespace")),
+            Capability::Class(class) if class.is_dynamic() => {
+                Err(LiftError::Refused(not_transferable()))
+            }
+            Capability::Actor(_) | Capability::Class(_) => Ok(capability),
             Capability::Service(_)
             | Capability::Network(_)
             | Capability::Blocked
@@ -608,6 +630,14 @@ impl<'a> Lower<'a> {
             },
             HeldEvent::Scheduled { time_ms, cron } => Event::Scheduled { time_ms, cron },
             HeldEvent::LoadCode => Event::LoadCode {},
+            HeldEvent::Alarm {
+                scheduled_ms,
+                retries,
+            } => Event::Alarm {
+                scheduled_ms,
+                retries,
+            },
+            HeldEvent::StartFacet => Event::StartFacet {},
             HeldEvent::Tail { items, .. } => Event::Tail { items },
             HeldEvent::TailStream { onset, .. } => Event::TailStream { onset },
             HeldEvent::Queue { queue, batch } => Event::Queue {
@@ -641,8 +671,10 @@ impl<'a> Lower<'a> {
                 upgrade: upgrade.map(|capability| self.cap(capability)),
             },
             HeldOutcome::Failed(failure) => Outcome::Failed { failure },
-            // `relay` accepts code from loader callbacks only, whose caller is the host.
-            HeldOutcome::Code(_) => Outcome::Nothing { no_retry: false },
+            // `relay` accepts these from callbacks of the host's only.
+            HeldOutcome::Code(_) | HeldOutcome::Facet { .. } => {
+                Outcome::Nothing { no_retry: false }
+            }
         }
     }
 }

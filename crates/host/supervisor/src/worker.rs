@@ -7,6 +7,7 @@
 //!
 //! Invariant: at most one guest runs a Worker, and a call waits in exactly one place.
 
+use crate::actor::{Actor, ActorUse, Namespace};
 use crate::bounds::{LOADER_DEPTH_MAX, WORKER_QUEUE_MAX};
 use crate::call::{Call, Caller, Target, Undelivered, deliver, overloaded};
 use crate::capability::{Capability, Handle, HandleInner, LoaderCap, ObjectCap, Scope, ServiceCap};
@@ -24,7 +25,9 @@ use crate::trace::{Begin, Tails, Trace};
 use crate::translate::Lower;
 use crate::turn::Turn;
 use crate::usage::{Account, code_hash};
-use mayfly_wire::{Binding, Entrypoint, Failure, FailureKind, Limits, Payload, Wire};
+use mayfly_wire::{
+    ActorNamespace, Binding, Blob, Entrypoint, Failure, FailureKind, Limits, Payload, Wire,
+};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
@@ -92,8 +95,10 @@ enum Phase {
 pub struct PendingInvoke {
     /// The call.
     pub call: Arc<Call>,
-    /// Through which capability it came.
+    /// Through which capability it came; of a Durable Object its class.
     pub service: Arc<ServiceCap>,
+    /// The Durable Object that it is for.
+    pub actor: Option<Arc<Actor>>,
     /// What is to be delivered.
     pub event: HeldEvent,
     /// Keeps the Worker while it waits.
@@ -279,7 +284,8 @@ impl Worker {
             HeldOutcome::Response { .. }
             | HeldOutcome::Value(_)
             | HeldOutcome::Connected { .. }
-            | HeldOutcome::Nothing { .. } => {
+            | HeldOutcome::Nothing { .. }
+            | HeldOutcome::Facet { .. } => {
                 let message = "the loader's callback did not give code";
                 Err(Failure::new(
                     FailureKind::Exception {},
@@ -452,6 +458,11 @@ impl Worker {
             }
         };
         let outbound = code.outbound.clone().map(|outbound| lower.cap(outbound));
+        let actors: Vec<_> = code
+            .actors
+            .iter()
+            .map(|(class, namespace)| (class.clone(), lower_namespace(&mut lower, namespace)))
+            .collect();
         guest.push_raw(&mut state, |out| {
             encode_start(
                 out,
@@ -459,6 +470,7 @@ impl Worker {
                 code,
                 &env,
                 outbound,
+                &actors,
                 memory_max,
                 options.collect_always,
             );
@@ -496,9 +508,30 @@ impl Worker {
         let PendingInvoke {
             call,
             service,
+            actor,
             event,
             handle,
         } = pending;
+        let mut attach = Vec::new();
+        let entered = match &actor {
+            None => None,
+            Some(actor) => match actor.enter(guest, &service, &mut attach) {
+                Some(incarnation) => Some((actor, incarnation)),
+                None => {
+                    return Err(PendingInvoke {
+                        call,
+                        service,
+                        actor: Some(actor.clone()),
+                        event,
+                        handle,
+                    });
+                }
+            },
+        };
+        turn.mark(guest);
+        for attachment in attach {
+            attachment.attach(turn, guest);
+        }
         let limits = limits.lower(&service.limits);
         let options = &self.hub.options;
         let cpu_max = limits
@@ -533,10 +566,16 @@ impl Worker {
             trace,
             trace_held: false,
             body: None,
+            actor: entered
+                .as_ref()
+                .map(|(actor, incarnation)| ActorUse::begin(actor, incarnation.serial)),
         };
-        let target = Target::Invoke {
-            entrypoint: &service.entrypoint,
-            props: &service.props,
+        let target = match &entered {
+            Some((_, incarnation)) => Target::Actor(incarnation.number),
+            None => Target::Invoke {
+                entrypoint: &service.entrypoint,
+                props: &service.props,
+            },
         };
         match deliver(
             turn,
@@ -550,6 +589,7 @@ impl Worker {
             Err(Undelivered(event)) => Err(PendingInvoke {
                 call,
                 service,
+                actor: actor.clone(),
                 event,
                 handle,
             }),
@@ -653,6 +693,9 @@ fn lower_bindings(
                     cap: lower.cap(capability.clone()),
                     kind: kind.clone(),
                 },
+                HeldBinding::Actors(namespace) => Binding::Actors {
+                    namespace: lower_namespace(lower, namespace),
+                },
                 HeldBinding::Loader { shared, policy } => {
                     let scope = match shared {
                         Some(name) => Scope::Shared(name.clone()),
@@ -676,14 +719,23 @@ fn lower_bindings(
         .collect()
 }
 
+fn lower_namespace(lower: &mut Lower<'_>, namespace: &Arc<Namespace>) -> ActorNamespace {
+    ActorNamespace {
+        cap: lower.cap(Capability::Actors(namespace.clone())),
+        key: Blob(namespace.stored.key.to_vec()),
+    }
+}
+
 /// Encodes `ToGuest::Start` from borrowed parts, so that up to 64 MiB of modules are copied once.
 /// The test below holds it to the wire's own encoding.
+#[expect(clippy::too_many_arguments, reason = "each is a field of the frame")]
 fn encode_start(
     out: &mut Vec<u8>,
     name: &String,
     code: &Code,
     env: &SentEnv,
     outbound: Option<mayfly_wire::CapId>,
+    actors: &Vec<(String, ActorNamespace)>,
     heap_bytes_max: u64,
     collect_always: bool,
 ) {
@@ -707,6 +759,7 @@ fn encode_start(
     }
     outbound.encode(out);
     code.limits.encode(out);
+    actors.encode(out);
     heap_bytes_max.encode(out);
     collect_always.encode(out);
 }
@@ -721,7 +774,7 @@ impl fmt::Debug for Worker {
 mod tests {
     use super::*;
     use crate::held::Weight;
-    use mayfly_wire::{Blob, CapId, Env, Module, ModuleKind, Start, ToGuest};
+    use mayfly_wire::{CapId, Env, Module, ModuleKind, Start, ToGuest};
 
     #[test]
     fn start_is_encoded_as_the_wire_would() {
@@ -745,7 +798,15 @@ mod tests {
             caps: Caps::default(),
             jitless: false,
             tails: Arc::default(),
+            actors: Vec::new(),
         };
+        let actors = vec![(
+            "A".to_owned(),
+            ActorNamespace {
+                cap: CapId(6),
+                key: Blob(vec![1]),
+            },
+        )];
         let bindings = vec![(
             "NAME".to_owned(),
             Binding::Text {
@@ -767,7 +828,16 @@ mod tests {
         for (sent, env) in envs {
             let mut ours = Vec::new();
             let name = "name".to_owned();
-            encode_start(&mut ours, &name, &code, &sent, Some(CapId(4)), 9, true);
+            encode_start(
+                &mut ours,
+                &name,
+                &code,
+                &sent,
+                Some(CapId(4)),
+                &actors,
+                9,
+                true,
+            );
             let mut theirs = Vec::new();
             let start = Start {
                 name,
@@ -777,6 +847,7 @@ mod tests {
                 env,
                 outbound: Some(CapId(4)),
                 limits: limits.clone(),
+                actors: actors.clone(),
                 heap_bytes_max: 9,
                 collect_always: true,
             };

@@ -11,6 +11,7 @@
 //! number it does not hold is ended.
 
 use crate::codec::{Blob, Reader, Wire, WireError, wire_enum, wire_id, wire_struct};
+use crate::storage::{StorageReply, StorageRequest};
 
 wire_id! {
     /// One call. Chosen by the caller; free again when the callee has said `Done`.
@@ -27,6 +28,10 @@ wire_id! {
 wire_id! {
     /// An object of the guest's own that others may call: an RpcTarget, a function, a callback.
     ExportId
+}
+wire_id! {
+    /// One instance of a Durable Object in this guest. Chosen by the host, never used again there.
+    ActorId
 }
 
 wire_enum! {
@@ -77,6 +82,16 @@ wire_enum! {
         /// More events of the invocation that this guest's `tailStream()` follows, as a JSON array.
         /// Sent after `TailMore`, once for each.
         61 = TailEvents { call: CallId, events: String, },
+        /// From now on this guest has an instance of a Durable Object. Its class is constructed with the
+        /// first event.
+        20 = StartActor { actor: ActorId, start: Box<ActorStart>, },
+        /// Deliver an event to an instance. Answered as `Invoke` is.
+        21 = InvokeActor { call: CallId, actor: ActorId, event: Event, },
+        /// The instance is over: it was idle, or something above it ended. What is under way in it
+        /// fails with `failure`.
+        22 = StopActor { actor: ActorId, failure: Failure, },
+        /// The answer to the one `Storage` that the guest waits for.
+        23 = StorageReply { reply: StorageReply, },
     }
 }
 
@@ -185,6 +200,61 @@ wire_enum! {
         /// The main module was evaluated, and `Started` is still to be sent: said when the host asks,
         /// by a signal.
         82 = Running {},
+        /// An instance asks its storage. The guest waits for the `StorageReply`.
+        30 = Storage { actor: ActorId, request: StorageRequest, },
+        /// The turn that wrote is over: what was written since the last one becomes durable, and what
+        /// was said since then may leave.
+        31 = Settled {},
+        /// An instance is over: its constructor threw, it was aborted. What it wrote in this turn is
+        /// forgotten; the next event starts a fresh one.
+        32 = ActorBroken { actor: ActorId, failure: Failure, },
+        /// `namespace.get(id)`: a stub in slot `stub`.
+        33 = GetActor {
+            stub: CapId,
+            namespace: CapId,
+            /// Its 32 bytes.
+            id: Blob,
+            /// Where the id was made of a name.
+            name: Option<String>,
+        },
+        /// `WorkerStub.getDurableObjectClass(name, {props})`: a class in slot `class`.
+        34 = GetClass { class: CapId, worker: CapId, name: Option<String>, props: Payload, },
+        /// `ctx.exports.Name({props})` of a Durable Object class of the Worker's own.
+        35 = GetSelfClass { class: CapId, name: String, props: Payload, },
+        /// `ctx.facets.get(name, start)` of an instance: a stub in slot `stub`. Where the facet does not
+        /// run, `start` is asked with `Event::StartFacet`.
+        36 = GetFacet { stub: CapId, actor: ActorId, name: String, start: ExportId, },
+        /// `ctx.facets.abort(name, reason)`.
+        37 = AbortFacet { actor: ActorId, name: String, failure: Failure, },
+        /// `ctx.facets.delete(name)`.
+        38 = DeleteFacet { actor: ActorId, name: String, },
+    }
+}
+
+wire_struct! {
+    /// What an instance is made of.
+    ActorStart {
+        /// The class's export name.
+        class: String,
+        /// `ctx.props`.
+        props: Payload,
+        /// `ctx.id`: 64 hexadecimal digits, or whatever a facet was given.
+        id: String,
+        /// `ctx.id.name`.
+        name: Option<String>,
+        /// `storage.sql` and `storage.kv` may be used.
+        sql: bool,
+        /// It may have alarms; a facet may not.
+        alarms: bool,
+    }
+}
+
+wire_struct! {
+    /// A Durable Object namespace.
+    ActorNamespace {
+        cap: CapId,
+        /// Its ids are made and checked with this; no secret from those who hold the namespace.
+        key: Blob,
     }
 }
 
@@ -201,6 +271,8 @@ wire_struct! {
         /// Where global `fetch()` and `connect()` go; `None` blocks them with the documented error.
         outbound: Option<CapId>,
         limits: Limits,
+        /// Namespaces of the Worker's own Durable Object classes, by class: `ctx.exports`.
+        actors: Vec<(String, ActorNamespace)>,
         /// Bytes that the collector's heap may take.
         heap_bytes_max: u64,
         /// Collect garbage at every turn: a test climate.
@@ -254,6 +326,8 @@ wire_enum! {
         4 = Loader { cap: CapId, },
         /// A data blob.
         5 = Data { bytes: Blob, },
+        /// A Durable Object namespace.
+        10 = Actors { namespace: ActorNamespace, },
         /// Something that the host answers itself, as requests to `cap`.
         20 = Hosted { cap: CapId, kind: HostedKind, },
     }
@@ -362,6 +436,15 @@ wire_enum! {
         25 = TailStream { onset: String, },
         /// A byte connection to `authority`, for `connect()`. Its outcome is `Connected`.
         15 = Connect { authority: String, secure: Secure, socket: Socket, },
+        /// The alarm of a Durable Object.
+        10 = Alarm {
+            /// Milliseconds since the epoch.
+            scheduled_ms: f64,
+            /// How often it has failed.
+            retries: u32,
+        },
+        /// Ask the callback of `facets.get()` for the class. Its outcome is `Outcome::Facet`.
+        11 = StartFacet {},
     }
 }
 
@@ -385,6 +468,8 @@ wire_enum! {
             /// have: the same connection goes on under TLS. Only where `Secure::Later` was asked for.
             upgrade: Option<CapId>,
         },
+        /// What a facet is to be: its class, and `ctx.id` where it is not its parent's.
+        10 = Facet { class: CapId, id: Option<String>, },
     }
 }
 
@@ -494,6 +579,8 @@ wire_enum! {
         3 = Object {},
         /// A loader, so that a dynamic Worker may load others. May be stored in `env` and `props`.
         4 = Loader {},
+        /// A Durable Object class, for a facet. May be stored in `env` and `props`.
+        10 = ActorClass {},
     }
 }
 

@@ -14,12 +14,14 @@ mod codec;
 pub mod control;
 pub mod frames;
 pub mod parcel;
+pub mod storage;
 
 pub use codec::{Blob, Reader, Wire, WireError};
 pub use frames::*;
+pub use storage::*;
 
 /// Both ends compare this before the first frame; it changes with every change of the frames.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+wire.1");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+wire.2");
 
 /// Bytes of a frame's length prefix (`u32`, little endian, the length of what follows it).
 pub const LENGTH_BYTES: usize = 4;

@@ -108,6 +108,7 @@ impl IntoData for Binding {
             Self::Loader { cap } => tuple("loader", [cap.into_data()]),
             Self::Data { bytes } => tuple("data", [bytes.into_data()]),
             Self::Hosted { cap, kind } => tuple("hosted", [cap.into_data(), kind.into_data()]),
+            Self::Actors { namespace } => tuple("actors", [namespace.into_data()]),
         }
     }
 }
@@ -172,6 +173,18 @@ pub fn split_start(start: Start) -> StartParts {
         ("compatibilityFlags", start.compatibility_flags.into_data()),
         ("env", start.env.into_data()),
         ("outbound", start.outbound.into_data()),
+        (
+            "actors",
+            Data::List(
+                start
+                    .actors
+                    .into_iter()
+                    .map(|(class, namespace)| {
+                        Data::List(vec![class.into_data(), namespace.into_data()])
+                    })
+                    .collect(),
+            ),
+        ),
         ("collectAlways", start.collect_always.into_data()),
     ]);
     StartParts {
@@ -269,6 +282,7 @@ mod tests {
             },
             outbound: None,
             limits: Limits::NONE,
+            actors: vec![],
             heap_bytes_max: 7,
             collect_always: true,
         });
@@ -287,6 +301,7 @@ mod tests {
                 "compatibilityFlags",
                 "env",
                 "outbound",
+                "actors",
                 "collectAlways"
             ]
         );

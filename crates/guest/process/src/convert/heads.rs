@@ -14,6 +14,7 @@ words!(CapKind {
     DynamicService = "dynamicService",
     Object = "object",
     Loader = "loader",
+    ActorClass = "actorClass",
 });
 
 words!(FailureKind {

@@ -125,6 +125,11 @@ impl IntoData for Event {
                     writable.into_data(),
                 ],
             ),
+            Self::Alarm {
+                scheduled_ms,
+                retries,
+            } => tuple("alarm", [scheduled_ms.into_data(), retries.into_data()]),
+            Self::StartFacet {} => tuple("startFacet", []),
         }
     }
 }
@@ -165,6 +170,11 @@ impl FromData for Event {
                 secure: items.take(2)?,
                 socket: take_socket(&mut items, 3)?,
             }),
+            "alarm" => Ok(Self::Alarm {
+                scheduled_ms: items.take(1)?,
+                retries: items.take(2)?,
+            }),
+            "startFacet" => Ok(Self::StartFacet {}),
             other => Err(unknown("an event", other)),
         }
     }
@@ -181,6 +191,7 @@ impl IntoData for Outcome {
             Self::Code { code } => tuple("code", [code.into_data()]),
             Self::Failed { failure } => tuple("failed", [failure.into_data()]),
             Self::Connected { upgrade } => tuple("connected", [upgrade.into_data()]),
+            Self::Facet { class, id } => tuple("facet", [class.into_data(), id.into_data()]),
         }
     }
 }
@@ -207,6 +218,10 @@ impl FromData for Outcome {
             }),
             "connected" => Ok(Self::Connected {
                 upgrade: items.take(1)?,
+            }),
+            "facet" => Ok(Self::Facet {
+                class: items.take(1)?,
+                id: items.take(2)?,
             }),
             other => Err(unknown("an outcome", other)),
         }
@@ -241,6 +256,7 @@ pub(super) mod tests {
                 cap(4, CapKind::DynamicService {}),
                 cap(6, CapKind::Object {}),
                 cap(8, CapKind::Loader {}),
+                cap(10, CapKind::ActorClass {}),
                 Attachment::Export {
                     export: ExportId(u32::MAX),
                 },
@@ -309,6 +325,11 @@ pub(super) mod tests {
         round_trip(Event::Tail {
             items: "[]".to_owned(),
         });
+        round_trip(Event::Alarm {
+            scheduled_ms: 1.5e12,
+            retries: 2,
+        });
+        round_trip(Event::StartFacet {});
         round_trip(Event::Queue {
             queue: "q".to_owned(),
             batch: Payload::empty(),
@@ -343,6 +364,10 @@ pub(super) mod tests {
         }
         round_trip(Outcome::Value { payload: payload() });
         round_trip(Outcome::Nothing { no_retry: true });
+        round_trip(Outcome::Facet {
+            class: CapId(3),
+            id: Some("id".to_owned()),
+        });
         round_trip(Outcome::Failed {
             failure: Failure::new(FailureKind::Exception {}, "Error", "x"),
         });

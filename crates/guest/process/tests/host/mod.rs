@@ -285,6 +285,7 @@ pub fn start_with(code: &str, mut modules: Vec<Module>, heap_bytes_max: u64) -> 
             env: Env::Bindings { bindings: vec![] },
             outbound: None,
             limits: Limits::NONE,
+            actors: vec![],
             heap_bytes_max,
             collect_always: false,
         }),

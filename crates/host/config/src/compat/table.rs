@@ -123,7 +123,7 @@ pub const FLAGS: &[Flag] = &[
     on("require_returns_default_export").off("require_returns_namespace").since(2026, 1, 22).here(),
     on("python_request_headers_preserve_commas").off("disable_python_request_headers_preserve_commas").since(2026, 2, 17),
     on("fetch_iterable_type_support").off("no_fetch_iterable_type_support").since(2026, 2, 19),
-    on("delete_all_deletes_alarm").off("delete_all_preserves_alarm").since(2026, 2, 24),
+    on("delete_all_deletes_alarm").off("delete_all_preserves_alarm").since(2026, 2, 24).here(),
     on("text_decoder_replace_surrogates").off("disable_text_decoder_replace_surrogates").since(2026, 2, 24).implied_by(&["pedantic_wpt"], 2026, 2, 24),
     on("text_decoder_cjk_decoder").off("disable_text_decoder_cjk_decoder").since(2026, 3, 3),
     on("unhandled_rejection_after_microtask_checkpoint").off("no_unhandled_rejection_after_microtask_checkpoint").since(2026, 3, 3),

@@ -254,6 +254,7 @@ pub fn worker(name: &str, bindings: Vec<(&str, BindingDefinition)>) -> WorkerDef
         caps: Caps::default(),
         tails: Vec::new(),
         streaming_tails: Vec::new(),
+        actors: Vec::new(),
     }
 }
 

@@ -1,0 +1,106 @@
+//! What a Durable Object's instance asks of its storage, and what it is told.
+//!
+//! One question, one reply, in order, on the guest's own socket: the guest waits for the reply before
+//! it goes on, because `sql.exec()` and its kind are synchronous in JavaScript. The host opens the
+//! database, so neither paths nor handles cross, and an instance names nothing but itself.
+
+use crate::codec::{Blob, wire_enum, wire_struct};
+
+wire_enum! {
+    /// A value of SQLite's. Integers travel as numbers, as JavaScript has them.
+    SqlValue {
+        1 = Null {},
+        2 = Number { number: f64, },
+        3 = Text { text: String, },
+        4 = Blob { bytes: Blob, },
+    }
+}
+
+wire_enum! {
+    /// A question. Every field is hostile.
+    StorageRequest {
+        /// Run SQL; the bindings are those of its last statement.
+        1 = Exec { sql: String, bindings: Vec<SqlValue>, },
+        /// More rows of a cursor.
+        2 = More { cursor: u32, },
+        /// Nobody reads a cursor any more.
+        3 = Close { cursor: u32, },
+        /// Run the whole statements at the beginning of `sql`.
+        4 = Ingest { sql: String, },
+        /// Values by their keys, in order.
+        5 = Get { keys: Vec<String>, },
+        6 = Put { entries: Vec<(String, Blob)>, },
+        7 = Delete { keys: Vec<String>, },
+        8 = List {
+            start: Option<String>,
+            /// `start` itself is left out.
+            start_after: bool,
+            end: Option<String>,
+            prefix: String,
+            reverse: bool,
+            limit: Option<u32>,
+        },
+        /// Forget everything but, where asked, the alarm.
+        9 = DeleteAll { alarm: bool, },
+        /// Bytes of the database.
+        10 = Size {},
+        /// Begin a transaction, inside the one under way if there is one.
+        11 = Begin {},
+        /// End the innermost transaction, keeping what it did.
+        12 = Commit {},
+        /// End the innermost transaction as if it had never begun.
+        13 = Rollback {},
+        14 = GetAlarm {},
+        /// Milliseconds since the epoch; `None` deletes it.
+        15 = SetAlarm { time_ms: Option<f64>, },
+        /// Where the database is now, as a text that grows.
+        16 = Bookmark {},
+        /// A page limit below the default one, for tests of a full database.
+        17 = LimitPages { pages: u32, },
+    }
+}
+
+wire_struct! {
+    /// The answer to one question.
+    StorageReply {
+        /// Writes wait for the end of the turn: the guest must say `Settled`.
+        open: bool,
+        result: StorageResult,
+    }
+}
+
+wire_enum! {
+    /// What came of it.
+    StorageResult {
+        1 = Done {},
+        2 = Rows {
+            /// Of the whole result; empty in what `More` brings.
+            columns: Vec<String>,
+            /// Row after row.
+            values: Vec<SqlValue>,
+            /// Rows in `values`.
+            count: u32,
+            /// Where there are more.
+            cursor: Option<u32>,
+            /// Rows that the statement looked at, where the host can tell.
+            rows_read: u64,
+            rows_written: u64,
+            /// The statement had been compiled before.
+            cached: bool,
+        },
+        /// To `Get`.
+        3 = Values { values: Vec<Option<Blob>>, },
+        /// To `List`.
+        4 = Entries { entries: Vec<(String, Blob)>, },
+        /// To `Delete` (keys that were there) and `Size`.
+        5 = Count { count: u64, },
+        /// To `GetAlarm`.
+        6 = Time { time_ms: Option<f64>, },
+        /// To `Bookmark`.
+        7 = Text { text: String, },
+        /// To `Ingest`.
+        8 = Ingested { remainder: String, rows_read: u64, rows_written: u64, statements: u32, },
+        /// It failed; `name` is the error's class.
+        9 = Failed { name: String, message: String, },
+    }
+}

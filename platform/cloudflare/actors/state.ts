@@ -1,0 +1,123 @@
+// `ctx` of a Durable Object.
+//
+// Absent: containers, read replication, and hibernating WebSockets (there are no WebSockets yet).
+//
+// Invariant: one object for the life of an instance.
+
+import { engine } from "../../ops.ts";
+import { has } from "../compat.ts";
+import { exportsOf } from "../exports.ts";
+import { newFacets } from "./facets.ts";
+import type { DurableObjectFacets } from "./facets.ts";
+import { ownId } from "./id.ts";
+import type { DurableObjectId } from "./id.ts";
+import type { Instance } from "./instance.ts";
+import { newStorage } from "./storage.ts";
+import type { DurableObjectStorage } from "./storage.ts";
+
+const instances = new WeakMap<object, Instance>();
+let making: Instance | undefined;
+
+function instanceOf(state: object): Instance {
+  const instance = instances.get(state);
+  if (instance === undefined) throw new TypeError("Illegal invocation");
+  return instance;
+}
+
+export class DurableObjectState {
+  readonly id: DurableObjectId | string;
+  readonly storage: DurableObjectStorage;
+  readonly facets: DurableObjectFacets;
+  readonly props: unknown;
+
+  constructor() {
+    if (making === undefined) throw new TypeError("Illegal constructor");
+    const { start, props } = making;
+    instances.set(this, making);
+    this.id = ownId(start.id, start.name) ?? start.id;
+    this.storage = newStorage(making);
+    this.facets = newFacets(making);
+    this.props = props;
+  }
+
+  get exports(): unknown {
+    instanceOf(this);
+    return has("enable_ctx_exports") ? exportsOf() : undefined;
+  }
+
+  /** There are no containers here. */
+  get container(): undefined {
+    instanceOf(this);
+    return undefined;
+  }
+
+  waitUntil(promise: unknown): void {
+    const invocation = instanceOf(this).invocation();
+    if (invocation !== undefined) invocation.waitUntil(promise);
+    else engine.markHandled(Promise.resolve(promise));
+  }
+
+  blockConcurrencyWhile(callback: () => unknown): Promise<unknown> {
+    return instanceOf(this).blockConcurrencyWhile(callback);
+  }
+
+  abort(reason?: unknown): never {
+    const instance = instanceOf(this);
+    instance.break(reason ?? "Application called abort() to reset Durable Object.");
+    throw instance.ended?.reason;
+  }
+
+  acceptWebSocket(): never {
+    throw noWebSockets("acceptWebSocket");
+  }
+
+  getWebSockets(): object[] {
+    instanceOf(this);
+    return [];
+  }
+
+  getTags(): never {
+    throw noWebSockets("getTags");
+  }
+
+  setWebSocketAutoResponse(pair?: unknown): void {
+    instanceOf(this);
+    if (pair !== undefined) throw noWebSockets("setWebSocketAutoResponse");
+  }
+
+  getWebSocketAutoResponse(): null {
+    instanceOf(this);
+    return null;
+  }
+
+  getWebSocketAutoResponseTimestamp(): null {
+    instanceOf(this);
+    return null;
+  }
+
+  setHibernatableWebSocketEventTimeout(): void {
+    instanceOf(this);
+  }
+
+  getHibernatableWebSocketEventTimeout(): null {
+    instanceOf(this);
+    return null;
+  }
+}
+Object.defineProperty(DurableObjectState.prototype, Symbol.toStringTag, {
+  value: "DurableObjectState",
+  configurable: true,
+});
+
+function noWebSockets(what: string): Error {
+  return new Error(`ctx.${what}() is not supported: Durable Objects have no hibernating WebSockets here yet.`);
+}
+
+export function newState(instance: Instance): DurableObjectState {
+  making = instance;
+  try {
+    return new DurableObjectState();
+  } finally {
+    making = undefined;
+  }
+}
