@@ -89,13 +89,6 @@ impl Server {
         Self::start_command(command, &configs(workers), &arguments)
     }
 
-    /// As [`Self::start_with`], with variables of the environment.
-    pub fn start_in(workers: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary("mayfly"));
-        command.envs(variables.iter().copied());
-        Self::start_command(command, &configs(workers), arguments)
-    }
-
     /// Serves these configuration files.
     pub fn start_configs(configs: &[PathBuf], arguments: &[&str]) -> Self {
         Self::start_command(Command::new(binary("mayfly")), configs, arguments)

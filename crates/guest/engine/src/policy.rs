@@ -10,7 +10,8 @@ use mozjs::context::{JSContext, RawJSContext};
 use mozjs::jsapi::JS::{CompilationType, RuntimeCode, StackGCVector};
 use mozjs::jsapi::js::TempAllocPolicy;
 use mozjs::jsapi::{
-    ContextOptionsRef, Handle, JS_SetSecurityCallbacks, JSSecurityCallbacks, JSString,
+    ContextOptionsRef, Handle, JS_SetGlobalJitCompilerOption, JS_SetSecurityCallbacks,
+    JSJitCompilerOption, JSSecurityCallbacks, JSString,
 };
 use mozjs::jsval::JSVal;
 use mozjs::rust::RealmOptions;

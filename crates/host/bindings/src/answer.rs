@@ -64,7 +64,8 @@ pub(crate) fn json(value: &serde_json::Value) -> Response {
 /// The whole body, if it has at most `most` bytes.
 pub(crate) async fn read_body(body: Body, most: usize) -> Result<Bytes, BodyError> {
     match body {
-        Body::Empty => Ok(Bytes::new()),
+        // A request has no socket for a body.
+        Body::Empty | Body::Socket(_) => Ok(Bytes::new()),
         Body::Full(bytes) if bytes.len() <= most => Ok(bytes),
         Body::Full(_) => Err(BodyError::TooLong),
         Body::Stream { length, .. } if length.is_some_and(|length| length > most as u64) => {

@@ -138,14 +138,9 @@ pub struct Chores(mpsc::UnboundedSender<Chore>);
 impl Chores {
     /// Posts one.
     pub fn post(&self, chore: Chore) {
-        // Tails are kept off the path of what they watch, and in order.
-        let is_tail = matches!(
-            chore,
-            Chore::Tell(_) | Chore::OpenTail { .. } | Chore::FeedTail(_)
-        );
         INLINE.with_borrow_mut(|inline| match inline {
-            Some(waiting) if !is_tail => waiting.push((self.clone(), chore)),
-            _ => self.send(chore),
+            Some(waiting) => waiting.push((self.clone(), chore)),
+            None => self.send(chore),
         });
     }
 
