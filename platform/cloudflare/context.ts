@@ -225,12 +225,12 @@ const live = new Map<CallId, Invocation>();
 let actingFor: CallId | undefined;
 
 /**
- * Tells the host whose subrequests the next calls are. With one invocation under way it knows; with
- * several it could only bound their sum.
+ * Tells the host whose subrequests the next calls are; it could only bound the sum of all that it has
+ * delivered, which are more than those that have begun here.
  */
 export function actFor(invocation: Invocation | undefined): void {
   const call = invocation?.call;
-  if (live.size < 2 || call === actingFor) return;
+  if (call === actingFor) return;
   actingFor = call;
   wire.acting(call);
 }

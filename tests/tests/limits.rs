@@ -190,7 +190,8 @@ fn callers_hear_of_an_end_at_once() {
             let pid = *server.guests_of("LOADER/load").last().unwrap();
             mayfly_tests::signal(pid, "KILL");
             let (reply, heard) = hanging.join().unwrap();
-            assert!(reply.body.contains("SIGKILL"), "{}", reply.body);
+            // By the signal, where its zygote could tell in time.
+            assert!(reply.body.contains("process ended"), "{}", reply.body);
             worst = worst.max(heard.duration_since(killed));
         });
     }

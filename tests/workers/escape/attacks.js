@@ -15,7 +15,7 @@ export const attacks = {
   "loop-in-finally": { body: "try { for (;;); } finally { for (;;); }", expect: CPU },
   "loop-that-catches": { body: "for (;;) { try { throw new Error('x'); } catch {} }", expect: CPU },
   "top-level-loop": { top: "for (;;);", expect: CPU },
-  "top-level-await-loop": { top: "const spin = () => Promise.resolve().then(spin); await spin();", expect: CPU },
+  "top-level-await-loop": { top: "const spin = () => Promise.resolve().then(spin); await spin();", expect: MEMORY },
   "promise-loop": { body: "const spin = () => Promise.resolve().then(spin); await spin();", expect: CPU },
   "microtask-loop": { body: "const spin = () => queueMicrotask(spin); spin(); await new Promise(() => {});", expect: CPU },
   "timer-loop": { body: "await new Promise(() => { const spin = () => { for (let i = 0; i < 1e5; i++); setTimeout(spin, 0); }; spin(); });", expect: CPU },

@@ -386,6 +386,8 @@ const DEMANDING: &str = r#"
 const bytes = new Uint8Array(WASM);
 export default {
   async fetch() {
+    // More compiled code than a zygote left room for.
+    for (const f of many) for (let n = 0; n < 400; n++) f(n, 20);
     // A compilation on helper threads.
     await Promise.all([1, 2, 3].map(() => WebAssembly.compile(bytes)));
     let total = 0;
@@ -393,7 +395,7 @@ export default {
       const all = [];
       for (let i = 0; i < 200000; i++) all.push(i + 0.5);
       all.sort();
-      total += all.length + new Uint8Array(24 << 20).fill(1).length;
+      total += all.length + new Uint8Array(8 << 20).fill(1).length;
       total += ("x".repeat(1 << 20) + round).replaceAll("x", "yz").length;
     }
     return new Response(String(total));
@@ -431,7 +433,16 @@ fn live_without(row: Option<usize>) -> Result<(), String> {
         kind: ModuleKind::Wasm {},
         content: Blob(WASM.to_vec()),
     };
+    let many: String = (0..400)
+        .map(|n| {
+            format!(
+                "(a, b) => {{ let s = a; for (let k = 0; k < b; k++) {{ s = (s * 31 + k * {n}) | 0; \
+                 if (s < 0) s = -s; }} return s; }},\n"
+            )
+        })
+        .collect();
     let demanding = DEMANDING.replace("WASM", &format!("{WASM:?}"));
+    let demanding = format!("const many = [{many}];\n{demanding}");
     for (name, code, modules) in [
         ("ordinary", ORDINARY.to_owned(), vec![wasm]),
         ("demanding", demanding, vec![]),
@@ -473,6 +484,14 @@ const UNPROVEN: &[(&str, &str)] = &[
     (
         "SYS_getrusage",
         "the engine's statistics of some collections",
+    ),
+    (
+        "SYS_madvise",
+        "a collection that finds many free pages gives them back",
+    ),
+    (
+        "SYS_exit",
+        "a helper thread ends with its process, as a rule",
     ),
 ];
 

@@ -145,7 +145,7 @@ pub const WORKERS_IN_FLIGHT_DEFAULT: usize = 128;
 pub const WORKERS_QUEUE_MAX: usize = 1024;
 
 /// Memory beside what a Worker may have: what was inherited from the zygote and the engine's own.
-pub const GUEST_BYTES_BESIDE: u64 = 96 * 1024 * 1024;
+pub const GUEST_BYTES_BESIDE: u64 = 128 * 1024 * 1024;
 
 /// Bytes that a guest may have said and not been heard, since what it wrote before is not durable yet.
 /// Above this its socket is not read.

@@ -73,14 +73,15 @@ fn zygote(control: &OwnedFd, profile: Option<Profile>) -> ! {
         let [asked, ended] = poll(waiting, None).expect("poll");
         if ended.read {
             signals.clear();
-            while let Ok(Reaped::Child(pid, ended)) = reap(Wait::Poll) {
+            while let Ok(Reaped::Child(pid, ended, cpu)) = reap(Wait::Poll) {
                 children.remove(&pid);
                 let end = match ended {
                     Ended::Exit(code) => End::Exit { code },
                     Ended::Signal(signal) => End::Signal { signal },
                 };
                 let pid = pid.0.unsigned_abs();
-                send(control, &FromZygote::Exited { pid, end }, &[]);
+                let cpu_us = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
+                send(control, &FromZygote::Exited { pid, end, cpu_us }, &[]);
             }
         }
         if asked.read {

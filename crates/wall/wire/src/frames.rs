@@ -194,8 +194,7 @@ wire_enum! {
         66 = TraceEnd { call: CallId, },
         /// The guest made a system call that its sandbox forbids, and dies of it.
         80 = Trapped { number: u32, },
-        /// The calls that follow are made for this invocation, until the next such frame. Sent only
-        /// where several invocations are under way.
+        /// The calls that follow are made for this invocation, until the next such frame.
         81 = Acting { call: Option<CallId>, },
         /// The main module was evaluated, and `Started` is still to be sent: said when the host asks,
         /// by a signal.
