@@ -296,7 +296,7 @@ fn operators_list_export_import_and_delete() {
     let (code, _, said) = state(&["import", "objects/Room", &id, file]);
     assert_eq!(code, Some(2), "over what is there: {said}");
     let (code, _, said) = state(&["delete", "objects/Nothing", &id, "--yes"]);
-    assert_eq!(code, Some(8), "{said}");
+    assert_eq!(code, Some(10), "{said}");
     let server = folder.serve();
     assert_eq!(server.get("/do/increment?name=moved").body, "4");
     let (code, _, said) = state(&["list"]);

@@ -90,6 +90,11 @@ pub enum BindingValue {
         /// Limits of what it loads.
         limits: Caps,
     },
+    /// An entry of `kv_namespaces`.
+    Kv {
+        /// Namespaces of the same id are one; the binding's name where none is given.
+        id: String,
+    },
     /// `assets.binding`: the files of the Worker's own `assets`.
     Assets,
 }

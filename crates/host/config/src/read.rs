@@ -43,6 +43,9 @@ const MEMORY_MB_MAX: u32 = 4095;
 /// More than any pool has processes for.
 const WORKERS_IN_FLIGHT_MAX: u32 = 100_000;
 
+/// Cloudflare's ids are 32 hexadecimal digits; whoever hosts themselves may write words.
+const ID_CHARS_MAX: usize = 64;
+
 const RULE_TYPES: &[(&str, ModuleKind)] = &[
     ("ESModule", ModuleKind::Js {}),
     ("CommonJS", ModuleKind::CommonJs {}),
@@ -349,6 +352,20 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
             );
         }
     }
+    for item in tables(reader, root, "kv_namespaces") {
+        let others = ["preview_id", "remote", "experimental_remote"];
+        let allowed = [&["binding", "id"][..], &others].concat();
+        let Some(fields) = reader.table_of(&item, &allowed) else {
+            continue;
+        };
+        let name = reader.required_string(&item, &fields, "binding");
+        let id = reader.optional_string(&fields, "id");
+        if let (Some(name), Some(id)) = (name, id)
+            && let Some(id) = checked_id(reader, &item, id.unwrap_or_else(|| name.clone()))
+        {
+            add_binding(reader, &mut bindings, &item, name, BindingValue::Kv { id });
+        }
+    }
     if let Some(assets) = root.get("assets").and_then(|field| reader.table(field))
         && let Some(field) = assets.iter().find(|field| field.name() == "binding")
         && let Some(name) = reader.string(field)
@@ -356,6 +373,19 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
         add_binding(reader, &mut bindings, field, name, BindingValue::Assets);
     }
     bindings
+}
+
+/// An id that becomes the name of a file.
+fn checked_id(reader: &mut Reader<'_>, item: &Field<'_>, id: String) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !id.is_empty() && id.len() <= ID_CHARS_MAX && id.chars().all(allowed) {
+        return Some(id);
+    }
+    let message = format!(
+        "`id` must be 1 to {ID_CHARS_MAX} letters, digits, dashes and underscores, not \"{id}\""
+    );
+    reader.error(item, message);
+    None
 }
 
 fn tables<'a>(reader: &mut Reader<'_>, root: &Root<'a>, name: &str) -> Vec<Field<'a>> {

@@ -1,11 +1,15 @@
 //! Where state lives: the store of a server, and what becomes of classes before it serves.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mayfly_bindings::kv::KvService;
 use mayfly_config::{Migration, MigrationStep};
+use mayfly_store::kv::Kv;
 use mayfly_store::{Applied, ClassChange, Store, StoreError};
-use mayfly_supervisor::BindingDefinition;
+use mayfly_supervisor::{BindingDefinition, HostedService};
+use mayfly_wire::HostedKind;
 
 use crate::args::StateArgs;
 use crate::exit::Exit;
@@ -31,7 +35,21 @@ pub fn open(arguments: &StateArgs, loaded: &mut [Loaded]) -> Result<Option<Arc<S
         bind(&store, worker)?;
     }
     let namespaces = store.namespaces().map_err(|error| explain(&error))?;
+    let mut kv: HashMap<String, HostedService> = HashMap::new();
     for worker in loaded {
+        for (name, id) in &worker.kv {
+            let service = match kv.get(id) {
+                Some(service) => service.clone(),
+                None => {
+                    let namespace = Kv::open(&store, id).map_err(|error| explain(&error))?;
+                    let service = HostedService(Arc::new(KvService::new(namespace)));
+                    kv.insert(id.clone(), service.clone());
+                    service
+                }
+            };
+            let binding = BindingDefinition::Hosted(HostedKind::Kv {}, service);
+            worker.definition.bindings.push((name.clone(), binding));
+        }
         worker.definition.actors = namespaces
             .iter()
             .filter(|namespace| namespace.worker == worker.definition.name)
@@ -43,7 +61,8 @@ pub fn open(arguments: &StateArgs, loaded: &mut [Loaded]) -> Result<Option<Arc<S
 
 fn needs_store(worker: &Loaded) -> bool {
     let bound = worker.definition.bindings.iter();
-    !worker.migrations.is_empty()
+    !worker.kv.is_empty()
+        || !worker.migrations.is_empty()
         || bound
             .map(|(_, binding)| binding)
             .any(|binding| matches!(binding, BindingDefinition::Actors { .. }))

@@ -27,6 +27,8 @@ use crate::props;
 pub struct Loaded {
     /// What is deployed.
     pub definition: WorkerDefinition,
+    /// Bindings to KV namespaces, by name and id; `state::open` makes them.
+    pub kv: Vec<(String, String)>,
     /// What became of its Durable Object classes; see `state::migrate`.
     pub migrations: Vec<Migration>,
     /// Its configuration.
@@ -64,6 +66,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
     for warning in warnings {
         eprintln!("mayfly: warning: {warning}");
     }
+    let kv = kv_of(&config);
     let assets = config.assets.map(open_assets).transpose()?;
     let definition = WorkerDefinition {
         name: config.name.clone(),
@@ -77,6 +80,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         bindings: config
             .bindings
             .into_iter()
+            .filter(|binding| !matches!(binding.value, BindingValue::Kv { .. }))
             .map(|binding| {
                 let assets = assets.as_ref().map(|(assets, _)| assets);
                 bind(&config.name, binding, assets)
@@ -95,6 +99,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
     };
     Ok(Loaded {
         definition,
+        kv,
         migrations: config.migrations,
         file: config.path,
         assets,
@@ -107,6 +112,15 @@ fn explain(error: BundleError) -> Exit {
         BundleError::Modules(error) => error.into(),
         sources @ BundleError::Sources(_) => Exit::Definition(sources.to_string()),
     }
+}
+
+fn kv_of(config: &Config) -> Vec<(String, String)> {
+    let bindings = config.bindings.iter();
+    let kv = bindings.filter_map(|binding| match &binding.value {
+        BindingValue::Kv { id } => Some((binding.name.clone(), id.clone())),
+        _ => None,
+    });
+    kv.collect()
 }
 
 fn open_assets(configured: mayfly_config::Assets) -> Result<(Assets, WorkerFirst), Exit> {
@@ -157,6 +171,11 @@ fn bind(
             worker: target.script.unwrap_or_else(|| worker.to_owned()),
             class: target.class,
         },
+        BindingValue::Kv { .. } => {
+            return Err(Exit::Internal(
+                "a KV namespace is bound by `state`".to_owned(),
+            ));
+        }
         BindingValue::Assets => {
             let assets = assets.cloned().ok_or_else(|| {
                 let message = format!("{}: assets.binding without assets.directory", binding.at);

@@ -214,6 +214,7 @@ fn word(reason: &EndReason) -> &'static str {
         EndReason::ExceededWall { .. } => "exceeded_wall",
         EndReason::Trapped(_) => "forbidden_system_call",
         EndReason::IdleCpu => "idle_cpu",
+        EndReason::StorageFailed => "storage_failed",
         EndReason::ExceededMemory { .. } => "exceeded_memory",
         EndReason::NotReading => "not_reading",
         EndReason::StartFailed(_) => "start_failed",

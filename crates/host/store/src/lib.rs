@@ -15,6 +15,7 @@
 mod error;
 mod id;
 mod index;
+pub mod kv;
 mod lock;
 pub mod object;
 mod operator;

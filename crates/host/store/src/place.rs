@@ -3,12 +3,14 @@
 //! ```text
 //! <state>/lock                        held by the host that uses the folder
 //! <state>/index.sqlite                namespaces and alarms
+//! <state>/kv/<namespace>.sqlite         keys and values
 //! <state>/objects/<namespace>/<id>.sqlite
 //! <state>/objects/<namespace>/<id>.facets/<digest of the name>.sqlite
 //! <state>/objects/<namespace>/<id>.facets/<digest of the name>.facets/...
 //! ```
 //!
-//! Invariant: a name of a path is a word of ours or hexadecimal digits.
+//! Invariant: a name of a path is a word of ours, hexadecimal digits, or the id of a KV namespace, which
+//! the configuration lets have letters, digits, dashes and underscores alone.
 
 use crate::error::StoreError;
 use crate::id::{ObjectId, digest, hex};
@@ -122,6 +124,27 @@ impl Store {
                 Ok(Database::in_memory(kept, self, place)?)
             }
         }
+    }
+
+    /// A database of the host's own below a folder of the state, such as `["kv", "users"]`. The last
+    /// name is a plain file name, which its caller has checked; in memory, each call makes a new one.
+    pub(crate) fn connection(&self, names: &[&str]) -> Result<Connection, StoreError> {
+        let Root::Folder(root) = &self.root else {
+            return Ok(Connection::open_in_memory()?);
+        };
+        let mut path = root.clone();
+        path.extend(names);
+        path.as_mut_os_string().push(".sqlite");
+        if let Some(folder) = path.parent() {
+            make_folder(folder)?;
+        }
+        let connection = Connection::open(&path).map_err(|source| StoreError::Open {
+            path: path.clone(),
+            source,
+        })?;
+        // FULL: a commit has reached the disk when it returns.
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        Ok(connection)
     }
 
     /// Takes a database in memory back until it is opened again.

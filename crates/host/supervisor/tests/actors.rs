@@ -54,7 +54,7 @@ impl Rooms {
 
     fn id(&self, name: &str) -> Blob {
         let hex = ObjectId::of_name(name, &self.namespace.key).hex();
-        let byte = |index| u8::from_str_radix(&hex[index * 2..index * 2 + 2], 16).unwrap();
+        let byte = |index: usize| u8::from_str_radix(&hex[index * 2..index * 2 + 2], 16).unwrap();
         Blob((0..32).map(byte).collect())
     }
 

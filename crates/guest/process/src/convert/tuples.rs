@@ -82,7 +82,7 @@ impl FromData for Body {
                 Ok(Self::Inline { bytes: Blob(bytes) })
             }
             Data::List(items) => {
-                let is_socket = matches!(items.first(), Some(Data::String(_)));
+                let is_socket = matches!(items.first(), Some(Data::String(_) | Data::Word(_)));
                 let mut items = Items::of(Data::List(items))?;
                 if is_socket {
                     let socket = take_socket(&mut items, 1)?;

@@ -23,6 +23,7 @@ use crate::place::{Place, Store};
 use guard::Guard;
 use mayfly_wire::{StorageReply, StorageRequest, StorageResult};
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 use std::fs::File;
@@ -581,6 +582,8 @@ impl Drop for Database {
 
 impl Open {
     fn new(mut connection: Connection) -> rusqlite::Result<Self> {
+        // One that was kept in memory still has the guard of its last owner.
+        connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.execute_batch(&format!(
