@@ -300,5 +300,5 @@ fn operators_list_export_import_and_delete() {
     let server = folder.serve();
     assert_eq!(server.get("/do/increment?name=moved").body, "4");
     let (code, _, said) = state(&["list"]);
-    assert_eq!(code, Some(8), "while a host runs: {said}");
+    assert_eq!(code, Some(10), "while a host runs: {said}");
 }

@@ -313,10 +313,13 @@ fn tail_says_that_nobody_is_there() {
 
 // ---- OpenTelemetry
 
+/// Paths and bodies, in the order they came.
+type Posted = Vec<(String, Vec<u8>)>;
+
 /// A collector: what was posted to which path.
 struct Collector {
     address: String,
-    posted: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    posted: Arc<Mutex<Posted>>,
 }
 
 impl Collector {

@@ -35,10 +35,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     let gateway = Gateway::bind(arguments.listen, options)?;
     let network = host::network(&arguments.runtime);
     let signals = Signals::new()?;
-    let admin = arguments
-        .admin
-        .map(|address| bind_admin(address))
-        .transpose()?;
+    let admin = arguments.admin.map(bind_admin).transpose()?;
     let usage = arguments
         .state
         .state

@@ -73,13 +73,16 @@ pub struct Used {
     pub codes: Vec<u64>,
 }
 
+/// The name of the Worker that loaded them, and the id that they share.
+type Owner = (Arc<str>, &'static str);
+
 /// Where accounts are listed.
 #[derive(Default)]
 pub struct Meter {
     enabled: bool,
     listed: Mutex<Vec<Arc<Account>>>,
     /// Accounts that several Workers share.
-    shared: Mutex<HashMap<(Arc<str>, &'static str), Arc<Account>>>,
+    shared: Mutex<HashMap<Owner, Arc<Account>>>,
 }
 
 impl Meter {

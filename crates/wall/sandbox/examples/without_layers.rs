@@ -34,7 +34,10 @@ fn run() -> Result<std::convert::Infallible, Box<dyn Error>> {
     Err(Command::new(program).args(words).exec().into())
 }
 
-fn refused() -> Result<Vec<(i64, Vec<SeccompRule>)>, Box<dyn Error>> {
+/// Rows of a filter: a call, and when it matches.
+type Rows = Vec<(i64, Vec<SeccompRule>)>;
+
+fn refused() -> Result<Rows, Box<dyn Error>> {
     let mut rules: Vec<(i64, Vec<SeccompRule>)> = [
         libc::SYS_seccomp,
         libc::SYS_landlock_create_ruleset,

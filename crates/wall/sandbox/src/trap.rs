@@ -76,10 +76,8 @@ extern "C" fn on_trap(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::
         // SAFETY: `bytes` is ours. The socket does not block; where it is full there is no report.
         unsafe { libc::write(SOCKET, bytes.as_ptr().cast(), bytes.len()) };
     }
-    loop {
-        // SAFETY: the call takes nothing. It has no row, so this is the end; without a filter the
-        // next one is.
-        unsafe { libc::syscall(libc::SYS_getppid) };
-        crate::fork::exit_now(128 + libc::SIGSYS);
-    }
+    // SAFETY: the call takes nothing. It has no row, so this is the end; without a filter the next one
+    // is.
+    unsafe { libc::syscall(libc::SYS_getppid) };
+    crate::fork::exit_now(128 + libc::SIGSYS)
 }

@@ -549,7 +549,7 @@ impl Cipher {
             }
             "ccm" if size == BLOCK_MAX && (7..=13).contains(&iv.len()) => {
                 let bytes = tag_bytes.unwrap_or(TAG_BYTES);
-                if !is_tag(4) || bytes % 2 != 0 {
+                if !is_tag(4) || !bytes.is_multiple_of(2) {
                     return Err(failed("Invalid authentication tag length"));
                 }
                 Mode::Whole(Box::new(whole(WholeKind::Ccm(cipher))))

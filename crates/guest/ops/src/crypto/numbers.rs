@@ -121,8 +121,12 @@ fn prime_draw<S: HasOps>(_: &mut S, args: &mut Args) -> OpResult {
 
 /// Primes of few bits: all that qualify are counted, one of them is drawn.
 fn draw_small(bits: u32, is_safe: bool, step: u32, rest: u32) -> Result<Vec<u8>, OpError> {
-    let small =
-        |value: u32| value >= 2 && !(2..).take_while(|d| d * d <= value).any(|d| value % d == 0);
+    let small = |value: u32| {
+        value >= 2
+            && !(2..)
+                .take_while(|d| d * d <= value)
+                .any(|d| value.is_multiple_of(d))
+    };
     let first = 1u32 << (bits - 1);
     let fits =
         |value: &u32| value % step == rest && small(*value) && (!is_safe || small((value - 1) / 2));

@@ -335,11 +335,7 @@ fn query(open: &mut Open, sql: &str, bindings: &[SqlValue]) -> Result<Found, Tro
     for (index, binding) in bindings.iter().enumerate() {
         bind(&mut statement, index + 1, binding).map_err(Trouble::Sql)?;
     }
-    let columns: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let width = columns.len();
     let (batches, seen) = gather(statement.raw_query(), width)?;
     let read = seen.max(scanned(&statement));
