@@ -449,7 +449,9 @@ fn live_without(row: Option<usize>) -> Result<(), String> {
         ("demanding", demanding, vec![]),
     ] {
         let mut guest = host.fork();
-        guest.send(&host::start_with(&code, modules, host::HEAP_BYTES_MAX));
+        if !guest.try_send(&host::start_with(&code, modules, host::HEAP_BYTES_MAX)) {
+            return died(&mut host, &guest, "before it started");
+        }
         interrupt(&guest);
         if guest.try_fetch("http://x/").is_none() {
             return died(&mut host, &guest, name);

@@ -195,9 +195,14 @@ pub struct Guest {
 
 impl Guest {
     pub fn send(&mut self, frame: &ToGuest) {
+        assert!(self.try_send(frame), "the guest has ended");
+    }
+
+    /// `false` when the guest has ended.
+    pub fn try_send(&mut self, frame: &ToGuest) -> bool {
         let mut bytes = Vec::new();
         write_frame(frame, &mut bytes);
-        self.send_bytes(&bytes);
+        self.socket.write_all(&bytes).is_ok()
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
