@@ -43,7 +43,7 @@ const SILENCE: Duration = Duration::from_millis(100);
 
 /// Writable memory that is the engine's rather than the Worker's: compilers at work, stacks of helper
 /// threads, the young generation, and buffers that are garbage and not collected yet.
-const DATA_BYTES_BESIDE_HEAP: u64 = 96 * 1024 * 1024;
+const DATA_BYTES_BESIDE_HEAP: u64 = 192 * 1024 * 1024;
 
 /// A start that took no longer is told of together with what followed it.
 const START_UNTOLD_MAX: Duration = Duration::from_millis(10);
