@@ -118,6 +118,7 @@ impl<S: 'static> Engine<S> {
         if !options.jit {
             policy::disable_machine_code();
         }
+        memory::tell_of_crashes();
         let engine = JSEngine::init().map_err(|error| match error {
             mozjs::rust::JSEngineError::AlreadyInitialized
             | mozjs::rust::JSEngineError::AlreadyShutDown => EngineError::AlreadyMade,

@@ -7,7 +7,9 @@
 //! names the global allocator, and a program can name only one.
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::zeroed;
+use std::ptr;
 
 use mayfly_sandbox::huge::HugePages;
 use mozjs::context::{JSContext, RawJSContext};
@@ -25,6 +27,41 @@ const BREATHING_ROOM_BYTES: usize = 32 * 1024 * 1024;
 
 /// Collections in a row that may leave the heap nearly full.
 const COLLECTIONS_IN_VAIN_MAX: u32 = 4;
+
+unsafe extern "C" {
+    // Of `mfbt/Assertions.h`: why the engine is about to crash on purpose, by a write to address 0.
+    #[link_name = "gMozCrashReason"]
+    static CRASH_REASON: *const c_char;
+}
+
+/// What that reason begins with where memory was needed and there was none.
+const UNHANDLABLE: &[u8] = b"[unhandlable oom]";
+
+/// Makes the engine's crash for want of memory, where it cannot throw, the end that says so. Before
+/// the engine starts: its own handler, for faults of WebAssembly, passes on what is not for it.
+pub(crate) fn tell_of_crashes() {
+    // SAFETY: all zeroes is a valid `sigaction`: an empty mask, no flags.
+    let mut action: libc::sigaction = unsafe { zeroed() };
+    action.sa_sigaction = on_crash as *const () as usize;
+    // SAFETY: the handler below does only what a signal handler may; `action` lives through the call.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, ptr::null_mut()) };
+}
+
+extern "C" fn on_crash(signal: c_int) {
+    // SAFETY: the engine writes it once, on this thread or on one that goes no further, right before it
+    // crashes; it is null or a string that lives as long as the crashing function's frame.
+    let reason = unsafe { (&raw const CRASH_REASON).read_volatile() };
+    if !reason.is_null() {
+        // SAFETY: as above; the string ends with a zero.
+        let reason = unsafe { CStr::from_ptr(reason) };
+        if reason.to_bytes().starts_with(UNHANDLABLE) {
+            exit_out_of_memory();
+        }
+    }
+    // Any other fault comes again when this returns, and then it is the end.
+    // SAFETY: SIG_DFL is a valid disposition, and setting it is allowed in a handler.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
 
 /// Malloc, with huge pages under large blocks, ending the process when there is no more.
 pub(crate) struct Malloc;
