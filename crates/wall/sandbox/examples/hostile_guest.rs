@@ -20,7 +20,7 @@ use mayfly_sandbox::poll::{Interest, poll};
 use mayfly_sandbox::seccomp::{Filter, Profile};
 use mayfly_sandbox::signals::{self, ChildSignals};
 use mayfly_sandbox::{
-    Ended, Pid, descriptors, libc_state, privileges, rlimits, syscall_names, trap,
+    Ended, Pid, ask, descriptors, libc_state, privileges, rlimits, syscall_names, trap,
 };
 use mayfly_wire::control::{End, FromZygote, Layer, ToZygote};
 use mayfly_wire::*;
@@ -127,6 +127,8 @@ fn guest(socket: UnixStream, profile: Option<Profile>) -> ! {
     rlimits::apply().expect("limits");
     descriptors::silence_errors().expect("silence");
     trap::report(head[..trap::HEAD_BYTES].try_into().expect("a head")).expect("a handler");
+    // As a guest has it: the host asks by a signal, and this one never says that it is ready.
+    ask::answer_with(head[..ask::ANSWER_BYTES].try_into().expect("a head")).expect("a handler");
     if let Some(profile) = profile {
         Filter::compile(profile)
             .and_then(|filter| filter.seal())
