@@ -15,8 +15,9 @@ use oxc_resolver::PackageType;
 use oxc_span::SourceType;
 
 use crate::BundleError;
+use crate::define::Defines;
 use crate::interop::{self, Style, quote};
-use crate::resolve::{How, Resolve, Target, is_in_package};
+use crate::resolve::{How, Resolve, Target, is_in_package, tsconfig_of};
 use crate::scan::{self, Edit, Form, Import, Scan, Syntax};
 use crate::source::{self, Dialect, diagnostic, position};
 
@@ -30,7 +31,9 @@ pub fn build(config: &Config) -> Result<(Modules, Vec<Warning>), BundleError> {
         modules.jsx_fragment.as_deref(),
         resolve.compiler_options(),
     );
+    let defines = Defines::new(&modules.define).map_err(BundleError::Sources)?;
     let mut graph = Graph {
+        defines,
         base: real(&modules.base_dir)?,
         rules: modules::effective_rules(&modules.rules, Defaults::AssetsOnly),
         root,
@@ -43,7 +46,7 @@ pub fn build(config: &Config) -> Result<(Modules, Vec<Warning>), BundleError> {
         warnings: Vec::new(),
     };
     if let Some(problem) = problem {
-        let place = position(&graph.root.join("tsconfig.json"), "", 0);
+        let place = position(&tsconfig_of(config, &graph.root), "", 0);
         graph.warnings.push(diagnostic(place, problem));
     }
     graph.enter(config)?;
@@ -70,6 +73,7 @@ struct Graph {
     rules: Vec<Rule>,
     resolve: Resolve,
     dialect: Dialect,
+    defines: Defines,
     items: Vec<Item>,
     by_path: HashMap<PathBuf, usize>,
     queue: VecDeque<usize>,
@@ -217,7 +221,7 @@ impl Graph {
             Some(ModuleKind::CommonJs {}) => SourceType::cjs(),
             _ => SourceType::unambiguous(),
         };
-        let scan = match scan::scan(&shown, &text, source_type) {
+        let scan = match scan::scan(&shown, &text, source_type, &self.defines) {
             Ok(scan) => scan,
             Err(errors) => return Ok(Err(errors)),
         };

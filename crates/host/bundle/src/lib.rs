@@ -3,7 +3,7 @@
 //! Nothing is joined into one file: every source file becomes a module of its own, so that names
 //! in stacks are the names on disk. `graph` follows imports from the main module; `source` makes
 //! JavaScript of a file; `scan` finds what it imports; `resolve` finds the file that is meant;
-//! `interop` lets ES modules import CommonJS ones by name. Imports are rewritten to the path of
+//! `define` knows what the project puts in the place of free names; `interop` lets ES modules import CommonJS ones by name. Imports are rewritten to the path of
 //! the module they mean, because a guest knows only its own table.
 //!
 //! Invariant: the result depends on the files alone, not on the order the file system lists them.
@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod builtins;
+mod define;
 mod graph;
 mod interop;
 mod resolve;

@@ -58,15 +58,21 @@ struct Resolvers {
     require: Resolver,
 }
 
+/// Where the project's `tsconfig.json` is, or would be.
+pub fn tsconfig_of(config: &Config, root: &Path) -> PathBuf {
+    let given = config.modules.tsconfig.as_deref();
+    root.join(given.unwrap_or(Path::new("tsconfig.json")))
+}
+
 impl Resolve {
     /// `root` is the project's folder; the second is said when `tsconfig.json` cannot be read.
     pub fn new(config: &Config, root: &Path) -> (Self, Option<String>) {
-        let file = root.join("tsconfig.json");
+        let file = tsconfig_of(config, root);
         let plain = Resolver::new(options(How::Import, SCRIPTS_IN_PACKAGES));
         let (tsconfig, problem) = match file.is_file().then(|| plain.resolve_tsconfig(&file)) {
             None => (None, None),
             Some(Ok(tsconfig)) => (Some(tsconfig), None),
-            Some(Err(error)) => (None, Some(format!("tsconfig.json is ignored: {error}"))),
+            Some(Err(error)) => (None, Some(format!("it is ignored: {error}"))),
         };
         let with = |how, scripts| {
             let mut options = options(how, scripts);

@@ -6,7 +6,7 @@
 //!
 //! Invariant: offsets are into the text that was scanned.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use mayfly_config::Diagnostic;
@@ -14,14 +14,15 @@ use oxc_allocator::Allocator;
 use oxc_ast::ast::{
     Argument, AssignmentExpression, AssignmentTarget, CallExpression, ExportAllDeclaration,
     ExportFromDeclaration, Expression, IdentifierReference, ImportDeclaration,
-    ImportDeclarationSpecifier, ImportExpression, ObjectExpression, ObjectPropertyKind,
-    StaticMemberExpression, TryStatement,
+    ImportDeclarationSpecifier, ImportExpression, ObjectExpression, ObjectProperty,
+    ObjectPropertyKind, StaticMemberExpression, TryStatement,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::Parser;
-use oxc_semantic::SemanticBuilder;
-use oxc_span::{SourceType, Span};
+use oxc_semantic::{Scoping, SemanticBuilder};
+use oxc_span::{GetSpan, SourceType, Span};
 
+use crate::define::Defines;
 use crate::source::refuse;
 
 /// How a file speaks of other files.
@@ -86,35 +87,35 @@ pub struct Scan {
     pub imports: Vec<Import>,
     /// Meaningful for CommonJS only.
     pub exports: Exports,
-    /// `process.env.NODE_ENV`, which packages expect to be replaced when they are built.
+    /// Names in whose place the project puts expressions.
     pub edits: Vec<Edit>,
 }
 
-/// What packages are told: there is no other way to build a Worker yet.
-const NODE_ENV: &str = "\"production\"";
-
 /// Scans JavaScript.
-pub fn scan(path: &Path, text: &str, source_type: SourceType) -> Result<Scan, Vec<Diagnostic>> {
+pub fn scan(
+    path: &Path,
+    text: &str,
+    source_type: SourceType,
+    defines: &Defines,
+) -> Result<Scan, Vec<Diagnostic>> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, text, source_type).parse();
     refuse(path, text, parsed.diagnostics)?;
     let has_module_syntax = parsed.module_record.has_module_syntax;
     let built = SemanticBuilder::new().build(&parsed.program);
-    let unresolved = built.semantic.scoping().root_unresolved_references();
-    let free: HashSet<&str> = ["require", "module", "exports", "process"]
-        .into_iter()
-        .filter(|name| unresolved.keys().any(|key| key.as_str() == *name))
-        .collect();
+    let scoping = built.semantic.scoping();
+    let unresolved = scoping.root_unresolved_references();
     let uses_common_js = ["require", "module", "exports"]
         .iter()
-        .any(|name| free.contains(name));
+        .any(|name| unresolved.keys().any(|key| key.as_str() == *name));
     let syntax = match (has_module_syntax, uses_common_js) {
         (true, _) => Syntax::Module,
         (false, true) => Syntax::CommonJs,
         (false, false) => Syntax::Neither,
     };
     let mut visitor = Visitor {
-        free,
+        scoping,
+        defines,
         syntax,
         guards: 0,
         imports: Vec::new(),
@@ -131,8 +132,8 @@ pub fn scan(path: &Path, text: &str, source_type: SourceType) -> Result<Scan, Ve
 }
 
 struct Visitor<'s> {
-    /// Names of CommonJS and Node.js that are not bound in the file.
-    free: HashSet<&'s str>,
+    scoping: &'s Scoping,
+    defines: &'s Defines,
     syntax: Syntax,
     /// `try` blocks around the current node.
     guards: usize,
@@ -151,8 +152,42 @@ impl Visitor<'_> {
         });
     }
 
+    /// Whether it is this name, and nothing in the file binds it.
     fn is_free(&self, identifier: &IdentifierReference<'_>, name: &str) -> bool {
-        identifier.name == name && self.free.contains(name)
+        identifier.name == name && self.is_unbound(identifier)
+    }
+
+    fn is_unbound(&self, identifier: &IdentifierReference<'_>) -> bool {
+        let reference = identifier.reference_id.get();
+        reference.is_none_or(|id| self.scoping.get_reference(id).symbol_id().is_none())
+    }
+
+    /// What the project puts in the place of `NAME` or `a.b.NAME`.
+    fn defined(&self, expression: &Expression<'_>) -> Option<&str> {
+        if self.defines.is_empty() {
+            return None;
+        }
+        let mut path = Vec::new();
+        let mut at = expression;
+        while let Expression::StaticMemberExpression(member) = at {
+            path.push(member.property.name.as_str());
+            at = &member.object;
+        }
+        let Expression::Identifier(root) = at else {
+            return None;
+        };
+        path.push(root.name.as_str());
+        path.reverse();
+        let found = self.defines.find(&path)?;
+        self.is_unbound(root).then_some(found)
+    }
+
+    fn replace(&mut self, span: Span, text: String) {
+        self.edits.push(Edit {
+            start: span.start as usize,
+            end: span.end as usize,
+            text,
+        });
     }
 
     /// `exports` or `module.exports`.
@@ -303,20 +338,26 @@ impl<'a> Visit<'a> for Visitor<'_> {
         walk::walk_assignment_expression(self, it);
     }
 
-    fn visit_static_member_expression(&mut self, it: &StaticMemberExpression<'a>) {
-        if it.property.name == "NODE_ENV"
-            && let Expression::StaticMemberExpression(env) = &it.object
-            && env.property.name == "env"
-            && let Expression::Identifier(process) = &env.object
-            && self.is_free(process, "process")
-        {
-            self.edits.push(Edit {
-                start: it.span.start as usize,
-                end: it.span.end as usize,
-                text: NODE_ENV.to_owned(),
-            });
+    // Only where a value is read: what is assigned to is no expression.
+    fn visit_expression(&mut self, it: &Expression<'a>) {
+        match self.defined(it) {
+            Some(text) => {
+                let (span, text) = (it.span(), text.to_owned());
+                self.replace(span, text);
+            }
+            None => walk::walk_expression(self, it),
         }
-        walk::walk_static_member_expression(self, it);
+    }
+
+    fn visit_object_property(&mut self, it: &ObjectProperty<'a>) {
+        match (it.shorthand, self.defined(&it.value)) {
+            (true, Some(text)) => {
+                let name = it.key.static_name().unwrap_or_default();
+                let text = format!("{name}: {text}");
+                self.replace(it.span, text);
+            }
+            _ => walk::walk_object_property(self, it),
+        }
     }
 
     fn visit_try_statement(&mut self, it: &TryStatement<'a>) {
@@ -349,10 +390,22 @@ pub fn apply(text: &str, mut edits: Vec<Edit>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::position;
+    use mayfly_config::Define;
+
+    fn defines() -> Defines {
+        let define = |name: &str, expression: &str| Define {
+            name: name.to_owned(),
+            expression: expression.to_owned(),
+            at: position(Path::new("w.json"), "", 0),
+        };
+        let given = [define("FLAG", "{\"a\":1}"), define("build.N", "-1")];
+        Defines::new(&given).unwrap()
+    }
 
     fn scanned(text: &str) -> Scan {
         let source_type = SourceType::unambiguous();
-        scan(Path::new("a.js"), text, source_type).unwrap()
+        scan(Path::new("a.js"), text, source_type, &defines()).unwrap()
     }
 
     fn specifiers(text: &str) -> Vec<String> {
@@ -455,8 +508,34 @@ mod tests {
     }
 
     #[test]
+    fn definitions_are_written_in_where_the_name_is_free() {
+        let check = |text: &str, expect: &str| {
+            assert_eq!(apply(text, scanned(text).edits), expect);
+        };
+        check(
+            "use(FLAG, build.N, build.M)",
+            "use(({\"a\":1}), (-1), build.M)",
+        );
+        check(
+            "use({ FLAG, x: FLAG.a })",
+            "use({ FLAG: ({\"a\":1}), x: ({\"a\":1}).a })",
+        );
+        check(
+            "FLAG = 1; build.N = 2; x.FLAG",
+            "FLAG = 1; build.N = 2; x.FLAG",
+        );
+        check("(FLAG => FLAG)(FLAG)", "(FLAG => FLAG)(({\"a\":1}))");
+    }
+
+    #[test]
     fn syntax_errors_have_a_place() {
-        let errors = scan(Path::new("a.js"), "let a;\nlet = = 1", SourceType::mjs()).unwrap_err();
+        let errors = scan(
+            Path::new("a.js"),
+            "let a;\nlet = = 1",
+            SourceType::mjs(),
+            &defines(),
+        )
+        .unwrap_err();
         assert!(errors[0].to_string().starts_with("a.js:2:"), "{errors:?}");
     }
 }

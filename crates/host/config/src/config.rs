@@ -37,6 +37,8 @@ pub struct Config {
     pub enabled_flags: Vec<&'static str>,
     /// `env`, in the order of the file.
     pub bindings: Vec<Binding>,
+    /// `secrets.required`, each with its place.
+    pub required_secrets: Vec<(String, Position)>,
     /// What became of its Durable Object classes, step by step.
     pub migrations: Vec<Migration>,
     /// How the Worker's files become modules.
@@ -97,6 +99,8 @@ pub enum BindingValue {
     },
     /// `assets.binding`: the files of the Worker's own `assets`.
     Assets,
+    /// `version_metadata.binding`: which version of the Worker's code it is.
+    Version,
 }
 
 /// Limits of a Worker, or of what a loader loads; absent ones are the host's defaults.
@@ -269,10 +273,25 @@ pub struct ModuleOptions {
     pub rules: Vec<Rule>,
     /// Other names for specifiers.
     pub alias: Vec<(String, String)>,
+    /// Expressions that are put in the place of free names.
+    pub define: Vec<Define>,
+    /// Where the project's `tsconfig.json` is, from the configuration's folder.
+    pub tsconfig: Option<PathBuf>,
     /// JSX's function; `None` is `React.createElement`.
     pub jsx_factory: Option<String>,
     /// JSX's fragment; `None` is `React.Fragment`.
     pub jsx_fragment: Option<String>,
+}
+
+/// One entry of `define`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Define {
+    /// `NAME` or `a.b.NAME`.
+    pub name: String,
+    /// JavaScript, as it was written.
+    pub expression: String,
+    /// Where it stands.
+    pub at: Position,
 }
 
 /// Files by name, and what they are.

@@ -4,9 +4,11 @@
 //! TOML, `keys` says what wrangler knows, `read` checks the tree field by field (`fields`).
 //! [`compat`] says what date and flags turn on, [`modules`] finds the files that belong to a
 //! Worker whose code is taken as it is. Code that has to be built first is the bundle crate's.
+//! [`Config::add_secrets`] adds what lies in files beside it.
 //!
 //! Invariants: every message about a file names line, column, key, what is wrong and what is
-//! allowed; nothing is read but the files named.
+//! allowed; nothing is read but the files named and, where
+//! secrets are asked for, those beside them.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +18,7 @@ mod glob;
 mod keys;
 mod read;
 mod report;
+mod secrets;
 mod syntax;
 
 pub mod compat;
@@ -23,7 +26,7 @@ pub mod modules;
 pub mod nearest;
 
 pub use config::{
-    ActorsTarget, Assets, Binding, BindingValue, Caps, Config, Cron, Dev, FILE_BYTES_MAX,
+    ActorsTarget, Assets, Binding, BindingValue, Caps, Config, Cron, Define, Dev, FILE_BYTES_MAX,
     HtmlHandling, Migration, MigrationStep, ModuleOptions, NotFoundHandling, Outbound, Rule,
     ServiceTarget, WorkerFirst, check_all,
 };

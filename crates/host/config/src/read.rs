@@ -14,12 +14,13 @@ use mayfly_wire::{Limits, ModuleKind};
 
 use crate::compat::{self, Date, Experimental};
 use crate::config::{
-    Binding, BindingValue, Caps, Config, Cron, Dev, ModuleOptions, Outbound, Rule, ServiceTarget,
+    Binding, BindingValue, Caps, Config, Cron, Define, Dev, ModuleOptions, Outbound, Rule,
+    ServiceTarget,
 };
 use crate::fields::{Field, Reader};
 use crate::keys::{self, Effect, Scope};
 use crate::nearest;
-use crate::report::{ConfigError, Warning};
+use crate::report::{ConfigError, Position, Warning};
 use crate::syntax::{Entry, Source, Value};
 
 /// The longest name of a Worker: a DNS label's length, as it becomes part of a host name.
@@ -168,6 +169,7 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
     let main = read_main(reader, root, &folder);
     let compat = read_compat(reader, root);
     let bindings = read_bindings(reader, root);
+    let required_secrets = read_required_secrets(reader, root);
     let entries = tables(reader, root, "migrations");
     let migrations = actors::migrations(reader, &entries);
     let modules = read_modules(reader, root, &folder, main.as_deref());
@@ -193,6 +195,7 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         compatibility_flags,
         enabled_flags,
         bindings,
+        required_secrets,
         migrations,
         modules,
         outbound,
@@ -372,7 +375,29 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
     {
         add_binding(reader, &mut bindings, field, name, BindingValue::Assets);
     }
+    if let Some(item) = root.get("version_metadata")
+        && let Some(fields) = reader.table_of(item, &["binding"])
+        && let Some(name) = reader.required_string(item, &fields, "binding")
+    {
+        add_binding(reader, &mut bindings, item, name, BindingValue::Version);
+    }
     bindings
+}
+
+/// Names of secrets that must be there; see `secrets.rs` for where they come from.
+fn read_required_secrets(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<(String, Position)> {
+    let fields = root
+        .get("secrets")
+        .and_then(|field| reader.table_of(field, &["required"]))
+        .unwrap_or_default();
+    let list = fields.iter().find(|field| field.name() == "required");
+    let items = list
+        .and_then(|field| reader.list(field))
+        .unwrap_or_default();
+    let names = items
+        .iter()
+        .filter_map(|item| Some((reader.string(item)?, reader.place_of(Some(item)))));
+    names.collect()
 }
 
 /// An id that becomes the name of a file.
@@ -504,6 +529,8 @@ fn read_modules(
         base_dir,
         rules: read_rules(reader, root),
         alias: read_alias(reader, root),
+        define: read_define(reader, root),
+        tsconfig: read_tsconfig(reader, root, folder),
         jsx_factory: text(reader, "jsx_factory"),
         jsx_fragment: text(reader, "jsx_fragment"),
     }
@@ -572,6 +599,30 @@ fn read_alias(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<(String, String)>
         Some((field.name().to_owned(), target))
     });
     pairs.collect()
+}
+
+fn read_tsconfig(reader: &mut Reader<'_>, root: &Root<'_>, folder: &Path) -> Option<PathBuf> {
+    let field = root.get("tsconfig")?;
+    let given = PathBuf::from(reader.string(field)?);
+    if !folder.join(&given).is_file() {
+        let message = format!("there is no file {}", folder.join(&given).display());
+        reader.error(field, message);
+    }
+    Some(given)
+}
+
+/// Whether an expression is one is checked by whoever puts it in.
+fn read_define(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Define> {
+    let fields = root.get("define").and_then(|field| reader.table(field));
+    let fields = fields.unwrap_or_default();
+    let defines = fields.iter().filter_map(|field| {
+        Some(Define {
+            name: field.name().to_owned(),
+            expression: reader.string(field)?,
+            at: reader.place_of(Some(field)),
+        })
+    });
+    defines.collect()
 }
 
 fn read_limits(reader: &mut Reader<'_>, root: &Root<'_>) -> Limits {

@@ -16,6 +16,8 @@ Examples:
     mayfly serve --config wrangler.jsonc
   Several Workers; the first one gets the requests, the others are its services:
     mayfly serve -c front/wrangler.jsonc -c api/wrangler.jsonc --listen 0.0.0.0:8080
+  One environment of a configuration, with the secrets in a file:
+    mayfly serve -c wrangler.jsonc --env staging --env-file staging.secrets
   Run one module once:
     mayfly run hello.js
   Follow what fails, and see what it all used:
@@ -67,6 +69,15 @@ pub struct ServeArgs {
     /// A wrangler.jsonc, .json or .toml; may be given several times, the first Worker is in front
     #[arg(short, long, required = true, value_name = "FILE")]
     pub config: Vec<PathBuf>,
+
+    /// Read the configurations for this environment of theirs (env.NAME)
+    #[arg(short, long, value_name = "NAME", value_parser = environment)]
+    pub env: Option<String>,
+
+    /// Files of secrets, NAME=VALUE a line, for every Worker; the first that has a name counts
+    /// [default: .dev.vars.ENV or .dev.vars beside each configuration, else .env and its kin]
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
 
     /// Where to listen for HTTP/1.1 and HTTP/2 (h2c); port 0 takes a free one
     #[arg(short, long, default_value = "127.0.0.1:8787", value_name = "ADDR", value_parser = listen_address)]
@@ -365,6 +376,15 @@ pub enum Errors {
     Full,
     /// What kind of error it was
     Brief,
+}
+
+/// A name that becomes a part of file names.
+fn environment(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match !text.is_empty() && text.chars().all(allowed) {
+        true => Ok(text.to_owned()),
+        false => Err("expected letters, digits, dashes and underscores".to_owned()),
+    }
 }
 
 /// `127.0.0.1:8787`, `localhost:8787`, `:8787` or `8787`.

@@ -26,7 +26,7 @@ use crate::{cron, guest, host, state, workers};
 /// Serves until told to stop.
 pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     logs::start(arguments.runtime.log);
-    let mut loaded = workers::load(&arguments.config)?;
+    let mut loaded = workers::load(&arguments)?;
     let triggers = cron::triggers(&loaded)?;
     let guest = guest::find(arguments.runtime.guest.as_deref())?;
     let options = Options {
@@ -226,6 +226,9 @@ fn announce_to_people(supervisor: &Supervisor, loaded: &[Loaded], url: &str, adm
             worker.definition.name,
             worker.file.display()
         );
+        for file in &worker.secrets {
+            eprintln!("  secrets  {}", file.display());
+        }
     }
     let layers = supervisor.layers();
     let active = layers.iter().filter(|layer| layer.active);

@@ -18,7 +18,10 @@ use mayfly_supervisor::{
     BindingDefinition, Caps, HostedService, OutboundDefinition, Policy, ServiceTarget,
     WorkerDefinition,
 };
+use mayfly_wire::Module;
+use sha2::{Digest, Sha256};
 
+use crate::args::ServeArgs;
 use crate::exit::Exit;
 use crate::props;
 
@@ -33,6 +36,8 @@ pub struct Loaded {
     pub migrations: Vec<Migration>,
     /// Its configuration.
     pub file: PathBuf,
+    /// Where its secrets came from.
+    pub secrets: Vec<PathBuf>,
     /// Files that are served besides it, and for which paths it comes first.
     pub assets: Option<(Assets, WorkerFirst)>,
     /// When its `scheduled()` is due.
@@ -40,16 +45,24 @@ pub struct Loaded {
 }
 
 /// Reads and checks configurations, in their order.
-pub fn load(files: &[PathBuf]) -> Result<Vec<Loaded>, Exit> {
-    let mut configs = Vec::with_capacity(files.len());
+pub fn load(arguments: &ServeArgs) -> Result<Vec<Loaded>, Exit> {
+    let environment = arguments.env.as_deref();
+    let mut configs = Vec::with_capacity(arguments.config.len());
+    let mut secrets = Vec::with_capacity(arguments.config.len());
     let mut errors = Vec::new();
-    for file in files {
-        match Config::load(file) {
-            Ok((config, warnings)) => {
+    for file in &arguments.config {
+        let read =
+            Config::load_environment(file, environment).and_then(|(mut config, warnings)| {
                 for warning in warnings {
                     eprintln!("mayfly: warning: {warning}");
                 }
+                let files = config.add_secrets(environment, &arguments.env_file)?;
+                Ok((config, files))
+            });
+        match read {
+            Ok((config, files)) => {
                 configs.push(config);
+                secrets.push(files);
             }
             Err(error) => errors.extend(error.errors),
         }
@@ -58,14 +71,17 @@ pub fn load(files: &[PathBuf]) -> Result<Vec<Loaded>, Exit> {
         return Err(ConfigError { errors }.into());
     }
     check_all(&configs)?;
-    configs.into_iter().map(define).collect()
+    let both = configs.into_iter().zip(secrets);
+    both.map(|(config, secrets)| define(config, secrets))
+        .collect()
 }
 
-fn define(config: Config) -> Result<Loaded, Exit> {
+fn define(config: Config, secrets: Vec<PathBuf>) -> Result<Loaded, Exit> {
     let (Modules { main, list }, warnings) = mayfly_bundle::build(&config).map_err(explain)?;
     for warning in warnings {
         eprintln!("mayfly: warning: {warning}");
     }
+    let version = version_of(&list);
     let kv = kv_of(&config);
     let assets = config.assets.map(open_assets).transpose()?;
     let definition = WorkerDefinition {
@@ -83,7 +99,7 @@ fn define(config: Config) -> Result<Loaded, Exit> {
             .filter(|binding| !matches!(binding.value, BindingValue::Kv { .. }))
             .map(|binding| {
                 let assets = assets.as_ref().map(|(assets, _)| assets);
-                bind(&config.name, binding, assets)
+                bind(&config.name, binding, assets, &version)
             })
             .collect::<Result<_, _>>()?,
         outbound: match config.outbound {
@@ -102,9 +118,36 @@ fn define(config: Config) -> Result<Loaded, Exit> {
         kv,
         migrations: config.migrations,
         file: config.path,
+        secrets,
         assets,
         crons: config.crons,
     })
+}
+
+/// What `version_metadata` gives: an id in the form of a UUID that the code alone decides, and when
+/// this host began to run it. There are no tags here.
+fn version_of(modules: &[Module]) -> String {
+    let mut hash = Sha256::new();
+    for module in modules {
+        for part in [module.name.as_bytes(), &module.content.0] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    let hex: String = hash.finalize()[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let id = format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    );
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    serde_json::json!({ "id": id, "tag": "", "timestamp": now }).to_string()
 }
 
 fn explain(error: BundleError) -> Exit {
@@ -151,6 +194,7 @@ fn bind(
     worker: &str,
     binding: Binding,
     assets: Option<&Assets>,
+    version: &str,
 ) -> Result<(String, BindingDefinition), Exit> {
     let definition = match binding.value {
         BindingValue::Text(text) => BindingDefinition::Text(text),
@@ -176,6 +220,7 @@ fn bind(
                 "a KV namespace is bound by `state`".to_owned(),
             ));
         }
+        BindingValue::Version => BindingDefinition::Json(version.to_owned()),
         BindingValue::Assets => {
             let assets = assets.cloned().ok_or_else(|| {
                 let message = format!("{}: assets.binding without assets.directory", binding.at);
