@@ -71,3 +71,34 @@ fn a_file_has_a_type_and_a_tag_that_saves_sending_it_again() {
     let other = server.get_with("/style.css", &[("if-none-match", "\"x\"")]);
     assert_eq!((other.status, other.body.as_str()), (200, "body{}"));
 }
+
+#[test]
+fn the_folder_says_what_is_added_and_what_leads_elsewhere() {
+    let server = Server::start(&["assets"]);
+    let reply = server.get("/style.css");
+    assert_eq!(header(&reply, "x-robots-tag"), "noindex");
+    assert_eq!(header(&reply, "cache-control"), "public, max-age=3600");
+    assert_eq!(header(&server.get("/elsewhere"), "x-robots-tag"), "");
+    for (from, status, to) in [
+        ("/home?a=1", 301, "/?a=1"),
+        ("/old/x%0ay", 302, "/blog/x%0Ay"),
+        ("/away/7", 308, "https://example.com/items/7?by=id"),
+    ] {
+        let reply = server.get(from);
+        let location = header(&reply, "location");
+        assert_eq!((reply.status, location), (status, to), "{from}");
+    }
+    check(&server, &[("/company", 200, "<h1>about</h1>")]);
+    assert_eq!(server.post("/home", b"").body, "worker POST /home");
+}
+
+#[test]
+fn a_worker_may_be_nothing_but_its_assets() {
+    let server = Server::start(&["assets-only"]);
+    check(
+        &server,
+        &[("/", 200, "<h1>only</h1>"), ("/missing", 404, "")],
+    );
+    let both = Server::start(&["assets-bound", "assets-only"]);
+    check(&both, &[("/", 200, "bound: <h1>only</h1>")]);
+}

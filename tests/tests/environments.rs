@@ -145,3 +145,25 @@ fn what_is_missing_or_wrong_is_told_by_place() {
     );
     assert!(said.contains("wrangler.jsonc:5:"), "{said}");
 }
+
+#[test]
+fn a_project_is_built_by_its_own_command_first() {
+    let project = Project::new("build", &[(".dev.vars", "API_KEY=x")]);
+    let code = "export default { fetch: () => new Response('built') }";
+    let built = format!(
+        r#"{{ "main": "dist/out.js", "compatibility_date": "2026-08-01",
+        "build": {{ "command": "mkdir -p dist && echo \"{code}\" > dist/out.js" }} }}"#
+    );
+    std::fs::write(project.config(), built).expect("a configuration");
+    let server = Server::start_configs(&[project.config()], &[]);
+    assert_eq!(server.get("/").body, "built");
+    let failing = r#"{ "main": "x.js", "compatibility_date": "2026-08-01",
+        "build": { "command": "exit 3" } }"#;
+    std::fs::write(project.config(), failing).expect("a configuration");
+    let (code, said) = refused(&project.config(), &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("`exit 3` ended with exit status: 3"),
+        "{said}"
+    );
+}

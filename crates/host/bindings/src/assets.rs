@@ -1,10 +1,13 @@
 //! Static assets: the files of a folder, by the path of a URL.
 //!
 //! The folder is listed once, at the start, so a request can name nothing that is not a file in it.
-//! `html_handling` and `not_found_handling` are those of the Workers documentation. Serves `GET` and
-//! `HEAD`, with entity tags; ranges are not served.
+//! `html_handling` and `not_found_handling` are those of the Workers documentation; `rules` has the
+//! files `_headers` and `_redirects`. Serves `GET` and `HEAD`, with entity tags; ranges are not
+//! served.
 //!
 //! Invariant: a path that is not in the list reaches no file, whatever it is made of.
+
+mod rules;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,6 +24,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
 
+use self::rules::Rules;
 use crate::answer::{empty, head, header, internal};
 
 /// Files of one folder. Cloudflare's largest plan allows as many.
@@ -128,6 +132,7 @@ struct Inner {
     files: BTreeMap<String, File>,
     html: HtmlHandling,
     not_found: NotFoundHandling,
+    rules: Rules,
 }
 
 /// What a path leads to.
@@ -149,11 +154,19 @@ impl Assets {
     ) -> Result<Self, AssetsError> {
         let mut files = BTreeMap::new();
         list(folder, folder, 0, &mut files)?;
+        let (rules, left_out) = Rules::read(folder).map_err(|source| {
+            let path = folder.to_owned();
+            AssetsError::Read { path, source }
+        })?;
+        for line in left_out {
+            tracing::warn!("{line}");
+        }
         Ok(Self {
             inner: Arc::new(Inner {
                 files,
                 html,
                 not_found,
+                rules,
             }),
         })
     }
@@ -320,6 +333,10 @@ impl Inner {
         };
         set("etag", &file.etag);
         set("cache-control", "public, max-age=0, must-revalidate");
+        if let Some(address) = Address::of(request) {
+            let Address { host, path } = &address;
+            self.rules.change(host, path, &mut head.headers);
+        }
         let known = header(request, "if-none-match").unwrap_or_default();
         let known = known
             .split(',')
@@ -336,7 +353,9 @@ impl Inner {
             mime_guess::mime::TEXT => format!("{kind}; charset=utf-8"),
             _ => kind.to_string(),
         };
-        head.headers.push(("content-type".to_owned(), kind));
+        if !head.headers.iter().any(|(name, _)| name == "content-type") {
+            head.headers.push(("content-type".to_owned(), kind));
+        }
         // Whether the gateway may compress it on the way is the gateway's affair.
         head.encoded = false;
         let body = match request.head.method.as_str() {
@@ -357,22 +376,59 @@ impl Inner {
             Found::File(..) | Found::Redirect(_) if !is_read(request) => Some(Ok(empty(405))),
             Found::File(name, status) => Some(self.serve(name, status, request).await),
             Found::Redirect(path) => {
-                let mut head = head(307);
-                let query = url::Url::parse(&request.head.url).ok();
-                let query = query.as_ref().and_then(url::Url::query);
-                let mut location = utf8_percent_encode(&path, PATH).to_string();
-                if let Some(query) = query {
-                    location.push('?');
-                    location.push_str(query);
-                }
-                head.headers.push(("location".to_owned(), location));
-                Some(Ok(Response {
-                    head,
-                    body: Body::Empty,
-                }))
+                let path = utf8_percent_encode(&path, PATH).to_string();
+                Some(Ok(elsewhere(307, path, query(request).as_deref())))
             }
         }
     }
+
+    /// What `_redirects` and the files say about an address; `None` where they say nothing.
+    async fn route(
+        &self,
+        address: &Address,
+        request: &Request,
+    ) -> Option<Result<Response, Failure>> {
+        let redirect = self.rules.redirect(&address.host, &address.path);
+        let Some(redirect) = redirect else {
+            return self.answer(self.find(&address.path), request).await;
+        };
+        if redirect.status == 200 {
+            // Another file under this address; its own address does not matter.
+            let path = percent_decode_str(&redirect.to).decode_utf8().ok()?;
+            let name = match self.find(&path) {
+                Found::Redirect(page) => match self.find(&page) {
+                    Found::File(name, _) => name,
+                    _ => return None,
+                },
+                Found::File(name, _) => name,
+                Found::Nothing => return None,
+            };
+            return self.answer(Found::File(name, 200), request).await;
+        }
+        let own = redirect.to.contains('?');
+        let query = query(request).filter(|_| !own);
+        let answer = elsewhere(redirect.status, redirect.to, query.as_deref());
+        Some(Ok(answer))
+    }
+}
+
+/// An answer that leads elsewhere, with a query put before the fragment.
+fn elsewhere(status: u16, mut location: String, query: Option<&str>) -> Response {
+    if let Some(query) = query {
+        let at = location.find('#').unwrap_or(location.len());
+        location.insert_str(at, &format!("?{query}"));
+    }
+    let mut head = head(status);
+    head.headers.push(("location".to_owned(), location));
+    Response {
+        head,
+        body: Body::Empty,
+    }
+}
+
+fn query(request: &Request) -> Option<String> {
+    let url = url::Url::parse(&request.head.url).ok()?;
+    url.query().map(str::to_owned)
 }
 
 /// The file itself where the path is its address, else a redirect to that.
@@ -425,11 +481,23 @@ async fn read(file: &File) -> Result<Body, Failure> {
     })
 }
 
-/// The path of a request's URL, decoded; `None` where it is no UTF-8.
-fn decoded_path(request: &Request) -> Option<String> {
-    let url = url::Url::parse(&request.head.url).ok()?;
-    let path = percent_decode_str(url.path()).decode_utf8().ok()?;
-    Some(path.into_owned())
+/// What of a request's URL decides the answer.
+struct Address {
+    host: String,
+    /// Decoded.
+    path: String,
+}
+
+impl Address {
+    /// `None` where the path is no UTF-8.
+    fn of(request: &Request) -> Option<Self> {
+        let url = url::Url::parse(&request.head.url).ok()?;
+        let path = percent_decode_str(url.path()).decode_utf8().ok()?;
+        Some(Self {
+            host: url.host_str().unwrap_or_default().to_owned(),
+            path: path.into_owned(),
+        })
+    }
 }
 
 /// The binding: files, and what `not_found_handling` says.
@@ -437,13 +505,13 @@ impl Service for Assets {
     fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let Some(path) = decoded_path(&request) else {
+            let Some(address) = Address::of(&request) else {
                 return Ok(empty(404));
             };
-            if let Some(answer) = inner.answer(inner.find(&path), &request).await {
+            if let Some(answer) = inner.route(&address, &request).await {
                 return answer;
             }
-            let answer = inner.answer(inner.not_found(&path), &request).await;
+            let answer = inner.answer(inner.not_found(&address.path), &request).await;
             answer.unwrap_or_else(|| Ok(empty(404)))
         })
     }
@@ -457,29 +525,30 @@ struct Before {
 
 impl Service for Before {
     fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>> {
-        let path = decoded_path(&request);
-        let goes_first = match (&self.first, &path) {
+        let address = Address::of(&request);
+        let goes_first = match (&self.first, &address) {
             (WorkerFirst::Always, _) => true,
             (WorkerFirst::Never, _) | (WorkerFirst::Paths(_), None) => false,
-            (WorkerFirst::Paths(patterns), Some(path)) => is_matched(patterns, path),
+            (WorkerFirst::Paths(patterns), Some(address)) => is_matched(patterns, &address.path),
         };
         let Some(worker) = self.worker.clone() else {
             return self.assets.fetch(request);
         };
-        let Some(path) = path.filter(|_| !goes_first) else {
+        let Some(address) = address.filter(|_| !goes_first) else {
             return worker.fetch(request);
         };
         let inner = self.assets.inner.clone();
         Box::pin(async move {
             // Nothing but reads is an asset's: a form posted to a page's address is the Worker's.
             if is_read(&request) {
-                if let Some(answer) = inner.answer(inner.find(&path), &request).await {
+                if let Some(answer) = inner.route(&address, &request).await {
                     return answer;
                 }
                 // A browser that opens an address gets the application; scripts get the Worker.
                 let navigates = header(&request, "sec-fetch-mode") == Some("navigate");
                 if navigates
-                    && let Some(answer) = inner.answer(inner.not_found(&path), &request).await
+                    && let Some(answer) =
+                        inner.answer(inner.not_found(&address.path), &request).await
                 {
                     return answer;
                 }
@@ -548,6 +617,7 @@ mod tests {
                 .collect(),
             html,
             not_found,
+            rules: Rules::default(),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::scan::{self, Edit, Form, Import, Scan, Syntax};
 use crate::source::{self, Dialect, diagnostic, position};
 
 /// Builds a Worker.
-pub fn build(config: &Config) -> Result<(Modules, Vec<Warning>), BundleError> {
+pub fn build(config: &Config, main: &Path) -> Result<(Modules, Vec<Warning>), BundleError> {
     let root = real(&config.root)?;
     let (resolve, problem) = Resolve::new(config, &root);
     let modules = &config.modules;
@@ -49,7 +49,7 @@ pub fn build(config: &Config) -> Result<(Modules, Vec<Warning>), BundleError> {
         let place = position(&tsconfig_of(config, &graph.root), "", 0);
         graph.warnings.push(diagnostic(place, problem));
     }
-    graph.enter(config)?;
+    graph.enter(config, main)?;
     graph.walk()?;
     graph.finish()
 }
@@ -112,8 +112,8 @@ enum Link {
 
 impl Graph {
     /// The main module, and files that a rule names although nothing may import them.
-    fn enter(&mut self, config: &Config) -> Result<(), BundleError> {
-        let main = real(&config.main)?;
+    fn enter(&mut self, config: &Config, main: &Path) -> Result<(), BundleError> {
+        let main = real(main)?;
         let package = self.resolve.package_of(&main);
         self.add(main, package, Some(ModuleKind::Js {}))?;
         if !config.modules.find_additional_modules {

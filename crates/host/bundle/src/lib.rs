@@ -18,6 +18,8 @@ mod resolve;
 mod scan;
 mod source;
 
+use std::path::Path;
+
 use mayfly_config::modules::{self, Modules, ModulesError};
 use mayfly_config::{Config, Diagnostic, Warning};
 
@@ -36,10 +38,10 @@ fn lines(errors: &[Diagnostic]) -> String {
     lines.join("\n")
 }
 
-/// The modules of a Worker, and what is worth saying about them.
-pub fn build(config: &Config) -> Result<(Modules, Vec<Warning>), BundleError> {
+/// The modules of a Worker whose main module is the file `main`, and what is worth saying about them.
+pub fn build(config: &Config, main: &Path) -> Result<(Modules, Vec<Warning>), BundleError> {
     if config.modules.no_bundle {
-        return Ok((modules::collect(config)?, Vec::new()));
+        return Ok((modules::collect(config, main)?, Vec::new()));
     }
-    graph::build(config)
+    graph::build(config, main)
 }

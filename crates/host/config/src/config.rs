@@ -25,10 +25,12 @@ pub struct Config {
     pub name: String,
     /// Where the name stands, or the file's start.
     pub name_at: Position,
-    /// The main module's file.
-    pub main: PathBuf,
+    /// The main module's file; `None` where there are only assets.
+    pub main: Option<PathBuf>,
     /// Where `main` stands.
     pub main_at: Position,
+    /// What makes the main module's file before it is read.
+    pub build: Option<Build>,
     /// `YYYY-MM-DD`.
     pub compatibility_date: String,
     /// As they are written.
@@ -249,6 +251,17 @@ pub enum WorkerFirst {
     Always,
     /// A list of patterns.
     Paths(Vec<String>),
+}
+
+/// `build`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Build {
+    /// A command for the shell.
+    pub command: String,
+    /// Where it runs.
+    pub folder: PathBuf,
+    /// Where it stands.
+    pub at: Position,
 }
 
 /// One of `triggers.crons`.

@@ -26,8 +26,8 @@ pub mod modules;
 pub mod nearest;
 
 pub use config::{
-    ActorsTarget, Assets, Binding, BindingValue, Caps, Config, Cron, Define, Dev, FILE_BYTES_MAX,
-    HtmlHandling, Migration, MigrationStep, ModuleOptions, NotFoundHandling, Outbound, Rule,
-    ServiceTarget, WorkerFirst, check_all,
+    ActorsTarget, Assets, Binding, BindingValue, Build, Caps, Config, Cron, Define, Dev,
+    FILE_BYTES_MAX, HtmlHandling, Migration, MigrationStep, ModuleOptions, NotFoundHandling,
+    Outbound, Rule, ServiceTarget, WorkerFirst, check_all,
 };
 pub use report::{ConfigError, Diagnostic, Position, Warning};

@@ -93,13 +93,13 @@ impl Collection {
     }
 }
 
-/// The modules of a Worker with `no_bundle`.
-pub fn collect(config: &Config) -> Result<Modules, ModulesError> {
+/// The modules of a Worker with `no_bundle`; `file` is its main module's.
+pub fn collect(config: &Config, file: &Path) -> Result<Modules, ModulesError> {
     let base = &config.modules.base_dir;
-    let main = name_of(base, &config.main)?;
+    let main = name_of(base, file)?;
     let mut all = Collection::default();
-    let code = read(&config.main)?;
-    all.add(main.clone(), ModuleKind::Js {}, code, &config.main)?;
+    let code = read(file)?;
+    all.add(main.clone(), ModuleKind::Js {}, code, file)?;
     for found in matching_files(base, &config.modules.rules, Defaults::WithScripts)? {
         if found.name != main {
             let content = read(&found.path)?;
@@ -305,7 +305,7 @@ mod tests {
             "rules": [{"type": "Data", "globs": ["[odd]"], "fallthrough": true}]}"#;
         std::fs::write(root.join("w.json"), text).unwrap();
         let (config, _) = Config::load(&root.join("w.json")).unwrap();
-        let modules = collect(&config).unwrap();
+        let modules = collect(&config, &root.join("main")).unwrap();
         std::fs::remove_dir_all(&root).unwrap();
         let names: Vec<&str> = modules.list.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["main", "[odd]", "a/b.mjs", "a/t.txt", "z.js"]);

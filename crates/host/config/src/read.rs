@@ -14,7 +14,7 @@ use mayfly_wire::{Limits, ModuleKind};
 
 use crate::compat::{self, Date, Experimental};
 use crate::config::{
-    Binding, BindingValue, Caps, Config, Cron, Define, Dev, ModuleOptions, Outbound, Rule,
+    Binding, BindingValue, Build, Caps, Config, Cron, Define, Dev, ModuleOptions, Outbound, Rule,
     ServiceTarget,
 };
 use crate::fields::{Field, Reader};
@@ -166,7 +166,8 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
     let path = reader.source().path.clone();
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
     let name = read_name(reader, root, environment);
-    let main = read_main(reader, root, &folder);
+    let build = read_build(reader, root, &folder);
+    let main = read_main(reader, root, &folder, build.is_some());
     let compat = read_compat(reader, root);
     let bindings = read_bindings(reader, root);
     let required_secrets = read_required_secrets(reader, root);
@@ -190,7 +191,8 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         path,
         root: folder,
         name: name?,
-        main: main?,
+        main,
+        build,
         compatibility_date,
         compatibility_flags,
         enabled_flags,
@@ -237,18 +239,39 @@ fn read_name(
     })
 }
 
-fn read_main(reader: &mut Reader<'_>, root: &Root<'_>, folder: &Path) -> Option<PathBuf> {
+/// `None` is an error, or a Worker that is nothing but its assets.
+fn read_main(
+    reader: &mut Reader<'_>,
+    root: &Root<'_>,
+    folder: &Path,
+    built: bool,
+) -> Option<PathBuf> {
     let Some(field) = root.get("main") else {
-        reader.error_at_start("`main` is missing: the path of the Worker's main module".to_owned());
+        if root.get("assets").is_none() {
+            let message = "`main` is missing: the path of the Worker's main module";
+            reader.error_at_start(message.to_owned());
+        }
         return None;
     };
     let main = folder.join(reader.string(field)?);
-    if !main.is_file() {
+    if !built && !main.is_file() {
         let message = format!("there is no file {}", main.display());
         reader.error(field, message);
         return None;
     }
     Some(main)
+}
+
+fn read_build(reader: &mut Reader<'_>, root: &Root<'_>, folder: &Path) -> Option<Build> {
+    let field = root.get("build")?;
+    let fields = reader.table_of(field, &["command", "cwd", "watch_dir"])?;
+    let command = fields.iter().find(|field| field.name() == "command")?;
+    let cwd = reader.optional_string(&fields, "cwd")?;
+    Some(Build {
+        command: reader.string(command)?,
+        folder: cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
+        at: reader.place_of(Some(command)),
+    })
 }
 
 type Compat = (String, Vec<String>, Vec<&'static str>);

@@ -107,7 +107,7 @@ fn router(
         printer: printer.clone(),
     });
     if let Some((assets, worker_first)) = first.assets.clone() {
-        front = assets.before(Some(front), worker_first);
+        front = assets.before(Some(front).filter(|_| first.has_code), worker_first);
     }
     if let Some(supervisor) = scheduled {
         front = Arc::new(TestScheduled {

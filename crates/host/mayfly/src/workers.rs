@@ -4,6 +4,7 @@
 //! Warnings are printed; errors are the caller's to report.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use mayfly_bindings::assets::{Assets, HtmlHandling, NotFoundHandling, WorkerFirs
 use mayfly_bundle::BundleError;
 use mayfly_config::modules::Modules;
 use mayfly_config::{
-    Binding, BindingValue, Caps as ConfiguredCaps, Config, ConfigError, Cron, Migration, Outbound,
-    ServiceTarget as ConfiguredTarget, check_all,
+    Binding, BindingValue, Build, Caps as ConfiguredCaps, Config, ConfigError, Cron, Migration,
+    Outbound, ServiceTarget as ConfiguredTarget, check_all,
 };
 use mayfly_supervisor::{
     BindingDefinition, Caps, HostedService, OutboundDefinition, Policy, ServiceTarget,
     WorkerDefinition,
 };
-use mayfly_wire::Module;
+use mayfly_wire::{Blob, Module, ModuleKind};
 use sha2::{Digest, Sha256};
 
 use crate::args::ServeArgs;
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub file: PathBuf,
     /// Where its secrets came from.
     pub secrets: Vec<PathBuf>,
+    /// Whether there is more to it than assets.
+    pub has_code: bool,
     /// Files that are served besides it, and for which paths it comes first.
     pub assets: Option<(Assets, WorkerFirst)>,
     /// When its `scheduled()` is due.
@@ -77,12 +80,19 @@ pub fn load(arguments: &ServeArgs) -> Result<Vec<Loaded>, Exit> {
 }
 
 fn define(config: Config, secrets: Vec<PathBuf>) -> Result<Loaded, Exit> {
-    let (Modules { main, list }, warnings) = mayfly_bundle::build(&config).map_err(explain)?;
+    if let Some(build) = &config.build {
+        run(&config.name, build)?;
+    }
+    let (Modules { main, list }, warnings) = match &config.main {
+        Some(main) => mayfly_bundle::build(&config, main).map_err(explain)?,
+        None => (only_assets(), Vec::new()),
+    };
     for warning in warnings {
         eprintln!("mayfly: warning: {warning}");
     }
     let version = version_of(&list);
     let kv = kv_of(&config);
+    let has_code = config.main.is_some();
     let assets = config.assets.map(open_assets).transpose()?;
     let definition = WorkerDefinition {
         name: config.name.clone(),
@@ -101,6 +111,7 @@ fn define(config: Config, secrets: Vec<PathBuf>) -> Result<Loaded, Exit> {
                 let assets = assets.as_ref().map(|(assets, _)| assets);
                 bind(&config.name, binding, assets, &version)
             })
+            .chain(only_assets_binding(has_code, assets.as_ref()))
             .collect::<Result<_, _>>()?,
         outbound: match config.outbound {
             Outbound::Internet => OutboundDefinition::Network,
@@ -119,9 +130,61 @@ fn define(config: Config, secrets: Vec<PathBuf>) -> Result<Loaded, Exit> {
         migrations: config.migrations,
         file: config.path,
         secrets,
+        has_code,
         assets,
         crons: config.crons,
     })
+}
+
+/// Runs a project's own build; what it prints goes to standard error with everything else that is
+/// said before serving begins.
+fn run(worker: &str, build: &Build) -> Result<(), Exit> {
+    let failed = |what: String| {
+        let Build { command, at, .. } = build;
+        Exit::Definition(format!("{at}: build.command: `{command}` {what}"))
+    };
+    eprintln!("mayfly: building {worker}: {}", build.command);
+    let mut shell = Command::new("sh")
+        .args(["-c", &build.command])
+        .current_dir(&build.folder)
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .spawn()
+        .map_err(|error| failed(format!("cannot run in {}: {error}", build.folder.display())))?;
+    match shell.wait() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(failed(format!("ended with {status}"))),
+        Err(error) => Err(failed(format!("cannot be waited for: {error}"))),
+    }
+}
+
+/// The binding by which a Worker without code of its own reaches its assets.
+const ASSETS: &str = "ASSETS";
+
+/// The code of a Worker that is nothing but its assets, for those that bind to it as a service; what
+/// comes from outside is answered without it.
+fn only_assets() -> Modules {
+    let source =
+        format!("export default {{ fetch: (request, env) => env.{ASSETS}.fetch(request) }};\n");
+    let main = "assets.js".to_owned();
+    let module = Module {
+        name: main.clone(),
+        kind: ModuleKind::Js {},
+        content: Blob(source.into_bytes()),
+    };
+    Modules {
+        main,
+        list: vec![module],
+    }
+}
+
+fn only_assets_binding(
+    has_code: bool,
+    assets: Option<&(Assets, WorkerFirst)>,
+) -> Option<Result<(String, BindingDefinition), Exit>> {
+    let (assets, _) = assets.filter(|_| !has_code)?;
+    let service = BindingDefinition::HostService(HostedService(Arc::new(assets.clone())));
+    Some(Ok((ASSETS.to_owned(), service)))
 }
 
 /// What `version_metadata` gives: an id in the form of a UUID that the code alone decides, and when

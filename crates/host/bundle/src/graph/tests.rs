@@ -25,7 +25,7 @@ impl Project {
             format!("{{\"main\": \"{main}\", \"compatibility_date\": \"2026-01-01\"{more}}}");
         self.write("wrangler.json", &text);
         let (config, _) = Config::load(&self.0.path().join("wrangler.json")).unwrap();
-        crate::build(&config)
+        crate::build(&config, &self.0.path().join(main))
     }
 
     fn build(&self, main: &str) -> Built {

@@ -81,7 +81,7 @@ fn a_full_file_is_read() {
     assert_eq!(warnings, vec![]);
     assert_eq!(config.name, "parent");
     assert_eq!((config.name_at.line, config.name_at.column), (3, 11));
-    assert_eq!(config.main, project.0.join("src/main.js"));
+    assert_eq!(config.main, Some(project.0.join("src/main.js")));
     assert!(config.enabled_flags.contains(&"nodejs_compat_v2"));
     assert!(config.enabled_flags.contains(&"experimental"));
     let values: Vec<(&str, &BindingValue)> = config
