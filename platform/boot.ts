@@ -114,6 +114,7 @@ const handlers: Handlers = {
   streamAbort: streams.onAbort,
   streamCredit: streams.onCredit,
   streamCancel: streams.onCancel,
+  streamPassed: streams.onPassed,
   releaseExport,
   releaseAnswer,
   capBroken,

@@ -22,7 +22,12 @@ export type Attachment =
   | ["export", ExportId]
   | ["readable", StreamId]
   | ["writable", StreamId]
-  | WireSocket;
+  | WireSocket
+  | LargeBytes;
+
+/** Bytes that go beside a payload; see `wire/src/beside.rs`. One that is sent is an ArrayBuffer of its
+ * own, and gone with the call; one that comes is a view of all of its own. */
+export type LargeBytes = ["bytes", ArrayBuffer | Uint8Array<ArrayBuffer>];
 
 /** Both directions of a socket: the sender writes the first stream and reads the second. */
 export type WireSocket = ["socket", readable: StreamId, writable: StreamId];
@@ -242,6 +247,7 @@ export interface Handlers {
   streamAbort(stream: StreamId, failure: Failure): void;
   streamCredit(stream: StreamId, bytes: number): void;
   streamCancel(stream: StreamId, reason: string): void;
+  streamPassed(stream: StreamId): void;
   releaseExport(target: ExportId, count: number): void;
   releaseAnswer(call: CallId): void;
   capBroken(cap: CapId, failure: Failure): void;
@@ -327,6 +333,9 @@ export interface Wire {
   streamAbort(stream: StreamId, failure: Failure): void;
   streamCredit(stream: StreamId, bytes: number): void;
   streamCancel(stream: StreamId, reason: string): void;
+  streamRead(stream: StreamId): void;
+  /** What would come on `from` goes out on `to` without this Worker; neither has been begun. */
+  streamJoin(from: StreamId, to: StreamId): void;
   log(call: CallId | undefined, level: LogLevel, text: string, message: string): void;
   exception(call: CallId | undefined, failure: Failure): void;
   tailMore(call: CallId): void;

@@ -27,6 +27,7 @@ import {
   tee,
 } from "./streams/internal.ts";
 import { DefaultReaderCore } from "./streams/readable-core.ts";
+import { moveReadable } from "./streams/wire.ts";
 import { type ReadableStream, isReadableStream, readableCore, wrapReadable } from "./streams/readable.ts";
 import { type URLSearchParams, isURLSearchParams, urlEncodedBody } from "./url.ts";
 import { warnIfNotText, warnOfFormData } from "./warnings.ts";
@@ -344,7 +345,8 @@ export function takeBody(state: BodyState): BodyState {
     // "Create a proxy": the old stream is left locked and disturbed, the new one has its content.
     const bytes = bytesBehind.get(state.stream);
     if (bytes === undefined) {
-      taken.stream = proxyOf(state.stream);
+      const moved = moveReadable(readableCore(state.stream));
+      taken.stream = moved === undefined ? proxyOf(state.stream) : wrapReadable(moved);
     } else {
       taken.stream = undefined;
       taken.bytes = bytes.slice();

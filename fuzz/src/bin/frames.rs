@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 use mayfly_exchange::{Body, BoxFuture, Failure, Request, Response, Service};
 use mayfly_supervisor::guest::Guest;
 use mayfly_supervisor::hub::Hub;
-use mayfly_supervisor::inbox::Inbox;
+use mayfly_supervisor::inbox::{Cut, Inbox};
 use mayfly_supervisor::pool::Nursery;
 use mayfly_supervisor::process::Process;
 use mayfly_supervisor::turn::Turn;
@@ -178,7 +178,10 @@ impl World {
             let mut answers = Vec::new();
             let honest = player.name == "c";
             let name = &mut player.name;
-            let heard = player.heard.feed(&bytes, |body| {
+            let heard = player.heard.feed(&bytes, |cut| {
+                let Cut::Frame(body) = cut else {
+                    return Ok(());
+                };
                 match read_frame::<ToGuest>(body)? {
                     ToGuest::Start { start } => *name = start.name,
                     frame if honest => answer(&frame, &mut answers),
@@ -213,8 +216,9 @@ impl World {
         let guest = player.guest.clone();
         let mut turn = Turn::new();
         for piece in bytes.chunks(piece.max(1)) {
-            let said = player.said.feed(piece, |body| {
-                relay::apply(&guest, read_frame::<ToHost>(body)?, &mut turn)
+            let said = player.said.feed(piece, |cut| {
+                let (frame, _) = cut.decode()?;
+                relay::apply(&guest, frame, &mut turn)
             });
             if let Err(violation) = said {
                 guest.end(&mut turn, EndReason::Violation(violation));
@@ -370,7 +374,10 @@ impl Bytes<'_> {
     }
 
     fn attachment(&mut self) -> Attachment {
-        match self.below(5) {
+        match self.below(6) {
+            5 => Attachment::Bytes {
+                bytes: Default::default(),
+            },
             0 => Attachment::Cap {
                 cap: self.cap(),
                 kind: CapKind::Object {},
@@ -474,7 +481,15 @@ impl Bytes<'_> {
     }
 
     fn frame(&mut self) -> ToHost {
-        match self.below(24) {
+        match self.below(27) {
+            26 => ToHost::Bytes { bytes: self.blob() },
+            24 => ToHost::StreamRead {
+                stream: self.stream(),
+            },
+            25 => ToHost::StreamJoin {
+                from: self.stream(),
+                to: self.stream(),
+            },
             0..=4 => self.call_out(),
             5 | 6 => ToHost::Return {
                 call: self.call(),

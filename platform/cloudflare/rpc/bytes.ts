@@ -42,6 +42,7 @@ export class ByteWriter {
   #bytes: Uint8Array;
   #borrowed: boolean;
   #bytesMax: number;
+  #beside = 0;
   position = 0;
 
   constructor(bytesMax: number) {
@@ -59,8 +60,18 @@ export class ByteWriter {
     return this.#bytes;
   }
 
+  /** Counts what goes beside. */
+  beside(count: number): void {
+    this.#beside += count;
+    this.#check(this.position);
+  }
+
+  #check(needed: number): void {
+    if (needed + this.#beside > this.#bytesMax) throw new TooLargeError(needed + this.#beside);
+  }
+
   #grow(needed: number): void {
-    if (needed > this.#bytesMax) throw new TooLargeError(needed);
+    this.#check(needed);
     const length = Math.min(Math.max(needed, this.#bytes.length * 2), this.#bytesMax);
     const written = this.#bytes.subarray(0, this.position);
     let larger: Uint8Array;

@@ -17,6 +17,9 @@ import {
 export interface DecodeHost {
   /** The object that stands for external `index`; throws if there is none. */
   external(index: number): unknown;
+  /** The buffer that came beside the bytes as external `index`; throws if there is none. Absent where
+   * there is no beside. */
+  beside?(index: number): ArrayBuffer;
   /** Notes that the message's root has a disposer at external `index`. */
   disposer(index: number): void;
   /** Makes a platform object again; `next` reads its parts, one call each. */
@@ -150,6 +153,12 @@ class Decoder {
         return this.#regExp();
       case Tag.ArrayBuffer: {
         const buffer = this.#in.buffer(this.#in.count(1));
+        objects.push(buffer);
+        return buffer;
+      }
+      case Tag.Beside: {
+        const buffer = this.#host.beside?.(this.#in.varint());
+        if (buffer === undefined) throw new MalformedError("there is nothing beside it");
         objects.push(buffer);
         return buffer;
       }

@@ -14,7 +14,7 @@ import { dataCloneError, stackOf } from "../errors.ts";
 import { isPlainProxy, proxiesExist } from "../proxies.ts";
 import { ByteWriter } from "./bytes.ts";
 import {
-  ERROR_KINDS, ErrorPart, EXTERNALS_MAX, INT_INLINE, INT_INLINE_MAX, Key, STRING_INLINE,
+  BESIDE_BYTES_MIN, ERROR_KINDS, ErrorPart, EXTERNALS_MAX, INT_INLINE, INT_INLINE_MAX, Key, STRING_INLINE,
   STRING_INLINE_MAX, Tag, VALUE_DEPTH_MAX, VIEW_KINDS,
 } from "./tags.ts";
 
@@ -27,6 +27,8 @@ export interface Parts {
 export interface EncodeHost<External> {
   /** For a function, a proxy, or an object that is no plain data. Throws if it cannot travel. */
   recognise(value: object): { external: External } | { parts: Parts } | { promise: Promise<unknown> } | undefined;
+  /** A copy of a large buffer that goes beside the bytes; absent where there is no beside. */
+  beside?(buffer: ArrayBuffer): External;
 }
 
 export interface Encoded<External> {
@@ -375,6 +377,12 @@ class Encoder<External> {
   #arrayBuffer(value: ArrayBuffer): void {
     if (value.detached) throw dataCloneError("An ArrayBuffer is detached and could not be cloned.");
     const out = this.#out;
+    if (value.byteLength >= BESIDE_BYTES_MIN && !value.resizable && this.#host.beside !== undefined) {
+      out.beside(value.byteLength);
+      out.byte(Tag.Beside);
+      out.varint(this.#external(this.#host.beside(value)));
+      return;
+    }
     out.byte(value.resizable ? Tag.ResizableArrayBuffer : Tag.ArrayBuffer);
     out.varint(value.byteLength);
     if (value.resizable) out.varint(value.maxByteLength);

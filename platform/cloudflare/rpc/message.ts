@@ -7,6 +7,7 @@
 //
 // Invariant: every attachment that arrives is owned by the message's disposal group or given back.
 
+import { ops } from "../../ops.ts";
 import type { Attachment, Payload } from "../../ops.ts";
 import { sendReadable, receiveReadable, receiveWritable, sendWritable } from "../../web/streams/wire.ts";
 import { ReadableStream } from "../../web/streams/readable.ts";
@@ -45,7 +46,8 @@ export type External =
   | { kind: "object"; object: object; reach: Reach; quiet: boolean }
   | { kind: "readable"; stream: ReadableStream }
   | { kind: "writable"; stream: WritableStream }
-  | { kind: "socket"; given: GivenSocket };
+  | { kind: "socket"; given: GivenSocket }
+  | { kind: "bytes"; buffer: ArrayBuffer };
 
 export interface Packed {
   bytes: Uint8Array;
@@ -119,6 +121,11 @@ function encodeBounded(
 
 const NO_STUBS: ReadonlySet<StubState> = new Set();
 
+/** A copy: the owner may change the buffer before the message goes. */
+function besideOf(buffer: ArrayBuffer): External {
+  return { kind: "bytes", buffer: ops.bytesCopy(new Uint8Array(buffer), buffer.byteLength).buffer as ArrayBuffer };
+}
+
 class Packer implements EncodeHost<External> {
   readonly commits: (() => void)[] = [];
   /** Made when the first comes: most messages have none. */
@@ -127,9 +134,13 @@ class Packer implements EncodeHost<External> {
   readonly #persistent: boolean;
   #promises: Map<object, Promise<unknown>> | undefined;
 
+  /** Nothing is beside what is kept. */
+  readonly beside: ((buffer: ArrayBuffer) => External) | undefined;
+
   constructor(purpose: Purpose) {
     this.#purpose = purpose;
     this.#persistent = purpose === "env" || purpose === "props";
+    this.beside = this.#persistent ? undefined : besideOf;
   }
 
   get stubs(): ReadonlySet<StubState> {
@@ -268,6 +279,8 @@ function attach(external: External): Attachment {
       followCurrent(finished);
       return ["socket", readable, writable];
     }
+    case "bytes":
+      return ["bytes", external.buffer];
   }
 }
 
@@ -332,6 +345,8 @@ function receive(attachment: Attachment): object {
       return receiveWritable(attachment[1]);
     case "socket":
       return new GivenSocket(webSocketFromWire(attachment[1], attachment[2]));
+    case "bytes":
+      return attachment[1] instanceof ArrayBuffer ? attachment[1] : attachment[1].buffer;
     case "export":
       throw new MalformedError("an export of another Worker");
   }
@@ -354,6 +369,8 @@ function adopt(external: External): object {
       return external.stream;
     case "socket":
       return external.given;
+    case "bytes":
+      return external.buffer;
   }
 }
 
@@ -363,6 +380,11 @@ function hostOf(made: object[]): DecodeHost {
       const object = made[index];
       if (object === undefined) throw new MalformedError("a reference to nothing attached");
       return object;
+    },
+    beside(index) {
+      const buffer = made[index];
+      if (!(buffer instanceof ArrayBuffer)) throw new MalformedError("a buffer that did not come");
+      return buffer;
     },
     // The group owns every attachment already, the disposer's stub included.
     disposer: (index) => {

@@ -66,6 +66,8 @@ export const Tag = {
   UrlSearchParams: 32,
   FormData: 33,
   AbortSignal: 34,
+  /** Varint index into the externals of an ArrayBuffer that goes beside the bytes. Never stored. */
+  Beside: 35,
 } as const;
 
 /** A key is a varint whose low two bits say what it is. */
@@ -112,6 +114,9 @@ export const VIEW_KINDS = [
 
 /** Bytes of one message: Cloudflare's documented limit. In step with `wire/src/bounds.rs`. */
 export const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
+/** Bytes from which on an ArrayBuffer goes beside its message: below, a frame of its own costs more than
+ * the copies that it saves. */
+export const BESIDE_BYTES_MIN = 64 * 1024;
 /** Bytes of a Worker's serialised `env`. In step with `wire/src/bounds.rs`. */
 export const ENV_BYTES_MAX = 1024 * 1024;
 /** Stubs, streams and the like in one message. In step with `wire/src/bounds.rs`. */

@@ -66,6 +66,8 @@ export class ReadableCore {
 
   /** Told once when the stream closes or fails, whoever reads it: for node:stream. */
   settled: ((...failure: [reason?: unknown]) => void) | undefined = undefined;
+  /** Told when somebody wants to hear of the end, who may not read. */
+  whenAwaited: (() => void) | undefined = undefined;
 
   get locked(): boolean {
     return this.reader !== undefined;

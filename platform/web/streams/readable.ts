@@ -223,6 +223,7 @@ export class ReadableStreamDefaultReader {
 
   get closed(): Promise<undefined> {
     if (!isDefaultReader(this)) return rejectedWith(new TypeError("Illegal invocation: not a ReadableStreamDefaultReader"));
+    this.#core.stream?.whenAwaited?.();
     return this.#core.closed.promise;
   }
 

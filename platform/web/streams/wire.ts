@@ -6,8 +6,9 @@
 //   sendReadable(stream)  user code wrote, the host reads (bodies that leave)
 //   receiveWritable(id)   user code writes, the host reads (a WritableStream that arrived by RPC)
 //   sendWritable(stream)  the host writes, user code gets it (a WritableStream that left by RPC)
-// A stream that arrived and that nobody touched is sent on by handing its chunks over as they come,
-// past the streams machinery. Sockets use both kinds of ends without a joint (`openReader`,
+// The bytes of a stream that arrived come once somebody reads it (`streamRead`). One that nobody touched
+// is sent on by leaving it to the host (`streamJoin`); what has come by then, because it had ended, is
+// handed over past the streams machinery. Sockets use both kinds of ends without a joint (`openReader`,
 // `openWriter`), or with user code's streams on them (`openReadable`, `openWritable`).
 //
 // Deliberately absent: which invocation waits for which stream (`finished` tells whoever asks), and
@@ -33,7 +34,7 @@ import { wrapWritable, writableCore } from "./writable.ts";
 import type { WritableStream } from "./writable.ts";
 
 /** What a writer may send before it hears of credit; `STREAM_WINDOW_BYTES` of the wire. */
-export const STREAM_WINDOW_BYTES = 256 * 1024;
+export const STREAM_WINDOW_BYTES = 512 * 1024;
 
 /** Bytes of one frame; `CHUNK_BYTES_MAX` of the wire. */
 export const STREAM_CHUNK_BYTES_MAX = 64 * 1024;
@@ -57,6 +58,8 @@ function takeId(): StreamId {
 
 /** The reading end of a stream that the host writes. */
 interface Inbound {
+  /** The host keeps its bytes until they are asked for. */
+  readonly waits?: boolean;
   data(bytes: Uint8Array): void;
   end(): void;
   abort(failure: Failure): void;
@@ -66,6 +69,8 @@ interface Inbound {
 interface Outbound {
   credit(bytes: number): void;
   canceled(reason: string): void;
+  /** Of a stream that was left to the host. */
+  passed?(): void;
 }
 
 const inbound = new Map<StreamId, Inbound>();
@@ -96,6 +101,10 @@ export function onCredit(id: StreamId, bytes: number): void {
   outbound.get(id)?.credit(bytes);
 }
 
+export function onPassed(id: StreamId): void {
+  outbound.get(id)?.passed?.();
+}
+
 export function onCancel(id: StreamId, reason: string): void {
   const stream = outbound.get(id);
   outbound.delete(id);
@@ -112,9 +121,11 @@ function inboundFor(id: StreamId): Inbound | undefined {
   return reader;
 }
 
-/** Whether bytes, or the end, of any stream may still come or go. */
+/** Whether bytes, or the end, of any stream may still come or go. Nothing comes of one that waits. */
 export function streamsOpen(): boolean {
-  return inbound.size > 0 || outbound.size > 0;
+  if (outbound.size > 0) return true;
+  for (const stream of inbound.values()) if (!stream.waits) return true;
+  return false;
 }
 
 function reasonText(reason: unknown): string {
@@ -156,8 +167,9 @@ export interface ReaderEvents {
 
 export class WireReader implements Inbound, ReadableSource {
   readonly id: StreamId;
-  readonly stream = new ReadableCore();
+  stream = new ReadableCore();
   events: ReaderEvents | undefined;
+  waits = false;
   #controller: ByteControllerCore;
   #chunks = new Ring<Uint8Array>();
   #ended = false;
@@ -165,6 +177,8 @@ export class WireReader implements Inbound, ReadableSource {
   /** Set once the stream was sent on untouched, or is a socket's. */
   #forward: Drain | undefined;
   #toGrant = 0;
+  /** The host passes it on, unless it had ended by then. */
+  #left = false;
 
   constructor(id: StreamId) {
     this.id = id;
@@ -201,13 +215,29 @@ export class WireReader implements Inbound, ReadableSource {
   // The stream's source.
 
   pull(): undefined {
+    this.begin();
     if (this.#chunks.length === 0) return;
     this.#consume(this.#chunks.shift());
     if (this.#ended && this.#chunks.length === 0) this.#finish();
   }
 
+  waitToBeRead(): void {
+    this.waits = true;
+    this.stream.whenAwaited = () => this.begin();
+  }
+
+  /** Asks for what the host keeps. */
+  begin(): void {
+    if (!this.waits) return;
+    this.waits = false;
+    if (!this.#ended) wire.streamRead(this.id);
+  }
+
   cancel(reason: unknown): undefined {
     this.sayCancel(reasonText(reason));
+    // Whoever it was sent on to, or moved to, is not to take what there was for the whole.
+    this.#forward?.abort(failureOf(reason));
+    this.#controller.error(reason);
   }
 
   sayCancel(reason: string): void {
@@ -253,15 +283,36 @@ export class WireReader implements Inbound, ReadableSource {
     inbound.delete(this.id);
   }
 
-  /** A forward has passed everything on. */
+  /** A forward has passed everything on, or the host has. */
   passed(): void {
-    this.stream.close();
+    if (this.#left) this.forget();
+    if (this.stream.state === "readable") this.stream.close();
+  }
+
+  /** The same stream under another core; the one that there was is left locked and read. */
+  moved(): ReadableCore {
+    const { stream } = this;
+    this.lock();
+    this.stream = new ReadableCore();
+    this.stream.expectedLength = stream.expectedLength;
+    this.stream.whenAwaited = stream.whenAwaited;
+    this.#controller = new ByteControllerCore(this.stream, this, 0, undefined);
+    this.#controller.startNow();
+    return this.stream;
   }
 
   /** Nobody else reads the stream from now on. */
   lock(): void {
     this.stream.disturbed = true;
     new DefaultReaderCore(this.stream);
+  }
+
+  /** Has the host pass on what will come as `out`. What may have come by then still goes to `forward`. */
+  leave(out: StreamId): void {
+    if (!this.waits || this.#ended || this.#chunks.length > 0) return;
+    this.waits = false;
+    this.#left = true;
+    wire.streamJoin(this.id, out);
   }
 
   /** Sends what is here and what will come to `forward`. */
@@ -285,11 +336,24 @@ export function openReader(id: StreamId = takeId()): WireReader {
   return reader;
 }
 
-/** Made by a stream's arrival; the stream's bytes begin to flow at once, up to the window. */
+/** Made by a stream's arrival; its bytes come once it is read. */
 export function receiveReadable(id: StreamId, length: number | undefined = undefined): ReadableStream {
   const reader = openReader(id);
+  reader.waitToBeRead();
   reader.stream.expectedLength = length;
   return wrapReadable(reader.stream);
+}
+
+/** The source of a stream that arrived and that nobody has touched. */
+function untouched(core: ReadableCore): WireReader | undefined {
+  const { source } = core.controller;
+  if (!(source instanceof WireReader) || core.disturbed || core.locked || core.state !== "readable") return undefined;
+  return source;
+}
+
+/** Moves an untouched stream to a new core, to be sent on from there; undefined for any other. */
+export function moveReadable(core: ReadableCore): ReadableCore | undefined {
+  return untouched(core)?.moved();
 }
 
 /** The same for a socket, whose owner hears of the end. */
@@ -503,8 +567,14 @@ export class Forward implements Outbound, Drain {
 
   canceled(reason: string): void {
     if (this.#done) return;
-    this.#finish();
+    // Said also where the host has joined the two: it may have heard of that too late.
     this.from.sayCancel(reason);
+    this.#finish();
+  }
+
+  /** The host has passed everything on. */
+  passed(): void {
+    if (!this.#done) this.#finish();
   }
 
   #advance(): void {
@@ -544,12 +614,19 @@ export function openWriter(from: Feed, id: StreamId = takeId()): Forward {
 export function sendReadable(stream: ReadableStream): SentStream {
   const core = readableCore(stream);
   const id = takeId();
-  const source = core.controller.source;
-  if (source instanceof WireReader && !core.disturbed && !core.locked && core.state === "readable") {
+  const source = untouched(core);
+  if (source !== undefined) {
     const forward = openWriter(source, id);
     source.lock();
     // The message that names the stream goes first.
-    upon(RESOLVED, () => source.redirect(forward), undefined);
+    upon(
+      RESOLVED,
+      () => {
+        source.leave(id);
+        source.redirect(forward);
+      },
+      undefined,
+    );
     return { id, finished: forward.finished.promise };
   }
   const sender = new WireSender(id, core);

@@ -295,6 +295,41 @@ export const cases = {
     equal(back.byteLength, bytes.byteLength);
     equal(back[12345], 5);
   },
+
+  async large_buffers_keep_their_kind_their_views_and_their_sharing(peer) {
+    const buffer = new ArrayBuffer(300_000);
+    const first = new Uint8Array(buffer, 10, 5);
+    first.set([1, 2, 3, 4, 5]);
+    const doubles = new Float64Array(20_000).fill(1.5);
+    const back = await peer.echo({ buffer, first, again: buffer, doubles, small: new Uint8Array(3), text: "x".repeat(100_000) });
+    equal(back.buffer.byteLength, 300_000);
+    equal(back.first.buffer, back.buffer);
+    equal(back.again, back.buffer);
+    equal(back.first.byteOffset, 10);
+    same([...back.first], [1, 2, 3, 4, 5]);
+    equal(back.doubles.constructor, Float64Array);
+    equal(back.doubles[19_999], 1.5);
+    equal(back.text.length, 100_000);
+    // What is sent stays the sender's.
+    equal(buffer.byteLength, 300_000);
+    equal(first[4], 5);
+  },
+
+  async a_large_buffer_is_what_it_was_when_it_was_sent(peer) {
+    const bytes = new Uint8Array(200_000).fill(1);
+    const call = peer.echo(bytes);
+    bytes.fill(2);
+    const other = peer.echo([bytes, Promise.resolve(3)]);
+    const third = peer.echo(new Uint8Array(100_000).fill(4));
+    same([(await call)[199_999], (await other)[0][0], (await other)[1], (await third)[0]], [1, 2, 3, 4]);
+  },
+
+  async large_buffers_count_for_the_limit_of_a_message(peer) {
+    const half = new Uint8Array(17 * 1024 * 1024);
+    const error = await fails(() => peer.echo([half, half.slice()]));
+    matches(error.message, /32MiB/);
+    equal((await peer.echo([half])).length, 1);
+  },
 };
 
 /** Runs one case, or lists them. */

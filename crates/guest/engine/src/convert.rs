@@ -29,10 +29,11 @@ use mozjs::jsval::{
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
     GetArrayLength, GetPropertyKeys, IsArrayObject1, JS_AtomizeAndPinStringN,
-    JS_DefinePropertyById2, JS_GetArrayBufferViewBuffer, JS_GetElement,
+    JS_ClearPendingException, JS_DefinePropertyById2, JS_GetArrayBufferViewBuffer, JS_GetElement,
     JS_GetLatin1StringCharsAndLength, JS_GetPropertyById, JS_GetTwoByteStringCharsAndLength,
     JS_IdToValue, JS_NewPlainObject, JS_NewStringCopyN, JS_NewUCStringCopyN, JS_NewUint8Array,
     JS_NewUint8ArrayWithBuffer, JS_StringToId, NewArrayBufferWithContents, NewArrayObject,
+    StealArrayBufferContents,
 };
 use mozjs::rust::{HandleObject, HandleValue, IdVector, ToString};
 
@@ -260,12 +261,34 @@ pub(crate) fn buffer_to_js(cx: &mut JSContext, bytes: Vec<u8>) -> Result<JSVal, 
     }
 }
 
-/// Copies a JavaScript value out.
-pub(crate) fn from_js(cx: &mut JSContext, value: HandleValue) -> Result<Data, Thrown> {
-    from_js_within(cx, value, DATA_DEPTH_MAX)
+/// What becomes of an ArrayBuffer (not of a view) that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Buffers {
+    Copied,
+    /// It is detached, and its memory goes on.
+    Taken,
 }
 
-fn from_js_within(cx: &mut JSContext, value: HandleValue, depth: usize) -> Result<Data, Thrown> {
+/// Copies a JavaScript value out.
+pub(crate) fn from_js(cx: &mut JSContext, value: HandleValue) -> Result<Data, Thrown> {
+    from_js_with(cx, value, Buffers::Copied)
+}
+
+/// The same, or with the memory of ArrayBuffers taken over.
+pub(crate) fn from_js_with(
+    cx: &mut JSContext,
+    value: HandleValue,
+    buffers: Buffers,
+) -> Result<Data, Thrown> {
+    from_js_within(cx, value, DATA_DEPTH_MAX, buffers)
+}
+
+fn from_js_within(
+    cx: &mut JSContext,
+    value: HandleValue,
+    depth: usize,
+    buffers: Buffers,
+) -> Result<Data, Thrown> {
     let raw = value.get();
     if raw.is_undefined() {
         Ok(Data::Undefined)
@@ -279,7 +302,7 @@ fn from_js_within(cx: &mut JSContext, value: HandleValue, depth: usize) -> Resul
         Ok(Data::String(string_from_js(cx, raw.to_string())))
     } else if raw.is_object() {
         rooted!(&in(cx) let object = raw.to_object());
-        object_from_js(cx, object.handle(), depth)
+        object_from_js(cx, object.handle(), depth, buffers)
     } else {
         Err(throw_type_error(
             cx,
@@ -288,7 +311,17 @@ fn from_js_within(cx: &mut JSContext, value: HandleValue, depth: usize) -> Resul
     }
 }
 
-fn object_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Result<Data, Thrown> {
+fn object_from_js(
+    cx: &mut JSContext,
+    object: HandleObject,
+    depth: usize,
+    buffers: Buffers,
+) -> Result<Data, Thrown> {
+    if buffers == Buffers::Taken
+        && let Some(bytes) = take_buffer(cx, object)
+    {
+        return Ok(Data::Bytes(bytes));
+    }
     if let Some(bytes) = bytes_from_js(cx, object)? {
         return Ok(Data::Bytes(bytes));
     }
@@ -312,13 +345,18 @@ fn object_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Res
         return Err(Thrown);
     }
     if is_array {
-        list_from_js(cx, object, depth - 1)
+        list_from_js(cx, object, depth - 1, buffers)
     } else {
-        record_from_js(cx, object, depth - 1)
+        record_from_js(cx, object, depth - 1, buffers)
     }
 }
 
-fn list_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Result<Data, Thrown> {
+fn list_from_js(
+    cx: &mut JSContext,
+    object: HandleObject,
+    depth: usize,
+    buffers: Buffers,
+) -> Result<Data, Thrown> {
     let mut length = 0;
     // SAFETY: `object` is a rooted array.
     if !unsafe { GetArrayLength(cx, object, &mut length) } {
@@ -332,12 +370,17 @@ fn list_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Resul
         if !unsafe { JS_GetElement(cx, object, index, value.handle_mut()) } {
             return Err(Thrown);
         }
-        items.push(from_js_within(cx, value.handle(), depth)?);
+        items.push(from_js_within(cx, value.handle(), depth, buffers)?);
     }
     Ok(Data::List(items))
 }
 
-fn record_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Result<Data, Thrown> {
+fn record_from_js(
+    cx: &mut JSContext,
+    object: HandleObject,
+    depth: usize,
+    buffers: Buffers,
+) -> Result<Data, Thrown> {
     let mut ids = IdVector::new(cx);
     // SAFETY: the handles are rooted.
     if !unsafe { GetPropertyKeys(cx, object, JSITER_OWNONLY, ids.handle_mut()) } {
@@ -353,7 +396,10 @@ fn record_from_js(cx: &mut JSContext, object: HandleObject, depth: usize) -> Res
         if !unsafe { JS_GetPropertyById(cx, object, id.handle(), value.handle_mut()) } {
             return Err(Thrown);
         }
-        fields.push((Cow::Owned(name), from_js_within(cx, value.handle(), depth)?));
+        fields.push((
+            Cow::Owned(name),
+            from_js_within(cx, value.handle(), depth, buffers)?,
+        ));
     }
     Ok(Data::Record(fields))
 }
@@ -387,6 +433,30 @@ pub(crate) fn id_text(cx: &mut JSContext, id: mozjs::rust::HandleId) -> Result<S
             return Err(Thrown);
         }
         Ok(string_from_js(cx, text))
+    }
+}
+
+/// Takes over the memory of an ArrayBuffer of ordinary kind; `None` for anything else, which stays as
+/// it is.
+fn take_buffer(cx: &mut JSContext, object: HandleObject) -> Option<Vec<u8>> {
+    let (mut length, mut shared, mut start) = (0, false, ptr::null_mut());
+    // SAFETY: the class is checked before the buffer is looked at. What the engine gives up was made
+    // by its own malloc, whose memory is Rust's as well (see `buffer_to_js`), has `length` bytes, and
+    // belongs to nobody else from then on; where it gives nothing up it gives null.
+    unsafe {
+        if !IsArrayBufferObject(object.get()) || IsDetachedArrayBufferObject(object.get()) {
+            return None;
+        }
+        GetArrayBufferLengthAndData(object.get(), &mut length, &mut shared, &mut start);
+        if shared || length < HAND_OVER_BYTES_MIN {
+            return None;
+        }
+        let contents: *mut u8 = StealArrayBufferContents(cx, object).cast();
+        if contents.is_null() {
+            JS_ClearPendingException(cx);
+            return None;
+        }
+        Some(Vec::from_raw_parts(contents, length, length))
     }
 }
 

@@ -62,6 +62,9 @@ pub type OpFn<S> = fn(state: &mut S, args: &mut Args) -> OpResult;
 pub struct OpDecl<S> {
     /// `ops` or `wire`.
     pub object: &'static str,
+    /// An ArrayBuffer among its arguments (not a view of one) is given to it: it is detached instead
+    /// of copied.
+    pub takes_buffers: bool,
     /// Its property name.
     pub name: &'static str,
     /// The function.

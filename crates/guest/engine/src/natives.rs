@@ -21,7 +21,7 @@ use mozjs::rooted;
 use mozjs::rust::HandleObject;
 use mozjs::rust::wrappers2::{JS_DefineProperty3, NewFunctionWithReserved};
 
-use crate::convert;
+use crate::convert::{self, Buffers};
 use crate::data::{Args, OpDecl, OpFn};
 use crate::throw::{self, Thrown};
 
@@ -32,7 +32,7 @@ const ARGUMENTS_MAX: u32 = 16;
 const NUMBER_SLOT: usize = 0;
 
 struct OpTable<S> {
-    functions: Vec<OpFn<S>>,
+    functions: Vec<(OpFn<S>, Buffers)>,
     state: *mut S,
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn define_ops<S: 'static>(
     object_named: impl Fn(&str) -> Option<*mut JSObject>,
 ) -> Result<(), Thrown> {
     let table = Box::leak(Box::new(OpTable {
-        functions: ops.iter().map(|op| op.function).collect(),
+        functions: ops.iter().map(|op| (op.function, buffers(op))).collect(),
         state,
     }));
     TABLE.set(ptr::from_ref(table).cast());
@@ -168,6 +168,13 @@ pub(crate) fn define_ops<S: 'static>(
     Ok(())
 }
 
+fn buffers<S>(op: &OpDecl<S>) -> Buffers {
+    match op.takes_buffers {
+        true => Buffers::Taken,
+        false => Buffers::Copied,
+    }
+}
+
 unsafe extern "C" fn run_op<S: 'static>(
     cx: *mut RawJSContext,
     count: u32,
@@ -176,15 +183,15 @@ unsafe extern "C" fn run_op<S: 'static>(
     // SAFETY: these are the engine's own arguments to a native function.
     unsafe {
         enter(cx, count, values, |cx, arguments| {
-            let mut taken = Vec::with_capacity(count.min(ARGUMENTS_MAX) as usize);
-            for index in 0..count.min(ARGUMENTS_MAX) {
-                let value = mozjs::rust::HandleValue::from_raw(arguments.get(index));
-                taken.push(convert::from_js(cx, value)?);
-            }
             // SAFETY: `define_ops::<S>` stored a table of this very `S`, leaked, before it made any
             // function that gets here; one engine exists in a process.
             let table = &*TABLE.get().cast::<OpTable<S>>();
-            let function = table.functions[number_of(arguments) as usize];
+            let (function, buffers) = table.functions[number_of(arguments) as usize];
+            let mut taken = Vec::with_capacity(count.min(ARGUMENTS_MAX) as usize);
+            for index in 0..count.min(ARGUMENTS_MAX) {
+                let value = mozjs::rust::HandleValue::from_raw(arguments.get(index));
+                taken.push(convert::from_js_with(cx, value, buffers)?);
+            }
             // SAFETY: JavaScript runs only inside `&mut Engine<S>` methods, which hold no other
             // reference to the state meanwhile; ops do not run JavaScript, so this one is alone.
             let result = function(&mut *table.state, &mut Args::new(taken));

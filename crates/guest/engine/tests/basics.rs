@@ -11,6 +11,7 @@ struct State {
 fn ops() -> Vec<OpDecl<State>> {
     vec![
         OpDecl {
+            takes_buffers: false,
             object: "ops",
             name: "say",
             function: |state, args| {
@@ -19,11 +20,13 @@ fn ops() -> Vec<OpDecl<State>> {
             },
         },
         OpDecl {
+            takes_buffers: false,
             object: "ops",
             name: "echo",
             function: |_, args| Ok(args.take(0)),
         },
         OpDecl {
+            takes_buffers: false,
             object: "wire",
             name: "refuse",
             function: |_, args| {

@@ -20,6 +20,7 @@ type Said = Vec<String>;
 
 fn ops() -> Vec<OpDecl<Said>> {
     vec![OpDecl {
+        takes_buffers: false,
         object: "ops",
         name: "say",
         function: |said, args| {

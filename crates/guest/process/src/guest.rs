@@ -19,7 +19,7 @@ use mayfly_sandbox::fork::exit_now;
 use mayfly_sandbox::pages::PageRuns;
 use mayfly_sandbox::poll::{self, Interest, Waker};
 use mayfly_sandbox::seccomp::{Filter, SeccompError};
-use mayfly_sandbox::{SysError, ask, descriptors, rlimits, signals, trap};
+use mayfly_sandbox::{SysError, ask, descriptors, libc_state, rlimits, signals, trap};
 use mayfly_wire::{Attachment, CallId, Failure, FailureKind, Start, ToGuest, ToHost, write_frame};
 use thiserror::Error;
 
@@ -36,6 +36,9 @@ const READS_PER_TURN_MAX: usize = 4;
 /// the host hears of those it dropped: long enough that no caller waits for the collection, short
 /// enough that a chain of evictions does not stall.
 const IDLE_COLLECT: Duration = Duration::from_millis(500);
+
+/// Bytes of frames, either way, in one turn after which a guest has memory to give back once it is idle.
+const LARGE_BYTES: usize = 1024 * 1024;
 
 /// How long a guest with unanswered calls and nothing to wait for is silent before the platform is
 /// asked whether they can still be answered: long enough that no working call pays for the question.
@@ -102,6 +105,7 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
         started: false,
         traced: None,
         last_frame: Instant::now(),
+        has_spare_pages: false,
         silence_asked: false,
     };
     loop {
@@ -124,6 +128,7 @@ fn seal(engine: &mut GuestEngine, seed: Seed) -> Result<(Arc<File>, Waker), Seal
     let waker = Waker::new()?;
     let for_helpers = waker.clone();
     engine.set_waker(Box::new(move || for_helpers.wake()));
+    libc_state::keep_free_pages();
     engine.after_fork();
     engine.state().after_fork();
     rlimits::apply()?;
@@ -158,6 +163,8 @@ struct Guest {
     /// Somebody follows the invocation of this number, which comes next.
     traced: Option<CallId>,
     last_frame: Instant,
+    /// Large messages or much of a stream passed since memory was last given back.
+    has_spare_pages: bool,
     /// The platform was asked about unanswered calls since something last happened.
     silence_asked: bool,
 }
@@ -189,6 +196,7 @@ impl Guest {
         }
         self.wake_if_due();
         self.ask_if_hung();
+        self.has_spare_pages |= self.engine.state().passed_bytes() >= LARGE_BYTES;
         self.collect_if_idle();
         // A storage call that waited may have met frames before its reply.
         self.handle_frames();
@@ -197,10 +205,9 @@ impl Guest {
 
     fn timeout(&mut self) -> Option<Duration> {
         let hung_at = self.hung_at();
+        let is_due = self.collection_is_due();
         let state = self.engine.state();
-        let collect_at = state
-            .holds_new_caps
-            .then_some(self.last_frame + IDLE_COLLECT);
+        let collect_at = is_due.then_some(self.last_frame + IDLE_COLLECT);
         let at = state
             .wake_at
             .into_iter()
@@ -261,9 +268,13 @@ impl Guest {
             }
             ToGuest::Start { .. } => exit_now(exit::PROTOCOL),
             _ if !self.started => exit_now(exit::PROTOCOL),
+            ToGuest::Bytes { bytes } => self.engine.state().beside.push_back(bytes.0),
             ToGuest::Collect {} => self.collect(),
             ToGuest::Traced { call } => self.traced = Some(call),
-            frame => {
+            mut frame => {
+                if !frame.put_beside(&mut self.engine.state().beside) {
+                    exit_now(exit::PROTOCOL);
+                }
                 self.engine.state().holds_new_caps |= brings_cap(&frame);
                 let traced = self.is_traced(&frame);
                 if let Some((handler, mut arguments)) = handler_call(frame) {
@@ -312,10 +323,17 @@ impl Guest {
         }
     }
 
+    fn collection_is_due(&mut self) -> bool {
+        self.has_spare_pages || self.engine.state().holds_new_caps
+    }
+
     fn collect_if_idle(&mut self) {
-        if self.engine.state().holds_new_caps && self.last_frame.elapsed() >= IDLE_COLLECT {
+        if self.collection_is_due() && self.last_frame.elapsed() >= IDLE_COLLECT {
             self.engine.state().holds_new_caps = false;
             self.collect();
+            if std::mem::take(&mut self.has_spare_pages) {
+                libc_state::give_back_free_pages();
+            }
         }
     }
 
@@ -358,6 +376,7 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
     let (handler, arguments) = match frame {
         // A reply is taken by the op that waits for it; one that nobody waits for means nothing.
         ToGuest::Start { .. }
+        | ToGuest::Bytes { .. }
         | ToGuest::Collect {}
         | ToGuest::Traced { .. }
         | ToGuest::StorageReply { .. } => return None,
@@ -408,6 +427,7 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
         ToGuest::StreamCancel { stream, reason } => {
             ("streamCancel", vec![stream.into_data(), reason.into_data()])
         }
+        ToGuest::StreamPassed { stream } => ("streamPassed", vec![stream.into_data()]),
         ToGuest::ReleaseExport { export, count } => {
             ("releaseExport", vec![export.into_data(), count.into_data()])
         }

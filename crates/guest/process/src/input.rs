@@ -1,7 +1,8 @@
 //! Frames that come from the host.
 //!
 //! Bytes are read in large pieces and cut into frames in place. The buffer holds what has arrived of
-//! one frame and what came behind it, and shrinks again after a large one (a Worker's code).
+//! one frame and what came behind it, and shrinks again after a large one (a Worker's code). The
+//! content of a large `Bytes` frame is read straight into the memory in which JavaScript gets it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +10,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use mayfly_sandbox::poll::{self, Interest};
-use mayfly_wire::{LENGTH_BYTES, ToGuest, WireError, frame_length, read_frame};
+use mayfly_wire::{
+    BYTES_HEAD, Blob, LENGTH_BYTES, ToGuest, WireError, bytes_that_follow, frame_length, read_frame,
+};
 
 /// Bytes asked for at once, and kept between turns: a socket buffer holds about three of them.
 const READ_BYTES: usize = 64 * 1024;
@@ -33,6 +36,10 @@ pub struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// The content of a `Bytes` frame, and how much of it has arrived: more than `buffer` holds.
+    apart: Option<(Vec<u8>, usize)>,
+    /// Bytes read since this was last taken.
+    arrived: usize,
 }
 
 impl Input {
@@ -43,16 +50,30 @@ impl Input {
             buffer: vec![0; READ_BYTES],
             start: 0,
             end: 0,
+            apart: None,
+            arrived: 0,
         }
+    }
+
+    /// Bytes read since this was last asked.
+    pub fn take_arrived(&mut self) -> usize {
+        std::mem::take(&mut self.arrived)
     }
 
     /// Reads once. Take all frames first, so that there is room.
     pub fn read(&mut self) -> io::Result<Arrival> {
-        self.make_room();
-        match (&*self.socket).read(&mut self.buffer[self.end..]) {
+        if self.apart.is_none() {
+            self.make_room();
+        }
+        let (room, arrived) = match &mut self.apart {
+            Some((bytes, arrived)) => (&mut bytes[*arrived..], arrived),
+            None => (&mut self.buffer[self.end..], &mut self.end),
+        };
+        match (&*self.socket).read(room) {
             Ok(0) => Ok(Arrival::End),
             Ok(count) => {
-                self.end += count;
+                *arrived += count;
+                self.arrived += count;
                 Ok(Arrival::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrival::None),
@@ -71,6 +92,15 @@ impl Input {
 
     /// The next whole frame, if it is there.
     pub fn frame(&mut self) -> Result<Option<ToGuest>, WireError> {
+        if self.apart.is_none() {
+            self.set_apart()?;
+        }
+        if self.apart.is_some() {
+            let whole = self
+                .apart
+                .take_if(|(bytes, arrived)| *arrived == bytes.len());
+            return Ok(whole.map(|(bytes, _)| ToGuest::Bytes { bytes: Blob(bytes) }));
+        }
         let Some(length) = self.next_length()? else {
             return Ok(None);
         };
@@ -81,6 +111,24 @@ impl Input {
         let frame = read_frame(&self.buffer[body..body + length])?;
         self.start = body + length;
         Ok(Some(frame))
+    }
+
+    /// Moves what has arrived of a large `Bytes` frame to where the rest of it will be read.
+    fn set_apart(&mut self) -> Result<(), WireError> {
+        let here = &self.buffer[self.start..self.end];
+        let Some(head) = here.first_chunk::<BYTES_HEAD>() else {
+            return Ok(());
+        };
+        let Some(length) = bytes_that_follow(head)?.filter(|length| *length > READ_BYTES) else {
+            return Ok(());
+        };
+        let arrived = &here[BYTES_HEAD..];
+        let count = arrived.len().min(length);
+        let mut bytes = vec![0; length];
+        bytes[..count].copy_from_slice(&arrived[..count]);
+        self.start += BYTES_HEAD + count;
+        self.apart = Some((bytes, count));
+        Ok(())
     }
 
     fn next_length(&self) -> Result<Option<usize>, WireError> {
@@ -129,6 +177,10 @@ mod tests {
                 bytes: Blob(vec![9; length]),
             })
             .into();
+        let bytes_frames = [0, 1, 200_000, 3_000_000].map(|length| ToGuest::Bytes {
+            bytes: Blob(vec![8; length]),
+        });
+        let frames = [&bytes_frames[..], &frames, &bytes_frames].concat();
         let mut bytes = Vec::new();
         frames
             .iter()
@@ -143,6 +195,7 @@ mod tests {
             }
         }
         assert_eq!(found, frames);
+        assert!(input.apart.is_none());
         assert_eq!(input.buffer.len(), READ_BYTES);
         drop(far);
         assert_eq!(input.read().unwrap(), Arrival::End);

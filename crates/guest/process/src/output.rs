@@ -1,11 +1,13 @@
 //! Frames on their way to the host.
 //!
 //! Ops append; the loop flushes once per turn, so that a turn costs one system call however many
-//! frames it makes. A turn that makes more than [`OUT_BYTES_MAX`] is held inside its op until the
+//! frames it makes. What is large is not copied among them but waits as it is, between two buffers. A
+//! turn that makes more than [`OUT_BYTES_MAX`] is held inside its op until the
 //! host has read: back-pressure for a script that logs or sends without end.
 //!
 //! Invariant: never more than [`OUT_BYTES_MAX`] and one frame are waiting.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -16,14 +18,14 @@ use mayfly_sandbox::fork::exit_now;
 use mayfly_sandbox::poll::{self, Interest};
 use mayfly_sandbox::trap;
 use mayfly_wire::bounds::FRAME_BYTES_MAX;
-use mayfly_wire::{LENGTH_BYTES, ToHost, write_frame};
+use mayfly_wire::{LENGTH_BYTES, ToHost, bytes_head, write_frame};
 
 use crate::exit;
 
 /// Bytes that may wait before a turn is held up: several windows of stream data.
 pub const OUT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Capacity that an empty buffer keeps; more is given back.
+/// Capacity that an empty buffer keeps; more is given back after a turn that needed less.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// The buffer and the socket it drains to.
@@ -32,9 +34,15 @@ pub struct Output {
     socket: Option<Arc<File>>,
     /// Frames of a rehearsal are made and thrown away.
     rehearsing: bool,
+    /// What goes before `buffer`.
+    pieces: VecDeque<Vec<u8>>,
+    /// Bytes of all pieces.
+    pieces_bytes: usize,
     buffer: Vec<u8>,
-    /// Bytes of `buffer` that are sent.
+    /// Bytes of the first piece, or else of `buffer`, that are sent.
     sent: usize,
+    /// Bytes written since this was last taken.
+    written: usize,
 }
 
 impl Output {
@@ -50,17 +58,33 @@ impl Output {
 
     /// Forgets what was not sent.
     pub fn discard(&mut self) {
+        self.pieces.clear();
+        self.pieces_bytes = 0;
         self.buffer.clear();
         self.sent = 0;
     }
 
+    /// Bytes written since this was last asked.
+    pub fn take_written(&mut self) -> usize {
+        std::mem::take(&mut self.written)
+    }
+
     /// Whether anything waits.
     pub fn is_pending(&self) -> bool {
-        self.sent < self.buffer.len()
+        self.waiting() > 0
+    }
+
+    fn waiting(&self) -> usize {
+        self.pieces_bytes + self.buffer.len() - self.sent
     }
 
     /// Appends a frame, and waits while there is too much.
     pub fn push(&mut self, frame: &ToHost) -> Result<(), OpError> {
+        self.push_message(frame, Vec::new())
+    }
+
+    /// The same with what goes beside its payload, ahead of it.
+    pub fn push_message(&mut self, frame: &ToHost, beside: Vec<Vec<u8>>) -> Result<(), OpError> {
         if self.rehearsing {
             self.discard();
             write_frame(frame, &mut self.buffer);
@@ -73,6 +97,12 @@ impl Output {
                 message: "nothing can be sent before a Worker has started".to_owned(),
             });
         }
+        for bytes in beside {
+            self.buffer.extend_from_slice(&bytes_head(bytes.len()));
+            let before = std::mem::take(&mut self.buffer);
+            self.pieces_bytes += before.len() + bytes.len();
+            self.pieces.extend([before, bytes]);
+        }
         let start = self.buffer.len();
         write_frame(frame, &mut self.buffer);
         let length = self.buffer.len() - start - LENGTH_BYTES;
@@ -83,7 +113,7 @@ impl Output {
                 message: format!("this would send {length} bytes at once, limit {FRAME_BYTES_MAX}"),
             });
         }
-        if self.buffer.len() - self.sent > OUT_BYTES_MAX {
+        if self.waiting() > OUT_BYTES_MAX {
             self.flush_all();
         }
         Ok(())
@@ -93,18 +123,35 @@ impl Output {
     pub fn flush(&mut self) {
         let Some(socket) = &self.socket else { return };
         trap::set_boundary(!self.is_pending());
-        while self.sent < self.buffer.len() {
-            match (&**socket).write(&self.buffer[self.sent..]) {
-                Ok(count) => self.sent += count,
+        loop {
+            let piece = self.pieces.front().unwrap_or(&self.buffer);
+            if self.sent == piece.len() {
+                if self.pieces.is_empty() {
+                    break;
+                }
+                self.pieces_bytes -= self.sent;
+                self.sent = 0;
+                self.pieces.pop_front();
+                continue;
+            }
+            match (&**socket).write(&piece[self.sent..]) {
+                Ok(count) => {
+                    self.sent += count;
+                    self.written += count;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The host is gone, and with it all reason to be.
                 Err(_) => exit_now(exit::DONE),
             }
         }
+        // A stream fills it again and again: it shrinks after a turn that needed little of it.
+        let needed = self.buffer.len();
         self.discard();
         trap::set_boundary(true);
-        self.buffer.shrink_to(KEPT_BYTES_MAX);
+        if needed <= KEPT_BYTES_MAX {
+            self.buffer.shrink_to(KEPT_BYTES_MAX);
+        }
     }
 
     /// Writes everything, however long the host takes to read it.
@@ -154,7 +201,7 @@ mod tests {
         });
         for _ in 0..200 {
             output.push(&chunk()).unwrap();
-            assert!(output.buffer.len() - output.sent <= OUT_BYTES_MAX + 70_000);
+            assert!(output.waiting() <= OUT_BYTES_MAX + 70_000);
         }
         output.flush_all();
         assert!(!output.is_pending());
@@ -162,6 +209,30 @@ mod tests {
         let mut one = Vec::new();
         write_frame(&chunk(), &mut one);
         assert_eq!(reader.join().unwrap(), one.len() * 200);
+    }
+
+    #[test]
+    fn what_goes_beside_a_frame_leaves_ahead_of_it() {
+        let (mut output, mut far) = connected();
+        let beside = vec![vec![1; 300_000], Vec::new(), vec![2; 70_000]];
+        let mut wanted = Vec::new();
+        write_frame(&chunk(), &mut wanted);
+        for bytes in &beside {
+            let bytes = Blob(bytes.clone());
+            write_frame(&ToHost::Bytes { bytes }, &mut wanted);
+        }
+        write_frame(&chunk(), &mut wanted);
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            far.read_to_end(&mut all).unwrap();
+            all
+        });
+        output.push(&chunk()).unwrap();
+        output.push_message(&chunk(), beside).unwrap();
+        output.flush_all();
+        assert!(!output.is_pending());
+        drop(output);
+        assert!(reader.join().unwrap() == wanted);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct GuestState {
     /// Frames that came while a storage call waited for its reply. The host bounds what it sends to
     /// a guest that does not read (`OUT_BYTES_MAX` there), and so this.
     early: VecDeque<ToGuest>,
+    /// What came beside the payload of the next message.
+    pub beside: VecDeque<Vec<u8>>,
     /// Something was written to storage in this turn: the host waits for its end.
     storage_open: bool,
     /// When the platform asked to be woken.
@@ -49,6 +51,12 @@ impl GuestState {
     /// Reads from the socket once.
     pub fn read(&mut self) -> io::Result<Arrival> {
         self.input.as_mut().map_or(Ok(Arrival::None), Input::read)
+    }
+
+    /// Bytes that came and went since this was last asked.
+    pub fn passed_bytes(&mut self) -> usize {
+        let came = self.input.as_mut().map_or(0, Input::take_arrived);
+        came + self.output.take_written()
     }
 
     /// The next whole frame, if it is there.
@@ -111,8 +119,13 @@ impl GuestState {
 
     /// Queues one frame. Those of a rehearsal change nothing that outlives it.
     pub fn send(&mut self, frame: &ToHost) -> Result<(), OpError> {
+        self.send_message(frame, Vec::new())
+    }
+
+    /// The same with what goes beside its payload.
+    pub fn send_message(&mut self, frame: &ToHost, beside: Vec<Vec<u8>>) -> Result<(), OpError> {
         self.holds_new_caps |= introduces_cap(frame);
-        self.output.push(frame)?;
+        self.output.push_message(frame, beside)?;
         match frame {
             ToHost::Started { .. } => ask::set_ready(true),
             // A tail waits for more events as a caller does for its outcome.

@@ -20,6 +20,7 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
     vec![
         OpDecl {
             object: "ops",
+            takes_buffers: false,
             name: "timeWake",
             function: |state, args| {
                 state.wake_in(args.number(0)?);
@@ -130,6 +131,17 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
             state.frame(ToHost::StreamCancel {
                 stream: args.at(0)?,
                 reason: args.at(1)?,
+            })
+        }),
+        wire("streamRead", |state, args| {
+            state.frame(ToHost::StreamRead {
+                stream: args.at(0)?,
+            })
+        }),
+        wire("streamJoin", |state, args| {
+            state.frame(ToHost::StreamJoin {
+                from: args.at(0)?,
+                to: args.at(1)?,
             })
         }),
         wire("log", |state, args| {
@@ -263,6 +275,8 @@ fn wire(
 ) -> OpDecl<GuestState> {
     OpDecl {
         object: "wire",
+        // Buffers that go beside a message were made for it.
+        takes_buffers: matches!(name, "call" | "return"),
         name,
         function,
     }
@@ -325,8 +339,9 @@ impl Typed for Args {
 }
 
 impl GuestState {
-    fn frame(&mut self, frame: ToHost) -> OpResult {
-        self.send(&frame)?;
+    fn frame(&mut self, mut frame: ToHost) -> OpResult {
+        let beside = frame.take_beside();
+        self.send_message(&frame, beside)?;
         Ok(Data::Undefined)
     }
 }

@@ -24,7 +24,9 @@ use mayfly_sandbox::pidfd::{Pidfd, Reaped, Wait, reap};
 use mayfly_sandbox::poll::{self, Interest};
 use mayfly_sandbox::seccomp::{self, Filter, Jit, Profile};
 use mayfly_sandbox::signals::ChildSignals;
-use mayfly_sandbox::{Ended, Pid, landlock, libc_state, privileges, process_stat, text};
+use mayfly_sandbox::{
+    Ended, Pid, descriptors, landlock, libc_state, privileges, process_stat, text,
+};
 use mayfly_wire::bounds::FORK_COUNT_MAX;
 use mayfly_wire::control::{self, End, FromZygote, ToZygote};
 use mayfly_wire::{Wire, read_frame};
@@ -35,6 +37,10 @@ use crate::platform;
 use crate::rehearsal::{self, JITLESS_ROUNDS, rehearse};
 use crate::state::GuestState;
 use crate::{exit, wire_ops};
+
+/// Bytes that a guest's socket holds each way: room for a window of a stream, so that its writer is woken
+/// once for it. The system may allow less.
+const SOCKET_BYTES: i32 = 512 * 1024;
 
 /// Says why there will be no zygote, and ends the process.
 pub fn unready(control: &OwnedFd, error: &dyn Error) -> ! {
@@ -251,6 +257,9 @@ impl Nursery {
             return Err("the zygote is retired".into());
         }
         let (host_end, guest_end) = UnixStream::pair()?;
+        for end in [&host_end, &guest_end] {
+            descriptors::widen(end.as_fd(), SOCKET_BYTES)?;
+        }
         match fork_alone(&self.threads)? {
             Forked::Child => {
                 drop(host_end);

@@ -6,6 +6,9 @@
 
 use bytes::Bytes;
 use mayfly_wire::{Failure, FailureKind};
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// Chunks between a writer and its reader. With chunks of at most 64 KiB this bounds a body to
@@ -65,8 +68,21 @@ enum Piece {
 /// The reading end.
 #[derive(Debug)]
 pub struct BodyReader {
-    pieces: mpsc::Receiver<Piece>,
+    pieces: Pieces,
     ended: bool,
+}
+
+#[derive(Debug)]
+enum Pieces {
+    Channel(mpsc::Receiver<Piece>),
+    Source(Box<dyn Source>),
+}
+
+/// Where a body comes from that passes through no channel: whoever reads asks it. Dropped before its
+/// end, nobody wants the rest.
+pub trait Source: Debug + Send + Sync {
+    /// The next piece; `None` after the last, or after a failure.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>>;
 }
 
 /// The writing end.
@@ -85,31 +101,39 @@ pub fn body_channel() -> (BodyWriter, BodyReader) {
     (
         BodyWriter { pieces: sender },
         BodyReader {
-            pieces: receiver,
+            pieces: Pieces::Channel(receiver),
             ended: false,
         },
     )
 }
 
 impl BodyReader {
+    /// A body that is asked for piece by piece.
+    pub fn from_source(source: impl Source + 'static) -> Self {
+        Self {
+            pieces: Pieces::Source(Box::new(source)),
+            ended: false,
+        }
+    }
+
     /// The next piece; `None` after the last. A failure is given once, then `None`.
     pub async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
-        if self.ended {
-            return None;
-        }
-        let piece = self.pieces.recv().await;
-        self.settle(piece)
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// As [`Self::next`], for `poll_frame` implementations.
-    pub fn poll_next(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Bytes, Failure>>> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         if self.ended {
-            return std::task::Poll::Ready(None);
+            return Poll::Ready(None);
         }
-        self.pieces.poll_recv(cx).map(|piece| self.settle(piece))
+        match &mut self.pieces {
+            Pieces::Channel(pieces) => pieces.poll_recv(cx).map(|piece| self.settle(piece)),
+            Pieces::Source(source) => {
+                let piece = source.poll_piece(cx);
+                self.ended = !matches!(piece, Poll::Pending | Poll::Ready(Some(Ok(_))));
+                piece
+            }
+        }
     }
 
     fn settle(&mut self, piece: Option<Piece>) -> Option<Result<Bytes, Failure>> {

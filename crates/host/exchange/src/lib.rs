@@ -16,7 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use body::{Body, BodyReader, BodyWriter, Duplex, ReaderGone, body_channel, duplex};
+pub use body::{Body, BodyReader, BodyWriter, Duplex, ReaderGone, Source, body_channel, duplex};
 pub use mayfly_wire::{Failure, FailureKind, RequestHead, ResponseHead, Secure};
 
 /// An HTTP request on its way to a service.

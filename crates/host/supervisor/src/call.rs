@@ -363,7 +363,7 @@ pub fn deliver(
         trace.delivered();
         guest.push(&mut state, &ToGuest::Traced { call: id });
     }
-    guest.push(&mut state, &frame);
+    guest.push_message(&mut state, frame);
     if is_rpc && !call.result_wanted.load(Ordering::Acquire) {
         guest.push(&mut state, &ToGuest::ReleaseAnswer { call: id });
     }

@@ -23,20 +23,20 @@ use crate::hub::{Chore, Hub};
 use crate::link::Link;
 use crate::lock::Mutex;
 use crate::observe::{EventKind, InvocationReport};
+use crate::out::Out;
 use crate::process::Process;
 use crate::socket::Socket;
 use crate::trace::{SpanContext, Trace};
 use crate::turn::Turn;
 use crate::usage::Account;
 use crate::worker::Worker;
-use mayfly_wire::bounds::{CALLS_MAX, CAPS_MAX, STREAMS_MAX};
+use mayfly_wire::bounds::{ATTACHMENTS_MAX, CALLS_MAX, CAPS_MAX, MESSAGE_BYTES_MAX, STREAMS_MAX};
 use mayfly_wire::{
     ActorId, CallId, CapId, ExportId, Failure, FailureKind, LENGTH_BYTES, StreamId, ToGuest, Wire,
-    write_frame,
+    bytes_head, write_frame,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -167,6 +167,9 @@ pub struct State {
     /// Capabilities and held bytes above which it is asked to collect garbage.
     collect_caps: usize,
     collect_bytes: u64,
+    /// What came beside a payload that has not come yet.
+    beside: VecDeque<Vec<u8>>,
+    beside_bytes: usize,
 }
 
 /// Which end of a stream the guest has.
@@ -176,6 +179,8 @@ pub enum Role {
     Writes,
     /// The guest reads.
     Reads,
+    /// The guest said that it would write, and passes on what another writes: see [`Link::join`].
+    PassesOn,
 }
 
 /// A call delivered to a guest.
@@ -298,18 +303,6 @@ impl HeldTrace {
     }
 }
 
-#[derive(Default)]
-struct Out {
-    bytes: Vec<u8>,
-    sent: usize,
-    stream: Option<Arc<Socket>>,
-    /// The socket is full; its task waits for room.
-    blocked: bool,
-}
-
-/// Capacity that an emptied buffer may keep.
-const OUT_KEEP_BYTES: usize = 64 * 1024;
-
 impl Inbound {
     fn is_of(&self, serial: u64) -> bool {
         let actor = self.invocation.as_ref().and_then(|it| it.actor.as_ref());
@@ -378,8 +371,20 @@ impl Guest {
         if !state.alive {
             return;
         }
-        write_frame(frame, &mut state.out.bytes);
+        write_frame(frame, state.out.end());
         self.check_out(state);
+    }
+
+    /// Appends a frame and, ahead of it, what goes beside its payload.
+    pub(crate) fn push_message(self: &Arc<Self>, state: &mut State, mut frame: ToGuest) {
+        if !state.alive {
+            return;
+        }
+        for bytes in frame.take_beside() {
+            state.out.end().extend_from_slice(&bytes_head(bytes.len()));
+            state.out.append(bytes);
+        }
+        self.push(state, &frame);
     }
 
     /// Appends what `encode` makes as one frame.
@@ -387,7 +392,7 @@ impl Guest {
         if !state.alive {
             return;
         }
-        let out = &mut state.out.bytes;
+        let out = state.out.end();
         let start = out.len();
         out.extend_from_slice(&[0; LENGTH_BYTES]);
         encode(out);
@@ -398,7 +403,7 @@ impl Guest {
     }
 
     fn check_out(self: &Arc<Self>, state: &mut State) {
-        if state.out.bytes.len() - state.out.sent > OUT_BYTES_MAX {
+        if state.out.waiting() > OUT_BYTES_MAX {
             // Locks are held here, so its end is a chore.
             self.doom(EndReason::NotReading);
         }
@@ -423,6 +428,18 @@ impl Guest {
         turn.mark(self);
     }
 
+    /// What it would have read as `from` goes on as `out`, through `link`. `false` if it has ended.
+    pub(crate) fn passes_on(&self, from: StreamId, out: StreamId, link: &Arc<Link>) -> bool {
+        let mut state = self.lock();
+        let link = (Role::PassesOn, link.clone());
+        let before = state.alive.then(|| {
+            let read = state.streams.remove(&from.0);
+            (read, state.streams.insert(out.0, link))
+        });
+        drop(state);
+        before.is_some()
+    }
+
     /// Writes what waits, as far as the socket takes it.
     pub(crate) fn flush(&self) {
         let (blocked, written) = self.lock().out.flush();
@@ -434,20 +451,18 @@ impl Guest {
 
     /// The socket has room again.
     pub(crate) fn unblock(&self) {
-        self.lock().out.blocked = false;
+        self.lock().out.unblock();
         self.flush();
     }
 
     /// Whether bytes wait for room.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.lock().out.blocked
+        self.lock().out.is_blocked()
     }
 
     /// What was written to a guest that has no socket.
     pub fn take_output(&self) -> Vec<u8> {
-        let mut state = self.lock();
-        state.out.sent = 0;
-        std::mem::take(&mut state.out.bytes)
+        self.lock().out.take()
     }
 
     /// Tells the callee that its caller left.
@@ -620,6 +635,7 @@ impl Guest {
             match role {
                 Role::Writes => link.abort(turn, failure.clone()),
                 Role::Reads => link.cancel(turn, "the reader's process ended".to_owned()),
+                Role::PassesOn => link.cut(turn, failure.clone()),
             }
         }
         for capability in taken.caps.values() {
@@ -694,54 +710,11 @@ impl Guest {
     }
 }
 
-impl Out {
-    /// Whether the socket is full, and the bytes that went out.
-    fn flush(&mut self) -> (bool, usize) {
-        let Some(stream) = &self.stream else {
-            return (false, 0);
-        };
-        if self.blocked {
-            return (false, 0);
-        }
-        let mut written = 0;
-        while self.sent < self.bytes.len() {
-            match stream.try_write(&self.bytes[self.sent..]) {
-                Ok(count) => {
-                    self.sent += count;
-                    written += count;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = true;
-                    self.compact();
-                    return (true, written);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The reading side sees the end of the socket and reports it.
-                Err(_) => self.sent = self.bytes.len(),
-            }
-        }
-        self.bytes.clear();
-        self.sent = 0;
-        self.bytes.shrink_to(OUT_KEEP_BYTES);
-        (false, written)
-    }
-
-    fn compact(&mut self) {
-        if self.sent > self.bytes.len() / 2 {
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
-        }
-    }
-}
-
 impl State {
     fn new(stream: Option<Arc<Socket>>) -> Self {
         Self {
             alive: true,
-            out: Out {
-                stream,
-                ..Out::default()
-            },
+            out: Out::new(stream),
             caps: HashMap::new(),
             next_cap: 2,
             streams: HashMap::new(),
@@ -769,7 +742,23 @@ impl State {
             log_lines: 0,
             collect_caps: COLLECT_CAPS,
             collect_bytes: COLLECT_BYTES,
+            beside: VecDeque::new(),
+            beside_bytes: 0,
         }
+    }
+
+    /// Keeps bytes that belong beside a payload to come. `false` where no payload may have so many.
+    pub fn beside(&mut self, bytes: Vec<u8>) -> bool {
+        self.beside_bytes += bytes.len();
+        self.beside.push_back(bytes);
+        self.beside_bytes <= MESSAGE_BYTES_MAX && self.beside.len() <= ATTACHMENTS_MAX
+    }
+
+    /// The first of what came beside the payload that is looked at.
+    pub fn take_beside(&mut self) -> Option<Vec<u8>> {
+        let bytes = self.beside.pop_front()?;
+        self.beside_bytes -= bytes.len();
+        Some(bytes)
     }
 
     /// Nobody reads this stream any more. If it is a response's body, its reader left early.
@@ -899,7 +888,7 @@ impl State {
         if self.calls_in.len() >= CALLS_MAX {
             return Some(overloaded("calls are under way in this Worker"));
         }
-        if self.out.bytes.len() - self.out.sent + room.bytes > OUT_BYTES_BUSY {
+        if self.out.waiting() + room.bytes > OUT_BYTES_BUSY {
             return Some(overloaded("bytes wait for this Worker"));
         }
         self.refuse_room(room)

@@ -58,6 +58,8 @@ pub enum HeldAttachment {
     Writable(WriterEnd),
     /// The receiver does both.
     Socket(HeldSocket),
+    /// Large bytes of the value.
+    Bytes(Vec<u8>),
 }
 
 /// Both directions of a socket, for its receiver.
@@ -242,6 +244,7 @@ impl HeldPayload {
                 HeldAttachment::Cap(_) => room.caps += 1,
                 HeldAttachment::Readable(_) | HeldAttachment::Writable(_) => room.streams += 1,
                 HeldAttachment::Socket(_) => room.streams += HeldSocket::STREAMS,
+                HeldAttachment::Bytes(bytes) => room.bytes += bytes.len(),
             }
         }
         room

@@ -3,7 +3,8 @@
 //! One task a guest: it reads what has arrived, hands each whole frame to `relay` (through `gate`), writes what is
 //! blocked once there is room, and notices the end. Bytes are read into a buffer that all guests of
 //! a thread share; only a frame that is not whole yet is kept, and what is kept grows with bytes
-//! that really arrived, so that an idle guest costs no buffer and a claimed length costs nothing.
+//! that really arrived, so that an idle guest costs no buffer and a claimed length costs nothing. The
+//! content of a large `Bytes` frame is read straight into the memory in which it goes on.
 
 use crate::bounds::{EXIT_WAIT, READ_BYTES, TURN_BYTES_MAX};
 use crate::ending::EndReason;
@@ -13,7 +14,10 @@ use crate::hub::Inline;
 use crate::relay::Violation;
 use crate::socket::Socket;
 use crate::turn::Turn;
-use mayfly_wire::{LENGTH_BYTES, ToHost, frame_length, read_frame};
+use mayfly_wire::bounds::MESSAGE_BYTES_MAX;
+use mayfly_wire::{
+    BYTES_HEAD, Blob, LENGTH_BYTES, ToHost, bytes_that_follow, frame_length, read_frame,
+};
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
@@ -23,21 +27,171 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// Bytes of a `Bytes` frame from which on they are read where they stay.
+const APART_BYTES_MIN: usize = 64 * 1024;
+
+/// Memory that a large frame gets at first, and how many times what has arrived it gets later: all that a
+/// message may have once this much is there.
+const APART_FIRST: usize = 1024 * 1024;
+const APART_AHEAD: usize = MESSAGE_BYTES_MAX / APART_FIRST;
+
+/// What bytes were cut into.
+#[derive(Debug)]
+pub enum Cut<'a> {
+    /// A frame's body.
+    Frame(&'a [u8]),
+    /// The content of a large `Bytes` frame.
+    Bytes(Vec<u8>),
+}
+
+impl Cut<'_> {
+    /// The frame, and how long it was.
+    pub fn decode(self) -> Result<(ToHost, usize), Violation> {
+        Ok(match self {
+            Self::Frame(body) => (read_frame(body)?, body.len()),
+            Self::Bytes(bytes) => {
+                let length = bytes.len();
+                let bytes = Blob(bytes);
+                (ToHost::Bytes { bytes }, length)
+            }
+        })
+    }
+}
+
 /// Cuts bytes into frames.
 #[derive(Debug, Default)]
 pub struct Inbox {
     /// The beginning of a frame that is not whole yet.
     rest: Vec<u8>,
+    apart: Option<Apart>,
+}
+
+/// A large `Bytes` frame of which some has come.
+#[derive(Debug)]
+struct Apart {
+    /// What has come, and room for more.
+    bytes: Vec<u8>,
+    filled: usize,
+    whole: usize,
+}
+
+impl Apart {
+    fn new(whole: usize) -> Self {
+        let mut apart = Self {
+            bytes: Vec::new(),
+            filled: 0,
+            whole,
+        };
+        apart.grow();
+        apart
+    }
+
+    fn grow(&mut self) {
+        if self.filled == self.bytes.len() {
+            let room = APART_FIRST.max(self.filled.saturating_mul(APART_AHEAD));
+            self.bytes.resize(room.min(self.whole), 0);
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let room = self.room();
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.filled(count);
+        count
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.filled..]
+    }
+
+    fn filled(&mut self, count: usize) {
+        self.filled += count;
+        self.grow();
+    }
+
+    fn is_whole(&self) -> bool {
+        self.filled == self.whole
+    }
 }
 
 impl Inbox {
-    /// Takes bytes in and gives each whole frame's body to `with`.
+    /// Memory that what has not come yet takes.
+    pub fn reserved(&self) -> usize {
+        self.apart.as_ref().map_or(0, |apart| apart.bytes.len())
+    }
+
+    /// Where the next bytes are to be read, if they have a place of their own.
+    fn room(&mut self) -> Option<&mut [u8]> {
+        self.apart.as_mut().map(Apart::room)
+    }
+
+    /// So many bytes were read there.
+    fn filled(
+        &mut self,
+        count: usize,
+        mut with: impl FnMut(Cut<'_>) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        if let Some(apart) = &mut self.apart {
+            apart.filled(count);
+        }
+        self.give_whole(&mut with)
+    }
+
+    fn give_whole(
+        &mut self,
+        with: &mut impl FnMut(Cut<'_>) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        match self.apart.take_if(|apart| apart.is_whole()) {
+            Some(apart) => with(Cut::Bytes(apart.bytes)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes bytes in and gives each whole frame to `with`.
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
-        mut with: impl FnMut(&[u8]) -> Result<(), Violation>,
+        mut with: impl FnMut(Cut<'_>) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
+        while !bytes.is_empty() {
+            while let Some(apart) = &mut self.apart {
+                let count = apart.take(bytes);
+                bytes = &bytes[count..];
+                self.give_whole(&mut with)?;
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+            }
+            bytes = self.feed_frames(bytes, &mut with)?;
+        }
+        Ok(())
+    }
+
+    /// The same up to a large `Bytes` frame, whose content begins what is given back.
+    fn feed_frames<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        with: &mut impl FnMut(Cut<'_>) -> Result<(), Violation>,
+    ) -> Result<&'a [u8], Violation> {
         while !self.rest.is_empty() {
+            if self.rest.len() < BYTES_HEAD {
+                // Enough to know what it is, as far as it goes.
+                let length =
+                    length_of(&self.rest)?.map_or(BYTES_HEAD, |length| length + LENGTH_BYTES);
+                let wanted = length.min(BYTES_HEAD).saturating_sub(self.rest.len());
+                let (head, tail) = bytes.split_at(wanted.min(bytes.len()));
+                self.rest.extend_from_slice(head);
+                bytes = tail;
+                if head.len() < wanted {
+                    return Ok(bytes);
+                }
+            }
+            if let Some(whole) = apart_of(&self.rest)? {
+                self.rest.clear();
+                self.apart = Some(Apart::new(whole));
+                return Ok(bytes);
+            }
             let wanted = match length_of(&self.rest)? {
                 Some(length) => LENGTH_BYTES + length - self.rest.len(),
                 None => LENGTH_BYTES - self.rest.len(),
@@ -46,24 +200,36 @@ impl Inbox {
             self.rest.extend_from_slice(head);
             bytes = tail;
             if head.len() < wanted {
-                return Ok(());
+                return Ok(bytes);
             }
             if let Some(length) = length_of(&self.rest)?
                 && self.rest.len() == LENGTH_BYTES + length
             {
                 let whole = std::mem::take(&mut self.rest);
-                with(&whole[LENGTH_BYTES..])?;
+                with(Cut::Frame(&whole[LENGTH_BYTES..]))?;
             }
         }
         while let Some(length) = length_of(bytes)? {
+            if let Some(whole) = apart_of(bytes)? {
+                self.apart = Some(Apart::new(whole));
+                return Ok(&bytes[BYTES_HEAD..]);
+            }
             let Some((frame, tail)) = bytes.split_at_checked(LENGTH_BYTES + length) else {
                 break;
             };
-            with(&frame[LENGTH_BYTES..])?;
+            with(Cut::Frame(&frame[LENGTH_BYTES..]))?;
             bytes = tail;
         }
         self.rest.extend_from_slice(bytes);
-        Ok(())
+        Ok(&[])
+    }
+}
+
+/// The length of the content if a large `Bytes` frame begins here.
+fn apart_of(bytes: &[u8]) -> Result<Option<usize>, Violation> {
+    match bytes.first_chunk::<BYTES_HEAD>() {
+        Some(head) => Ok(bytes_that_follow(head)?.filter(|length| *length >= APART_BYTES_MIN)),
+        None => Ok(None),
     }
 }
 
@@ -141,8 +307,19 @@ fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drain
         let mut turn = Turn::new();
         let inline = Inline::begin();
         let mut total = 0;
+        let mut with = |cut: Cut<'_>| {
+            let (frame, length) = cut.decode()?;
+            gate::pass(guest, frame, length, &mut turn)?;
+            inline.run(&guest.hub, &mut turn);
+            turn.breathe();
+            Ok(())
+        };
         while total < TURN_BYTES_MAX {
-            let count = match stream.try_read(scratch) {
+            let (read, asked, apart) = match inbox.room() {
+                Some(room) => (stream.try_read(room), room.len(), true),
+                None => (stream.try_read(scratch), scratch.len(), false),
+            };
+            let count = match read {
                 Ok(0) => return Ok(Drained::Eof),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -153,15 +330,12 @@ fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drain
             };
             total += count;
             guest.bytes_read.fetch_add(count, Ordering::Relaxed);
-            inbox.feed(&scratch[..count], |body| {
-                let frame = read_frame::<ToHost>(body)?;
-                gate::pass(guest, frame, body.len(), &mut turn)?;
-                inline.run(&guest.hub, &mut turn);
-                turn.breathe();
-                Ok(())
-            })?;
+            match apart {
+                true => inbox.filled(count, &mut with)?,
+                false => inbox.feed(&scratch[..count], &mut with)?,
+            }
             // A short read empties the socket; asking again would cost a system call.
-            if count < scratch.len() {
+            if count < asked {
                 return Ok(Drained::Empty);
             }
         }

@@ -39,6 +39,7 @@ pub mod lock;
 mod network;
 pub mod observe;
 pub mod options;
+mod out;
 mod pairs;
 pub mod policy;
 pub mod pool;

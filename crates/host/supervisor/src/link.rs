@@ -1,11 +1,16 @@
 //! Streams: one writer joined to one reader, each in a guest or in the host.
 //!
 //! A link forwards bytes, credit, end, abort and cancel one to one, translating only the numbers.
-//! While the reader is not attached yet (its Worker is still starting) or sits in the host, bytes
-//! queue here, never more than the window. It does not know what the bytes mean.
+//! While the reader is not attached yet (its Worker is still starting), has not begun to read, or sits
+//! in the host, bytes queue here, never more than the window. It does not know what the bytes mean.
 //!
-//! Invariant: a writer has at most [`STREAM_WINDOW_BYTES`] unread at any time; one that sends more
-//! and a reader that grants more than it got are violations and end their guest.
+//! A guest that passes a stream on unread has its two links *joined* ([`Link::join`]): the reader of
+//! the second becomes the first's, and no byte enters the guest. It hears how that ended
+//! (`StreamPassed`, or `StreamCancel` from the reader), and what it joined ends with it.
+//!
+//! Invariants: a writer has at most [`STREAM_WINDOW_BYTES`] unread at any time; one that sends more
+//! and a reader that grants more than it got are violations and end their guest. A link that gave its
+//! reader away (`joined`) never has anything of its own again, and following `joined` ends.
 
 use crate::bounds::STREAM_BYTES_MAX;
 use crate::guest::Guest;
@@ -19,13 +24,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
 /// See the file's head.
 pub struct Link {
     state: Mutex<LinkState>,
-    /// Wakes the end that sits in the host.
-    changed: Notify,
+    /// Wakes a writing end that sits in the host.
+    writable: Notify,
     /// What comes is messages of a WebSocket: each is an event of its own for the reader's CPU limit.
     messages: AtomicBool,
     chores: Chores,
@@ -42,15 +48,32 @@ struct LinkState {
     finish: Option<Finish>,
     /// The reader left and the writer has not been told.
     cancel: Option<String>,
+    /// Wakes a reading end that sits in the host.
+    waker: Option<Waker>,
+    /// Bytes that such a reader has taken and the writer has not been granted.
+    taken: u32,
+    /// Where this link's reader reads now.
+    joined: Option<Arc<Link>>,
+    /// Guests that passed this stream on unread, and the stream that each said it would write: they
+    /// hear of the end.
+    passers: Vec<(Arc<Guest>, StreamId)>,
 }
 
 enum Side {
     /// Not attached yet.
     Open,
+    /// A reading guest that has not begun to read.
+    Waits(Arc<Guest>, StreamId),
     Guest(Arc<Guest>, StreamId),
     Host,
     Gone,
 }
+
+/// Bytes that a reader in the host grants at once: each grant wakes the writer.
+const GRANT_BYTES_MIN: u32 = STREAM_WINDOW_BYTES / 4;
+
+/// Two joins at once must not make a circle of links.
+static JOINING: Mutex<()> = Mutex::new(());
 
 #[derive(Debug)]
 enum Finish {
@@ -85,11 +108,28 @@ impl Link {
                 queue: VecDeque::new(),
                 finish: None,
                 cancel: None,
+                waker: None,
+                taken: 0,
+                joined: None,
+                passers: Vec::new(),
             }),
-            changed: Notify::new(),
+            writable: Notify::new(),
             messages: AtomicBool::new(false),
             chores: chores.clone(),
         })
+    }
+
+    /// The link that this one's reader reads, locked, and what `act` makes of it.
+    fn at_source<R>(self: &Arc<Self>, act: impl FnOnce(&Arc<Self>, &mut LinkState) -> R) -> R {
+        let mut link = self.clone();
+        loop {
+            let mut state = link.state.lock();
+            let Some(source) = state.joined.clone() else {
+                return act(&link, &mut state);
+            };
+            drop(state);
+            link = source;
+        }
     }
 
     /// It carries the messages of a WebSocket.
@@ -154,8 +194,6 @@ impl Link {
         state.unread = unread;
         self.excuse_reader(&state);
         state.forward(turn, bytes.0);
-        drop(state);
-        self.changed.notify_one();
         Ok(())
     }
 
@@ -179,49 +217,128 @@ impl Link {
         if !matches!(state.reader, Side::Gone) && state.finish.is_none() {
             state.finish = Some(finish);
         }
+        // Nothing more will come: what waits is better kept by whoever it is for.
+        state.begin_reading(turn);
         state.tell_reader(turn);
-        drop(state);
-        self.changed.notify_one();
+        state.wake_reader();
     }
 
     /// Room granted by the reading guest.
-    pub fn credit(&self, turn: &mut Turn, bytes: u32) -> Result<(), Violation> {
-        let mut state = self.state.lock();
-        if matches!(state.writer, Side::Gone) {
-            return Ok(());
-        }
-        state.grant(turn, bytes)?;
-        drop(state);
-        self.changed.notify_one();
-        Ok(())
+    pub fn credit(self: &Arc<Self>, turn: &mut Turn, bytes: u32) -> Result<(), Violation> {
+        self.at_source(|link, state| {
+            if matches!(state.writer, Side::Gone) {
+                return Ok(());
+            }
+            if matches!(state.reader, Side::Waits(..)) {
+                // What it has not been given waits here, within the window.
+                return Err(Violation::OverCredit);
+            }
+            state.grant(turn, bytes)?;
+            link.writable.notify_one();
+            Ok(())
+        })
+    }
+
+    /// The reading guest begins to read.
+    pub fn read(self: &Arc<Self>, turn: &mut Turn) {
+        self.at_source(|_, state| {
+            state.begin_reading(turn);
+            state.tell_reader(turn);
+        });
     }
 
     /// The reader leaves; a reading guest's table has forgotten the stream already.
-    pub fn cancel(&self, turn: &mut Turn, reason: String) {
-        let mut state = self.state.lock();
-        if matches!(state.reader, Side::Gone) {
-            return;
-        }
-        state.reader = Side::Gone;
-        state.queue.clear();
-        state.finish = None;
-        state.cancel = Some(reason);
-        state.tell_writer(turn);
-        drop(state);
-        self.changed.notify_one();
+    pub fn cancel(self: &Arc<Self>, turn: &mut Turn, reason: String) {
+        self.at_source(|link, state| {
+            state.canceled(turn, reason);
+            link.writable.notify_one();
+        });
     }
 
-    fn attach_reader(&self, turn: &mut Turn, guest: &Arc<Guest>, id: StreamId) {
-        let mut state = self.state.lock();
-        // Gone: the guest cancelled, or ended, between learning the number and this moment.
-        if matches!(state.reader, Side::Open) {
-            state.reader = Side::Guest(guest.clone(), id);
-            let queued = std::mem::take(&mut state.queue);
-            for bytes in queued {
-                state.forward(turn, bytes);
+    /// `passer` passes on what it would read here, under the number `from`, as what it would write to
+    /// `to`, under the number `out`. From then on its table knows `out` alone, until it hears that all
+    /// is over. Nothing changes where it has begun to read or to write, or where the other end of
+    /// either has left: then the bytes go through it, as it would do itself.
+    pub fn join(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        to: &Arc<Self>,
+        passer: &Arc<Guest>,
+        from: StreamId,
+        out: StreamId,
+    ) {
+        let joining = JOINING.lock();
+        self.at_source(|link, state| {
+            if Arc::ptr_eq(link, to) {
+                // It would read what it writes.
+                return;
             }
+            // Only joins lock two links, and there is one at a time.
+            let mut target = to.state.lock();
+            if !state.is_unread_by(passer) || !target.is_unwritten_by(passer, out) {
+                return;
+            }
+            if !passer.passes_on(from, out, link) {
+                return;
+            }
+            target.writer = Side::Gone;
+            target.joined = Some(link.clone());
+            state.passers.push((passer.clone(), out));
+            state.passers.append(&mut target.passers);
+            state.reader = std::mem::replace(&mut target.reader, Side::Gone);
+            // A reading end in the host waits at the link that it had.
+            target.wake_reader();
+            drop(target);
+            if to.messages.load(Ordering::Relaxed) {
+                link.carries_messages();
+            }
+            if matches!(state.reader, Side::Guest(..)) {
+                state.flush(turn);
+            }
+        });
+        drop(joining);
+    }
+
+    /// Both ends hear that what is between them has broken: the guest that passed it on ended, or
+    /// says so.
+    pub fn cut(self: &Arc<Self>, turn: &mut Turn, failure: Failure) {
+        self.at_source(|link, state| {
+            state.cancel = Some(failure.message.clone());
+            state.tell_writer(turn);
+            state.cancel = None;
+            state.forget_unread();
+            state.writer = Side::Gone;
+            state.queue.clear();
+            if !matches!(state.reader, Side::Gone) {
+                state.finish = Some(Finish::Abort(failure));
+            }
+            state.begin_reading(turn);
             state.tell_reader(turn);
-        }
+            state.wake_reader();
+            link.writable.notify_one();
+        });
+    }
+
+    fn attach_reader(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        guest: &Arc<Guest>,
+        id: StreamId,
+        waits: bool,
+    ) {
+        self.at_source(|_, state| {
+            // Gone: the guest cancelled, or ended, between learning the number and this moment.
+            if !matches!(state.reader, Side::Open) {
+                return;
+            }
+            if waits && !matches!(state.writer, Side::Gone) {
+                state.reader = Side::Waits(guest.clone(), id);
+                return;
+            }
+            state.reader = Side::Guest(guest.clone(), id);
+            state.flush(turn);
+            state.tell_reader(turn);
+        });
     }
 
     fn attach_writer(&self, turn: &mut Turn, guest: &Arc<Guest>, id: StreamId) {
@@ -234,6 +351,85 @@ impl Link {
 }
 
 impl LinkState {
+    /// A reader that waited is given what waits for it, and what comes.
+    fn begin_reading(&mut self, turn: &mut Turn) {
+        if let Side::Waits(guest, id) = &self.reader {
+            self.reader = Side::Guest(guest.clone(), *id);
+            self.flush(turn);
+        }
+    }
+
+    fn flush(&mut self, turn: &mut Turn) {
+        for bytes in std::mem::take(&mut self.queue) {
+            self.forward(turn, bytes);
+        }
+    }
+
+    fn canceled(&mut self, turn: &mut Turn, reason: String) {
+        if matches!(self.reader, Side::Gone) {
+            return;
+        }
+        self.reader = Side::Gone;
+        self.queue.clear();
+        self.finish = None;
+        for (passer, stream) in std::mem::take(&mut self.passers) {
+            let reason = reason.clone();
+            passer.close_stream(turn, stream, &ToGuest::StreamCancel { stream, reason });
+        }
+        self.cancel = Some(reason);
+        self.tell_writer(turn);
+    }
+
+    fn is_unread_by(&self, passer: &Arc<Guest>) -> bool {
+        matches!(&self.reader, Side::Waits(guest, _) if Arc::ptr_eq(guest, passer))
+    }
+
+    /// It may write under the number `out`, has not, and there is somebody to read.
+    fn is_unwritten_by(&self, passer: &Arc<Guest>, out: StreamId) -> bool {
+        let writes = matches!(
+            &self.writer,
+            Side::Guest(guest, id) if Arc::ptr_eq(guest, passer) && *id == out
+        );
+        writes && self.unread == 0 && self.queue.is_empty() && !matches!(self.reader, Side::Gone)
+    }
+
+    fn wake_reader(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Nothing that is written goes anywhere.
+    fn is_over(&self) -> bool {
+        matches!(self.reader, Side::Gone) || matches!(self.writer, Side::Gone)
+    }
+
+    /// What is there for the host's reading end.
+    fn take(&mut self, turn: &mut Turn) -> Option<Taken> {
+        if matches!(self.reader, Side::Open) {
+            self.reader = Side::Host;
+        }
+        if let Some(bytes) = self.queue.pop_front() {
+            return Some(Taken::Bytes(bytes));
+        }
+        let taken = match self.finish.take() {
+            Some(Finish::End) => Taken::End,
+            Some(Finish::Abort(failure)) => Taken::Abort(failure),
+            None if matches!(self.reader, Side::Gone) => Taken::End,
+            None => return None,
+        };
+        self.reader = Side::Gone;
+        self.passed(turn);
+        Some(taken)
+    }
+
+    /// The reader has its last word: those who passed the stream on have no more to do with it.
+    fn passed(&mut self, turn: &mut Turn) {
+        for (passer, stream) in std::mem::take(&mut self.passers) {
+            passer.close_stream(turn, stream, &ToGuest::StreamPassed { stream });
+        }
+    }
+
     fn forward(&mut self, turn: &mut Turn, bytes: Vec<u8>) {
         match &self.reader {
             Side::Guest(guest, id) => {
@@ -243,7 +439,10 @@ impl LinkState {
                 };
                 guest.send(turn, &frame);
             }
-            Side::Open | Side::Host => self.queue.push_back(bytes),
+            Side::Open | Side::Waits(..) | Side::Host => {
+                self.queue.push_back(bytes);
+                self.wake_reader();
+            }
             Side::Gone => {}
         }
     }
@@ -278,6 +477,7 @@ impl LinkState {
         };
         guest.close_stream(turn, *id, &frame);
         self.reader = Side::Gone;
+        self.passed(turn);
     }
 
     fn tell_writer(&mut self, turn: &mut Turn) {
@@ -295,7 +495,7 @@ impl LinkState {
                 self.writer = Side::Gone;
             }
             // The host's writer looks at `reader`.
-            Side::Open | Side::Host | Side::Gone => {}
+            Side::Open | Side::Waits(..) | Side::Host | Side::Gone => {}
         }
     }
 
@@ -310,10 +510,11 @@ impl LinkState {
 }
 
 impl ReaderEnd {
-    /// Gives the end to a guest that has just been told its number.
-    pub fn attach(mut self, turn: &mut Turn, guest: &Arc<Guest>, id: StreamId) {
+    /// Gives the end to a guest that has just been told its number; with `waits` bytes come once it
+    /// says that it reads.
+    pub fn attach(mut self, turn: &mut Turn, guest: &Arc<Guest>, id: StreamId, waits: bool) {
         if let Some(link) = self.0.take() {
-            link.attach_reader(turn, guest, id);
+            link.attach_reader(turn, guest, id, waits);
         }
     }
 
@@ -324,44 +525,36 @@ impl ReaderEnd {
 
     /// Waits for what comes next. The host reads this end from now on.
     pub async fn take(&self) -> Taken {
-        let Some(link) = &self.0 else {
-            return Taken::End;
-        };
-        loop {
-            let changed = link.changed.notified();
-            {
-                let mut state = link.state.lock();
-                if matches!(state.reader, Side::Open) {
-                    state.reader = Side::Host;
-                }
-                if let Some(bytes) = state.queue.pop_front() {
-                    return Taken::Bytes(bytes);
-                }
-                match state.finish.take() {
-                    Some(Finish::End) => {
-                        state.reader = Side::Gone;
-                        return Taken::End;
-                    }
-                    Some(Finish::Abort(failure)) => {
-                        state.reader = Side::Gone;
-                        return Taken::Abort(failure);
-                    }
-                    None if matches!(state.reader, Side::Gone) => return Taken::End,
-                    None => {}
-                }
-            }
-            changed.await;
-        }
+        std::future::poll_fn(|cx| self.poll_take(cx)).await
     }
 
-    /// The host has room for `bytes` more.
-    pub fn grant(&self, turn: &mut Turn, bytes: usize) {
-        if let Some(link) = &self.0 {
-            let mut state = link.state.lock();
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(state.unread);
-            if bytes > 0 && !matches!(state.writer, Side::Gone) {
-                let _ = state.grant(turn, bytes);
+    /// The same for whoever polls. One at a time.
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Taken> {
+        let Some(end) = &self.0 else {
+            return Poll::Ready(Taken::End);
+        };
+        let mut turn = Turn::new();
+        end.at_source(|_, state| match state.take(&mut turn) {
+            Some(taken) => Poll::Ready(taken),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
             }
+        })
+    }
+
+    /// The host has room for `bytes` more. The writer hears of it by the quarter of its window.
+    pub fn grant(&self, turn: &mut Turn, bytes: usize) {
+        if let Some(end) = &self.0 {
+            end.at_source(|link, state| {
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                state.taken = state.taken.saturating_add(bytes).min(state.unread);
+                if state.taken >= GRANT_BYTES_MIN && !matches!(state.writer, Side::Gone) {
+                    let bytes = std::mem::take(&mut state.taken);
+                    let _ = state.grant(turn, bytes);
+                    link.writable.notify_one();
+                }
+            });
         }
     }
 
@@ -395,14 +588,14 @@ impl WriterEnd {
             return false;
         };
         loop {
-            let changed = link.changed.notified();
+            let changed = link.writable.notified();
             {
                 let mut turn = Turn::new();
                 let mut state = link.state.lock();
                 if matches!(state.writer, Side::Open) {
                     state.writer = Side::Host;
                 }
-                if matches!(state.reader, Side::Gone) {
+                if state.is_over() {
                     return false;
                 }
                 if state.unread + length <= STREAM_WINDOW_BYTES {
@@ -417,14 +610,14 @@ impl WriterEnd {
         }
     }
 
-    /// Completes when the reader is gone.
+    /// Completes when nobody reads any more.
     pub async fn closed(&self) {
         let Some(link) = &self.0 else {
             return;
         };
         loop {
-            let changed = link.changed.notified();
-            if matches!(link.state.lock().reader, Side::Gone) {
+            let changed = link.writable.notified();
+            if link.state.lock().is_over() {
                 return;
             }
             changed.await;

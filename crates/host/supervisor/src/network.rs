@@ -1,8 +1,9 @@
 //! Between guests and the host's own services: the gateway in front, the internet behind.
 //!
-//! Turns events and outcomes into `exchange`'s requests and responses and back. A body that streams
-//! gets a pump: a task that moves chunks and grants credit as the other side really takes them, so
-//! a body of any length passes in the memory of one window. A socket has two, one each way.
+//! Turns events and outcomes into `exchange`'s requests and responses and back. A body that leaves is
+//! read from its link by whoever sends it on, one that comes gets a pump: a task that moves chunks.
+//! Credit is granted as the other side really takes them, so a body of any length passes in the memory
+//! of one window. A socket has two pumps, one each way.
 
 use crate::call::Call;
 use crate::capability::Capability;
@@ -13,11 +14,12 @@ use crate::turn::Turn;
 use bytes::Bytes;
 use mayfly_exchange::{
     Body, BodyReader, BodyWriter, BoxFuture, Connect, Connected, Duplex, Request, Response,
-    SharedService, body_channel,
+    SharedService, Source, body_channel,
 };
 use mayfly_wire::bounds::{CHUNK_BYTES_MAX, INLINE_BODY_BYTES_MAX};
 use mayfly_wire::{Blob, Failure, FailureKind};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::runtime;
 
 /// Hands a guest's request, or its wish for a connection, to a service of the host's.
@@ -97,7 +99,7 @@ fn open(service: SharedService, connect: Connect) -> BoxFuture<HeldOutcome> {
 pub fn socket_to_exchange(runtime: &runtime::Handle, socket: HeldSocket) -> Duplex {
     let (to_host, reader) = body_channel();
     let (writer, to_guest) = body_channel();
-    runtime.spawn(pump_out(socket.reader, to_host, None));
+    runtime.spawn(pump_out(socket.reader, to_host));
     runtime.spawn(pump_in(to_guest, socket.writer));
     Duplex { reader, writer }
 }
@@ -114,7 +116,7 @@ pub fn websocket_from_exchange(
         link.carries_messages();
     }
     runtime.spawn(pump_in(socket.reader, to_guest));
-    runtime.spawn(pump_out(to_host, socket.writer, None));
+    runtime.spawn(pump_out(to_host, socket.writer));
     HeldSocket { reader, writer }
 }
 
@@ -124,10 +126,13 @@ pub fn to_exchange(runtime: &runtime::Handle, body: HeldBody, call: Option<Arc<C
         HeldBody::Empty => Body::Empty,
         HeldBody::Inline(bytes) => Body::Full(Bytes::from(bytes.0)),
         HeldBody::Stream { reader, length } => {
-            let (writer, body) = body_channel();
-            runtime.spawn(pump_out(reader, writer, call));
+            let leaving = Leaving {
+                reader: Some(reader),
+                call,
+                taken: 0,
+            };
             Body::Stream {
-                reader: body,
+                reader: BodyReader::from_source(leaving),
                 length,
             }
         }
@@ -160,7 +165,59 @@ pub fn from_exchange(runtime: &runtime::Handle, chores: &Chores, body: Body) -> 
     }
 }
 
-async fn pump_out(reader: ReaderEnd, writer: BodyWriter, call: Option<Arc<Call>>) {
+/// What whoever left hears of.
+const READER_LEFT: &str = "the client went away";
+
+/// A guest's body on its way out.
+#[derive(Debug)]
+struct Leaving {
+    /// Until the end.
+    reader: Option<ReaderEnd>,
+    /// Nobody waits for it any more where the body's reader leaves.
+    call: Option<Arc<Call>>,
+    /// Bytes of the last piece: gone when the next one is asked for.
+    taken: usize,
+}
+
+impl Source for Leaving {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let Some(reader) = &self.reader else {
+            return Poll::Ready(None);
+        };
+        if self.taken > 0 {
+            reader.grant(&mut Turn::new(), std::mem::take(&mut self.taken));
+        }
+        reader.poll_take(cx).map(|taken| match taken {
+            Taken::Bytes(bytes) => {
+                self.taken = bytes.len();
+                Some(Ok(Bytes::from(bytes)))
+            }
+            Taken::End => {
+                self.reader = None;
+                None
+            }
+            Taken::Abort(failure) => {
+                self.reader = None;
+                Some(Err(failure))
+            }
+        })
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let Some(reader) = self.reader.take() else {
+            return;
+        };
+        let mut turn = Turn::new();
+        reader.cancel(&mut turn, READER_LEFT);
+        if let Some(call) = self.call.take() {
+            call.abandon(&mut turn, READER_LEFT);
+        }
+    }
+}
+
+async fn pump_out(reader: ReaderEnd, writer: BodyWriter) {
     loop {
         let taken = tokio::select! {
             taken = reader.take() => taken,
@@ -178,11 +235,7 @@ async fn pump_out(reader: ReaderEnd, writer: BodyWriter, call: Option<Arc<Call>>
             Taken::Abort(failure) => return writer.fail(failure).await,
         }
     }
-    let mut turn = Turn::new();
-    reader.cancel(&mut turn, "the client went away");
-    if let Some(call) = call {
-        call.abandon(&mut turn, "the client went away");
-    }
+    reader.cancel(&mut Turn::new(), READER_LEFT);
 }
 
 async fn pump_in(mut body: BodyReader, writer: WriterEnd) {

@@ -97,6 +97,10 @@ pub enum Violation {
     OverCredit,
     #[error("too many unread stream bytes")]
     StreamHoard,
+    #[error("bytes beside no payload")]
+    NothingBeside,
+    #[error("too many bytes beside a payload")]
+    TooMuchBeside,
     #[error("call {0:?} does not follow an invocation")]
     NotATail(CallId),
 }
@@ -231,9 +235,38 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
             }
             Ok(())
         }
+        ToHost::Bytes { bytes } => match state.beside(bytes.0) {
+            true => Ok(()),
+            false => Err(Violation::TooMuchBeside),
+        },
+        ToHost::StreamRead { stream } => {
+            if let Some(link) = open_stream(&state, stream, Role::Reads)? {
+                drop(state);
+                link.read(turn);
+            }
+            Ok(())
+        }
+        ToHost::StreamJoin { from, to } => {
+            let read = open_stream(&state, from, Role::Reads)?;
+            let written = open_stream(&state, to, Role::Writes)?;
+            drop(state);
+            // Where one of them has ended meanwhile, the guest hears so and does the rest itself.
+            if let (Some(read), Some(written)) = (read, written) {
+                read.join(turn, &written, guest, from, to);
+            }
+            Ok(())
+        }
         ToHost::StreamAbort { stream, failure } => {
             let failure = Lift::new(guest, &mut state).failure(failure);
             let failure = accepted(failure)?;
+            if let Some((Role::PassesOn, _)) = state.streams.get(&stream.0) {
+                let passed_on = state.streams.remove(&stream.0);
+                drop(state);
+                if let Some((_, link)) = passed_on {
+                    link.cut(turn, failure);
+                }
+                return Ok(());
+            }
             if let Some(link) = close_stream(&mut state, stream, Role::Writes)? {
                 drop(state);
                 link.abort(turn, failure);
@@ -574,7 +607,7 @@ pub fn give_outcome(turn: &mut Turn, guest: &Arc<Guest>, call: CallId, outcome: 
         None => outcome,
     };
     let outcome = Lower::new(guest, &mut state, &mut attach).outcome(outcome);
-    guest.push(&mut state, &ToGuest::Return { call, outcome });
+    guest.push_message(&mut state, ToGuest::Return { call, outcome });
     drop(state);
     drop(made);
     turn.mark(guest);

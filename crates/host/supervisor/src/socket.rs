@@ -7,7 +7,7 @@
 //! Invariant: readiness is forgotten only after a read that emptied the socket; bytes that came
 //! meanwhile are a new event.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::net::UnixStream;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
@@ -43,6 +43,11 @@ impl Socket {
     /// Writes what there is room for, without waiting.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.inner.get_ref().write(bytes)
+    }
+
+    /// The same for pieces that go one behind the other.
+    pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.inner.get_ref().write_vectored(pieces)
     }
 }
 

@@ -25,8 +25,8 @@ use mayfly_wire::bounds::{
     PATH_SEGMENTS_MAX, STREAMS_MAX,
 };
 use mayfly_wire::{
-    Attachment, Body, CapId, CapKind, Event, ExportId, Failure, FailureKind, Outbound, Outcome,
-    Payload, Socket, StreamId, WorkerCode,
+    Attachment, Beside, Body, CapId, CapKind, Event, ExportId, Failure, FailureKind, Outbound,
+    Outcome, Payload, Socket, StreamId, WorkerCode,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -215,9 +215,14 @@ impl<'a> Lift<'a> {
             // The message about `env` has its own words, see `code`.
             Purpose::Message | Purpose::Env => MESSAGE_BYTES_MAX,
         };
-        check_size("message", payload.bytes.0.len(), limit)?;
+        let beside = attachments.iter().map(|attachment| match attachment {
+            HeldAttachment::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        });
+        let bytes = payload.bytes.0.len() + beside.sum::<usize>();
+        check_size("message", bytes, limit)?;
         Ok(HeldPayload {
-            weight: self.weigh(payload.bytes.0.len())?,
+            weight: self.weigh(bytes)?,
             bytes: payload.bytes,
             attachments,
         })
@@ -241,6 +246,11 @@ impl<'a> Lift<'a> {
             }
             Attachment::Socket { socket } => {
                 HeldAttachment::Socket(kept_none(self.websocket(&socket)?, purpose)?)
+            }
+            Attachment::Bytes { .. } => {
+                let bytes = self.state.take_beside();
+                let bytes = bytes.ok_or(Violation::NothingBeside)?;
+                HeldAttachment::Bytes(kept_none(bytes, purpose)?)
             }
         })
     }
@@ -461,8 +471,10 @@ pub fn cut(text: &mut String, limit: usize) {
 /// What remains to be done once the receiver's lock is let go.
 #[derive(Debug)]
 pub enum Attach {
-    /// The receiver reads this.
+    /// The receiver may read this.
     Reader(ReaderEnd, StreamId),
+    /// The receiver reads this at once.
+    Hearer(ReaderEnd, StreamId),
     /// The receiver writes this.
     Writer(WriterEnd, StreamId),
     /// The object's guest had ended already.
@@ -473,7 +485,8 @@ impl Attach {
     /// Does it.
     pub fn attach(self, turn: &mut Turn, guest: &Arc<Guest>) {
         match self {
-            Self::Reader(end, id) => end.attach(turn, guest, id),
+            Self::Reader(end, id) => end.attach(turn, guest, id, true),
+            Self::Hearer(end, id) => end.attach(turn, guest, id, false),
             Self::Writer(end, id) => end.attach(turn, guest, id),
             Self::Broken(cap, failure) => {
                 guest.send(turn, &mayfly_wire::ToGuest::CapBroken { cap, failure });
@@ -569,6 +582,9 @@ impl<'a> Lower<'a> {
                 HeldAttachment::Socket(socket) => Attachment::Socket {
                     socket: self.socket(socket),
                 },
+                HeldAttachment::Bytes(bytes) => Attachment::Bytes {
+                    bytes: Beside(bytes),
+                },
             });
         }
         Payload {
@@ -578,12 +594,16 @@ impl<'a> Lower<'a> {
     }
 
     fn reader(&mut self, end: ReaderEnd) -> StreamId {
+        self.reads(end, Attach::Reader)
+    }
+
+    fn reads(&mut self, end: ReaderEnd, attach: fn(ReaderEnd, StreamId) -> Attach) -> StreamId {
         let Some(link) = end.link().cloned() else {
             // An end without a link was attached already; nothing will come on this number.
             return StreamId(0);
         };
         let id = self.state.open_stream(Role::Reads, link);
-        self.attach.push(Attach::Reader(end, id));
+        self.attach.push(attach(end, id));
         id
     }
 
@@ -612,7 +632,7 @@ impl<'a> Lower<'a> {
 
     fn socket(&mut self, socket: HeldSocket) -> Socket {
         Socket {
-            readable: self.reader(socket.reader),
+            readable: self.reads(socket.reader, Attach::Hearer),
             writable: self.writer(socket.writer),
         }
     }

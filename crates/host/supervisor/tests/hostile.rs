@@ -240,6 +240,49 @@ fn lies() -> Vec<(&'static str, Vec<ToHost>)> {
             ],
         ),
         (
+            "reading a stream it writes",
+            vec![
+                stream_call(1, 1),
+                ToHost::StreamRead {
+                    stream: StreamId(1),
+                },
+            ],
+        ),
+        (
+            "passing on what it does not read",
+            vec![
+                stream_call(1, 1),
+                stream_call(2, 3),
+                ToHost::StreamJoin {
+                    from: StreamId(1),
+                    to: StreamId(3),
+                },
+            ],
+        ),
+        (
+            "passing on to nobody",
+            vec![
+                connect(1, 1, 3),
+                ToHost::StreamJoin {
+                    from: StreamId(3),
+                    to: StreamId(5),
+                },
+            ],
+        ),
+        (
+            "a value that refers to bytes which never came",
+            vec![ret(value(vec![Attachment::Bytes {
+                bytes: Default::default(),
+            }]))],
+        ),
+        ("more bytes than a message may have", {
+            let bytes = || Blob(vec![0; MESSAGE_BYTES_MAX / 2 + 1]);
+            vec![
+                ToHost::Bytes { bytes: bytes() },
+                ToHost::Bytes { bytes: bytes() },
+            ]
+        }),
+        (
             "an inline body too long",
             vec![ret(Outcome::Response {
                 head: response_head(),
@@ -402,7 +445,10 @@ impl Chance {
 
 fn payload(chance: &mut Chance) -> Payload {
     let attachments = (0..chance.below(3))
-        .map(|_| match chance.below(4) {
+        .map(|_| match chance.below(5) {
+            4 => Attachment::Bytes {
+                bytes: Default::default(),
+            },
             0 => Attachment::Cap {
                 cap: CapId(chance.below(12)),
                 kind: CapKind::Service {},
@@ -461,7 +507,10 @@ fn frame(chance: &mut Chance) -> ToHost {
     let odd = CapId(chance.below(40) * 2 + 1);
     let stream = StreamId(chance.below(40));
     let call = CallId(chance.below(12));
-    match chance.below(16) {
+    match chance.below(19) {
+        17 => ToHost::Bytes {
+            bytes: Blob(vec![2; chance.below(100_000) as usize]),
+        },
         0..=3 => {
             let event = event(chance);
             ToHost::Call {
@@ -494,6 +543,11 @@ fn frame(chance: &mut Chance) -> ToHost {
         13 => ToHost::StreamCancel {
             stream,
             reason: String::new(),
+        },
+        15 => ToHost::StreamRead { stream },
+        16 => ToHost::StreamJoin {
+            from: stream,
+            to: StreamId(chance.below(40)),
         },
         14 => ToHost::Get {
             worker: odd,
@@ -561,24 +615,44 @@ fn frames_are_cut_the_same_however_they_arrive() {
             },
             &mut bytes,
         );
+        let beside = Blob(vec![1; BESIDE[index as usize % BESIDE.len()]]);
+        write_frame(&ToHost::Bytes { bytes: beside }, &mut bytes);
     }
-    for step in [1, 2, 3, 5, 64, 1000, bytes.len()] {
+    for step in [1, 2, 3, 5, 64, 1000, 70_001, bytes.len()] {
         let mut inbox = inbox::Inbox::default();
         let mut seen = 0;
         for piece in bytes.chunks(step) {
             inbox
-                .feed(piece, |body| {
-                    let ToHost::StreamData { stream, .. } = read_frame(body)? else {
-                        panic!("wrong frame");
+                .feed(piece, |cut| {
+                    let frame = match cut {
+                        inbox::Cut::Frame(body) => read_frame(body)?,
+                        inbox::Cut::Bytes(bytes) => ToHost::Bytes { bytes: Blob(bytes) },
                     };
-                    assert_eq!(stream, StreamId(seen));
-                    seen += 1;
+                    match frame {
+                        ToHost::StreamData { stream, .. } => assert_eq!(stream, StreamId(seen)),
+                        ToHost::Bytes { bytes } => {
+                            assert_eq!(bytes.0, vec![1; BESIDE[seen as usize % BESIDE.len()]]);
+                            seen += 1;
+                        }
+                        _ => panic!("wrong frame"),
+                    }
                     Ok(())
                 })
                 .unwrap();
         }
         assert_eq!(seen, 50, "step {step}");
     }
+}
+
+/// Lengths below and above that from which on bytes are read apart.
+const BESIDE: [usize; 4] = [0, 10, 64 * 1024, 200_000];
+
+#[test]
+fn a_large_frame_that_is_only_announced_takes_little_memory() {
+    let mut inbox = inbox::Inbox::default();
+    let head = mayfly_wire::bytes_head(60 * 1024 * 1024);
+    inbox.feed(&head, |_| panic!("nothing is whole")).unwrap();
+    assert!(inbox.reserved() <= 1024 * 1024);
 }
 
 #[allow(dead_code, reason = "shows that a fuzz target can reach the hub")]

@@ -5,7 +5,7 @@
 mod fake;
 
 use fake::*;
-use mayfly_exchange::Body as HostBody;
+use mayfly_exchange::{Body as HostBody, BodyReader};
 use mayfly_wire::bounds::STREAM_WINDOW_BYTES;
 use mayfly_wire::*;
 use std::sync::atomic::Ordering;
@@ -394,6 +394,338 @@ async fn a_stream_between_guests_is_joined_one_to_one() {
     .await;
     b.quiet().await;
     assert!(b.is_alive());
+}
+
+fn chunk(stream: u32, bytes: usize) -> ToHost {
+    ToHost::StreamData {
+        stream: StreamId(stream),
+        bytes: Blob(vec![7; bytes]),
+    }
+}
+
+/// `a` was asked by the host, asks `b` and has its streaming response: stream 1 of `b`'s is `from` in
+/// `a`, which answers with its own stream 3 before or after.
+struct Passing {
+    a: FakeGuest,
+    b: FakeGuest,
+    a_call: CallId,
+    from: StreamId,
+    reader: BodyReader,
+}
+
+const OUT: StreamId = StreamId(3);
+
+fn streaming(stream: u32) -> Outcome {
+    Outcome::Response {
+        head: response_head(),
+        body: Body::Stream {
+            stream: StreamId(stream),
+            length: None,
+        },
+    }
+}
+
+async fn passing(world: &mut World) -> Passing {
+    let mut bound = worker("a", vec![("B", service("b"))]);
+    bound.limits.cpu_ms = None;
+    world.deploy(vec![bound, worker("b", vec![])]);
+    let answer = world.fetch("a");
+    let (mut a, start) = world.started().await;
+    let (a_call, _) = a.invoke().await;
+    a.send(ToHost::Call {
+        call: CallId(1),
+        cap: slot(&start, "B"),
+        event: fetch_event(),
+        result: None,
+    })
+    .await;
+    let (mut b, _) = world.started().await;
+    let (b_call, _) = b.invoke().await;
+    b.send_all(&[
+        ToHost::Return {
+            call: b_call,
+            outcome: streaming(1),
+        },
+        chunk(1, 1000),
+    ])
+    .await;
+    let (_, outcome) = a.returned().await;
+    let Outcome::Response {
+        body: Body::Stream { stream: from, .. },
+        ..
+    } = outcome
+    else {
+        panic!("no stream");
+    };
+    a.quiet().await;
+    a.send(ToHost::Return {
+        call: a_call,
+        outcome: streaming(OUT.0),
+    })
+    .await;
+    let HostBody::Stream { reader, .. } = within(answer).await.unwrap().unwrap().body else {
+        panic!("no stream");
+    };
+    Passing {
+        a,
+        b,
+        a_call,
+        from,
+        reader,
+    }
+}
+
+impl Passing {
+    async fn join(&mut self) {
+        let (from, to) = (self.from, OUT);
+        self.a.send(ToHost::StreamJoin { from, to }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_guest_passes_on_unread_never_enters_it() {
+    let mut world = World::new();
+    let mut passing = passing(&mut world).await;
+    passing.join().await;
+    let mut reader = passing.reader;
+    let reading = tokio::spawn(async move {
+        let mut count = 0;
+        while let Some(piece) = reader.next().await {
+            count += piece.unwrap().len();
+        }
+        count
+    });
+    // Several windows, which the writer gets credit for.
+    let (mut sent, mut window) = (1000, STREAM_WINDOW_BYTES as usize - 1000);
+    while sent < 4 * STREAM_WINDOW_BYTES as usize {
+        while window < 60_000 {
+            match passing.b.recv().await {
+                ToGuest::StreamCredit { bytes, .. } => window += bytes as usize,
+                other => panic!("expected credit, got {other:?}"),
+            }
+        }
+        passing.b.send(chunk(1, 60_000)).await;
+        sent += 60_000;
+        window -= 60_000;
+    }
+    passing
+        .b
+        .send(ToHost::StreamEnd {
+            stream: StreamId(1),
+        })
+        .await;
+    assert_eq!(within(reading).await.unwrap(), sent);
+    // The one that passed it on heard of nothing but the end.
+    let passed = ToGuest::StreamPassed { stream: OUT };
+    assert_eq!(passing.a.recv().await, passed);
+    passing
+        .a
+        .send(ToHost::Done {
+            call: passing.a_call,
+        })
+        .await;
+    passing.a.quiet().await;
+    assert!(passing.a.is_alive() && passing.b.is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_comes_and_can_no_longer_be_joined() {
+    let mut world = World::new();
+    let mut passing = passing(&mut world).await;
+    let stream = passing.from;
+    passing.a.send(ToHost::StreamRead { stream }).await;
+    let ToGuest::StreamData { bytes, .. } = passing.a.recv().await else {
+        panic!("no data");
+    };
+    assert_eq!(bytes.0.len(), 1000);
+    passing.join().await;
+    passing.b.send(chunk(1, 10)).await;
+    // It comes here all the same, and the guest passes it on itself.
+    let data = ToGuest::StreamData {
+        stream,
+        bytes: Blob(vec![7; 10]),
+    };
+    assert_eq!(passing.a.recv().await, data);
+    passing.a.send(chunk(OUT.0, 10)).await;
+    let piece = within(passing.reader.next()).await.unwrap().unwrap();
+    assert_eq!(piece.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_before_it_was_read_is_given_at_once() {
+    let mut world = World::new();
+    let mut passing = passing(&mut world).await;
+    passing
+        .b
+        .send(ToHost::StreamEnd {
+            stream: StreamId(1),
+        })
+        .await;
+    let stream = passing.from;
+    assert!(matches!(passing.a.recv().await, ToGuest::StreamData { .. }));
+    assert_eq!(passing.a.recv().await, ToGuest::StreamEnd { stream });
+    // Too late, and no offence.
+    passing.join().await;
+    passing.a.send(chunk(OUT.0, 1000)).await;
+    passing.a.send(ToHost::StreamEnd { stream: OUT }).await;
+    let piece = within(passing.reader.next()).await.unwrap().unwrap();
+    assert_eq!(piece.len(), 1000);
+    assert!(within(passing.reader.next()).await.is_none());
+    assert!(passing.a.is_alive());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_leaves_cancels_through_a_join() {
+    let mut world = World::new();
+    let mut passing = passing(&mut world).await;
+    passing.join().await;
+    passing.a.quiet().await;
+    drop(passing.reader);
+    assert!(matches!(
+        passing.a.recv().await,
+        ToGuest::StreamCancel { stream, .. } if stream == OUT
+    ));
+    loop {
+        match passing.b.recv().await {
+            ToGuest::StreamCredit { .. } => {}
+            ToGuest::StreamCancel { stream, .. } => break assert_eq!(stream, StreamId(1)),
+            other => panic!("expected StreamCancel, got {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_joined_stream_breaks_when_its_writer_or_the_one_between_ends() {
+    for between in [true, false] {
+        let mut world = World::new();
+        let mut passing = passing(&mut world).await;
+        passing.join().await;
+        passing.a.quiet().await;
+        let Passing {
+            a, b, mut reader, ..
+        } = passing;
+        let mut left = if between {
+            drop(a);
+            b
+        } else {
+            drop(b);
+            a
+        };
+        let failure = loop {
+            match within(reader.next()).await {
+                Some(Ok(_)) => {}
+                Some(Err(failure)) => break failure,
+                None => panic!("a whole body"),
+            }
+        };
+        assert!(matches!(failure.kind, FailureKind::Lost {}), "{failure:?}");
+        if between {
+            loop {
+                match left.recv().await {
+                    ToGuest::StreamCredit { .. } => {}
+                    ToGuest::StreamCancel { .. } => break,
+                    other => panic!("expected StreamCancel, got {other:?}"),
+                }
+            }
+        } else {
+            let passed = ToGuest::StreamPassed { stream: OUT };
+            assert_eq!(left.recv().await, passed);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_one_between_may_break_a_join_off() {
+    let mut world = World::new();
+    let mut passing = passing(&mut world).await;
+    passing.join().await;
+    let failure = Failure::new(FailureKind::Canceled {}, "AbortError", "enough");
+    passing
+        .a
+        .send(ToHost::StreamAbort {
+            stream: OUT,
+            failure,
+        })
+        .await;
+    let failure = loop {
+        match within(passing.reader.next()).await {
+            Some(Ok(_)) => {}
+            Some(Err(failure)) => break failure,
+            None => panic!("a whole body"),
+        }
+    };
+    assert_eq!(failure.message, "enough");
+}
+
+/// A body goes through two guests that leave it to the host, in either order.
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_can_be_joined() {
+    let mut world = World::new();
+    let (mut a, mut b, b_slot, a_call) = pair(&mut world).await;
+    // `b` calls nobody: what `a` sends it comes back as its answer, which `a` answers with.
+    let stream = StreamId(1);
+    a.send(ToHost::Call {
+        call: CallId(2),
+        cap: b_slot,
+        event: Event::Fetch {
+            request: Box::new(head("/")),
+            body: Body::Stream {
+                stream,
+                length: None,
+            },
+        },
+        result: None,
+    })
+    .await;
+    let (b_call, event) = b.invoke().await;
+    let Event::Fetch {
+        body: Body::Stream { stream: heard, .. },
+        ..
+    } = event
+    else {
+        panic!("no stream");
+    };
+    b.send_all(&[
+        ToHost::Return {
+            call: b_call,
+            outcome: streaming(5),
+        },
+        ToHost::StreamJoin {
+            from: heard,
+            to: StreamId(5),
+        },
+    ])
+    .await;
+    let (_, outcome) = a.returned().await;
+    let Outcome::Response {
+        body: Body::Stream { stream: back, .. },
+        ..
+    } = outcome
+    else {
+        panic!("no stream");
+    };
+    // It would feed itself: nothing comes of it, and nobody waits in a circle.
+    a.send(ToHost::StreamJoin {
+        from: back,
+        to: stream,
+    })
+    .await;
+    a.quiet().await;
+    a.send(ToHost::StreamRead { stream: back }).await;
+    a.send(chunk(1, 5)).await;
+    let data = ToGuest::StreamData {
+        stream: back,
+        bytes: Blob(vec![7; 5]),
+    };
+    assert_eq!(a.recv().await, data);
+    a.send(ToHost::StreamEnd { stream }).await;
+    assert_eq!(a.recv().await, ToGuest::StreamEnd { stream: back });
+    let passed = ToGuest::StreamPassed {
+        stream: StreamId(5),
+    };
+    assert_eq!(b.recv().await, passed);
+    a.answer(a_call, "done").await;
+    assert!(a.is_alive() && b.is_alive());
 }
 
 #[tokio::test(flavor = "multi_thread")]

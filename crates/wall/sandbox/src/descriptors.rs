@@ -31,6 +31,22 @@ pub fn inherited_socket() -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(SOCKET) })
 }
 
+/// Has a socket take so many bytes before its reader has read any, or as many as the system allows. It
+/// makes no difference to one that is read as fast as it is written.
+pub fn widen(socket: BorrowedFd<'_>, bytes: libc::c_int) -> io::Result<()> {
+    // SAFETY: the option is an integer, which outlives the call, and its size is told.
+    check_io(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUF,
+            (&raw const bytes).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
 /// Closes every descriptor from `first` upwards, known or not.
 ///
 /// Owners of these descriptors must never be dropped or used afterwards; the callers are a child

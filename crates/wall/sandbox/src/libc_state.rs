@@ -18,6 +18,26 @@ pub fn use_one_arena() {
     }
 }
 
+/// Blocks below this come from the heap, and so from memory that was used before.
+#[cfg(target_env = "gnu")]
+const HEAP_BLOCK_BYTES_MAX: libc::c_int = 32 * 1024 * 1024;
+
+/// Free memory at the heap's end that is kept.
+#[cfg(target_env = "gnu")]
+const KEPT_BYTES_MAX: libc::c_int = 48 * 1024 * 1024;
+
+/// Has `malloc` keep memory that large blocks were freed from, for the next ones: fresh pages cost
+/// more than anything else that is done with a message of megabytes. Whoever is idle gives it back
+/// with [`give_back_free_pages`].
+pub fn keep_free_pages() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the calls take two integers and change only what later calls of `malloc` do.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, HEAP_BLOCK_BYTES_MAX);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES_MAX);
+    }
+}
+
 /// Reads the time zone that the environment names. Local times need it from then on and do not
 /// look again, since nothing changes the environment.
 pub fn read_time_zone() {

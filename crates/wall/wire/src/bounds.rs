@@ -4,8 +4,9 @@
 /// never waits behind more than this.
 pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes a stream's writer may have sent and its reader not yet granted back.
-pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes a stream's writer may have sent and its reader not yet granted back. Grants come in quarters, each
+/// of which wakes the writer once.
+pub const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 
 /// Bytes of a body that travels inside its message's own frame rather than as a stream. A stream costs a
 /// wake-up for each chunk and one for its credit: a JSON echo of 100 KB took twice as long as one.

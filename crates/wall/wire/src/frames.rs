@@ -10,6 +10,7 @@
 //! host. An [`ExportId`] is chosen by the guest for an object of its own. A guest that names a
 //! number it does not hold is ended.
 
+use crate::beside::Beside;
 use crate::codec::{Blob, Reader, Wire, WireError, wire_enum, wire_id, wire_struct};
 use crate::storage::{StorageReply, StorageRequest};
 
@@ -58,6 +59,9 @@ wire_enum! {
         /// The caller of an invocation no longer wants its outcome; aborts `request.signal`.
         6 = Cancel { call: CallId, reason: String, },
         /// Bytes of a stream that the guest reads.
+        ///
+        /// Those of a body, or of a readable stream in a payload, come once the guest has said
+        /// `StreamRead`, or the writer its last word.
         7 = StreamData { stream: StreamId, bytes: Blob, },
         /// No more bytes will come.
         8 = StreamEnd { stream: StreamId, },
@@ -76,6 +80,11 @@ wire_enum! {
         14 = CapBroken { cap: CapId, failure: Failure, },
         /// Collect garbage now (memory pressure, or a test's climate).
         15 = Collect { },
+        /// A stream that the guest passed on with `StreamJoin` is over for its reader. If the reader
+        /// leaves early, `StreamCancel` says so instead.
+        140 = StreamPassed { stream: StreamId, },
+        /// Bytes that belong beside a payload of the next message.
+        142 = Bytes { bytes: Blob, },
         /// Somebody follows the invocation that the next frame delivers: what happens in it is to be
         /// told in full. Without this frame log lines go without their values and spans are not told.
         60 = Traced { call: CallId, },
@@ -146,6 +155,15 @@ wire_enum! {
         16 = StreamCredit { stream: StreamId, bytes: u32, },
         /// As in [`ToGuest`].
         17 = StreamCancel { stream: StreamId, reason: String, },
+        /// The guest begins to read a stream that the host told it of.
+        140 = StreamRead { stream: StreamId, },
+        /// Instead of reading `from` and writing what comes to `to`, neither of which it has begun,
+        /// the guest leaves both to the host. It hears `StreamPassed` or `StreamCancel` of `to`, and may
+        /// break it off with `StreamAbort`. Where the other end of one has just ended this means
+        /// nothing: the guest passes on what comes as if it had not said it.
+        141 = StreamJoin { from: StreamId, to: StreamId, },
+        /// Bytes that belong beside a payload of the next message.
+        142 = Bytes { bytes: Blob, },
         /// One console line.
         18 = Log {
             /// The invocation it belongs to, where there is one.
@@ -556,6 +574,8 @@ wire_enum! {
     Attachment {
         /// A capability. From a guest: one it holds, and keeps. To a guest: a new slot.
         1 = Cap { cap: CapId, kind: CapKind, },
+        /// Bytes that came ahead, in the next of the `Bytes` frames; see [`crate::beside`].
+        60 = Bytes { bytes: Beside, },
         /// An object of the sending guest's own; adds one reference to it. Never sent to a guest.
         2 = Export { export: ExportId, },
         /// A stream that the sender of this frame writes and its receiver reads.

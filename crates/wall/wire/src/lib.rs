@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beside;
 pub mod bounds;
 mod codec;
 pub mod control;
@@ -16,6 +17,7 @@ pub mod frames;
 pub mod parcel;
 pub mod storage;
 
+pub use beside::{BYTES_HEAD, Beside, bytes_head, bytes_that_follow};
 pub use codec::{Blob, Reader, Wire, WireError};
 pub use frames::*;
 pub use storage::*;

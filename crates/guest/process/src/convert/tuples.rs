@@ -2,7 +2,7 @@
 
 use mayfly_engine::data::{Data, OpError};
 use mayfly_wire::bounds::{INLINE_BODY_BYTES_MAX, PATH_SEGMENTS_MAX};
-use mayfly_wire::{Attachment, Blob, Body, Event, Outcome, Socket};
+use mayfly_wire::{Attachment, Beside, Blob, Body, Event, Outcome, Socket};
 
 use super::{FromData, IntoData, Items, bounded, tuple, unexpected};
 
@@ -30,6 +30,7 @@ impl IntoData for Attachment {
             Self::Readable { stream } => tuple("readable", [stream.into_data()]),
             Self::Writable { stream } => tuple("writable", [stream.into_data()]),
             Self::Socket { socket } => tuple("socket", socket_data(socket)),
+            Self::Bytes { bytes } => tuple("bytes", [Data::Bytes(bytes.0)]),
         }
     }
 }
@@ -54,6 +55,12 @@ impl FromData for Attachment {
             "socket" => Ok(Self::Socket {
                 socket: take_socket(&mut items, 1)?,
             }),
+            "bytes" => {
+                let bytes: Blob = items.take(1)?;
+                Ok(Self::Bytes {
+                    bytes: Beside(bytes.0),
+                })
+            }
             other => Err(unknown("an attachment", other)),
         }
     }
@@ -267,6 +274,9 @@ pub(super) mod tests {
                     stream: StreamId(3),
                 },
                 Attachment::Socket { socket: socket() },
+                Attachment::Bytes {
+                    bytes: Beside(vec![4; 9]),
+                },
             ],
         }
     }
