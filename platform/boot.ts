@@ -25,6 +25,7 @@ import { failureOf } from "./cloudflare/failures.ts";
 import { setWasmModules } from "./cloudflare/loader-wasm.ts";
 import { silence } from "./cloudflare/hung.ts";
 import "./cloudflare/kv.ts";
+import "./cloudflare/rate-limit.ts";
 import { installProxyWatch } from "./cloudflare/proxies.ts";
 import { packNow, ship, unpack } from "./cloudflare/rpc/message.ts";
 import { releaseAnswer, serveAnswer, serveExport } from "./cloudflare/rpc/serve.ts";

@@ -138,7 +138,7 @@ export type Binding =
   | ["actors", ActorNamespace];
 
 /** Which API a binding gets that the host answers itself. */
-export type HostedKind = "kv" | "r2" | "queue" | "d1" | "cache";
+export type HostedKind = "kv" | "r2" | "queue" | "d1" | "cache" | "rateLimit";
 
 export interface ActorNamespace {
   cap: CapId;

@@ -3,7 +3,8 @@
 //! One file per thing a Worker can reach: `network` is the internet (global `fetch()`), with
 //! `redirect` and `decode` for the rules it follows, `websocket` and `socket` for what is no exchange
 //! of a request and an answer, `connect` for opening connections and TLS, and `egress` for where it
-//! may go at all. `assets` are the files of a folder, `kv` is a KV namespace. Bindings are [`mayfly_exchange::Service`]s, with
+//! may go at all. `assets` are the files of a folder, `kv` is a KV namespace,
+//! `rate_limit` a limit. Bindings are [`mayfly_exchange::Service`]s, with
 //! what they share in `answer`; who holds one is the supervisor's affair.
 //!
 //! Invariant: no byte leaves for an address that `egress` has not judged.
@@ -17,6 +18,7 @@ mod decode;
 mod egress;
 pub mod kv;
 mod network;
+pub mod rate_limit;
 mod redirect;
 mod socket;
 mod websocket;

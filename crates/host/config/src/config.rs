@@ -99,6 +99,20 @@ pub enum BindingValue {
         /// Namespaces of the same id are one; the binding's name where none is given.
         id: String,
     },
+    /// An entry of `ratelimits`.
+    RateLimit {
+        /// Bindings of one namespace count together.
+        namespace: String,
+        /// How often a key may pass in a period.
+        limit: u32,
+        /// In seconds: 10 or 60.
+        period: u32,
+    },
+    /// An entry of `hyperdrive`.
+    Hyperdrive {
+        /// `localConnectionString`.
+        url: Option<String>,
+    },
     /// `assets.binding`: the files of the Worker's own `assets`.
     Assets,
     /// `version_metadata.binding`: which version of the Worker's code it is.

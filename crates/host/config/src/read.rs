@@ -7,6 +7,7 @@
 
 mod actors;
 mod assets;
+mod others;
 
 use std::path::{Path, PathBuf};
 
@@ -390,6 +391,16 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
             && let Some(id) = checked_id(reader, &item, id.unwrap_or_else(|| name.clone()))
         {
             add_binding(reader, &mut bindings, &item, name, BindingValue::Kv { id });
+        }
+    }
+    for item in tables(reader, root, "ratelimits") {
+        if let Some((name, value)) = others::rate_limit(reader, &item) {
+            add_binding(reader, &mut bindings, &item, name, value);
+        }
+    }
+    for item in tables(reader, root, "hyperdrive") {
+        if let Some((name, value)) = others::hyperdrive(reader, &item) {
+            add_binding(reader, &mut bindings, &item, name, value);
         }
     }
     if let Some(assets) = root.get("assets").and_then(|field| reader.table(field))

@@ -16,6 +16,7 @@ mod guest;
 mod host;
 mod logs;
 mod operate;
+mod plain_bindings;
 mod props;
 mod run;
 mod serve;

@@ -19,11 +19,11 @@ use mayfly_supervisor::{
     BindingDefinition, Caps, HostedService, OutboundDefinition, Policy, ServiceTarget,
     WorkerDefinition,
 };
-use mayfly_wire::{Blob, Module, ModuleKind};
-use sha2::{Digest, Sha256};
+use mayfly_wire::{Blob, HostedKind, Module, ModuleKind};
 
 use crate::args::ServeArgs;
 use crate::exit::Exit;
+use crate::plain_bindings::{RateLimits, hyperdrive, version_of};
 use crate::props;
 
 /// A Worker and where it came from.
@@ -74,12 +74,13 @@ pub fn load(arguments: &ServeArgs) -> Result<Vec<Loaded>, Exit> {
         return Err(ConfigError { errors }.into());
     }
     check_all(&configs)?;
+    let mut limits = RateLimits::default();
     let both = configs.into_iter().zip(secrets);
-    both.map(|(config, secrets)| define(config, secrets))
+    both.map(|(config, secrets)| define(config, secrets, &mut limits))
         .collect()
 }
 
-fn define(config: Config, secrets: Vec<PathBuf>) -> Result<Loaded, Exit> {
+fn define(config: Config, secrets: Vec<PathBuf>, limits: &mut RateLimits) -> Result<Loaded, Exit> {
     if let Some(build) = &config.build {
         run(&config.name, build)?;
     }
@@ -109,7 +110,7 @@ fn define(config: Config, secrets: Vec<PathBuf>) -> Result<Loaded, Exit> {
             .filter(|binding| !matches!(binding.value, BindingValue::Kv { .. }))
             .map(|binding| {
                 let assets = assets.as_ref().map(|(assets, _)| assets);
-                bind(&config.name, binding, assets, &version)
+                bind(&config.name, binding, assets, &version, limits)
             })
             .chain(only_assets_binding(has_code, assets.as_ref()))
             .collect::<Result<_, _>>()?,
@@ -187,32 +188,6 @@ fn only_assets_binding(
     Some(Ok((ASSETS.to_owned(), service)))
 }
 
-/// What `version_metadata` gives: an id in the form of a UUID that the code alone decides, and when
-/// this host began to run it. There are no tags here.
-fn version_of(modules: &[Module]) -> String {
-    let mut hash = Sha256::new();
-    for module in modules {
-        for part in [module.name.as_bytes(), &module.content.0] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-    }
-    let hex: String = hash.finalize()[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let id = format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    );
-    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    serde_json::json!({ "id": id, "tag": "", "timestamp": now }).to_string()
-}
-
 fn explain(error: BundleError) -> Exit {
     match error {
         BundleError::Modules(error) => error.into(),
@@ -258,6 +233,7 @@ fn bind(
     binding: Binding,
     assets: Option<&Assets>,
     version: &str,
+    limits: &mut RateLimits,
 ) -> Result<(String, BindingDefinition), Exit> {
     let definition = match binding.value {
         BindingValue::Text(text) => BindingDefinition::Text(text),
@@ -282,6 +258,18 @@ fn bind(
             return Err(Exit::Internal(
                 "a KV namespace is bound by `state`".to_owned(),
             ));
+        }
+        BindingValue::RateLimit {
+            namespace,
+            limit,
+            period,
+        } => BindingDefinition::Hosted(
+            HostedKind::RateLimit {},
+            limits.service(&namespace, limit, period),
+        ),
+        BindingValue::Hyperdrive { url } => {
+            let at = &binding.at;
+            BindingDefinition::Json(hyperdrive(&binding.name, url, at)?)
         }
         BindingValue::Version => BindingDefinition::Json(version.to_owned()),
         BindingValue::Assets => {

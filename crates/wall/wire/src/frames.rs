@@ -363,6 +363,8 @@ wire_enum! {
         4 = D1 {},
         /// `caches`. No property of `env`.
         5 = Cache {},
+        /// A rate limit.
+        6 = RateLimit {},
     }
 }
 

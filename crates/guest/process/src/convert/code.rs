@@ -121,6 +121,7 @@ impl IntoData for HostedKind {
             Self::Queue {} => "queue",
             Self::D1 {} => "d1",
             Self::Cache {} => "cache",
+            Self::RateLimit {} => "rateLimit",
         };
         name.to_owned().into_data()
     }
