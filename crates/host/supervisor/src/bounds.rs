@@ -23,6 +23,10 @@ pub const TURN_BYTES_MAX: usize = 1024 * 1024;
 /// make the host or a reader hold.
 pub const STREAM_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Bytes of streams that wait for one guest to read them or to pass them on: 32 full windows. What comes
+/// above that is sent to it unasked, where [`OUT_BYTES_MAX`] bounds it.
+pub const UNASKED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Bytes of values and code that one guest makes the host hold: calls not delivered yet, props of its
 /// stubs, code it loaded. Room for a few Workers of the largest size.
 pub const HELD_BYTES_MAX: u64 = 256 * 1024 * 1024;

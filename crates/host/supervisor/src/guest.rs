@@ -72,6 +72,8 @@ pub struct Guest {
     pub(crate) used_ms: AtomicU64,
     /// Bytes of its streams that nobody has read yet.
     pub(crate) unread: AtomicU64,
+    /// Bytes of streams that wait for it to read them.
+    pub(crate) unasked: AtomicU64,
     /// Bytes it makes the host hold; see [`crate::held::Weight`].
     pub(crate) held_bytes: Arc<AtomicU64>,
     /// Bytes of the traces of its invocations.
@@ -138,6 +140,7 @@ impl Guest {
             exports_held: AtomicU32::new(0),
             used_ms: AtomicU64::new(hub.now_ms()),
             unread: AtomicU64::new(0),
+            unasked: AtomicU64::new(0),
             held_bytes: Arc::default(),
             trace_bytes: Arc::default(),
             memory_bytes: AtomicU64::new(0),

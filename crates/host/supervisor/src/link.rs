@@ -12,7 +12,7 @@
 //! and a reader that grants more than it got are violations and end their guest. A link that gave its
 //! reader away (`joined`) never has anything of its own again, and following `joined` ends.
 
-use crate::bounds::STREAM_BYTES_MAX;
+use crate::bounds::{STREAM_BYTES_MAX, UNASKED_BYTES_MAX};
 use crate::guest::Guest;
 use crate::hub::{Chore, Chores};
 use crate::lock::Mutex;
@@ -44,6 +44,8 @@ struct LinkState {
     unread: u32,
     /// Only while the reader is `Open` or `Host`.
     queue: VecDeque<Vec<u8>>,
+    /// Bytes of the queue that are counted on the guest that they wait for.
+    counted: u64,
     /// The writer said its last word and the reader has not been told.
     finish: Option<Finish>,
     /// The reader left and the writer has not been told.
@@ -71,6 +73,9 @@ enum Side {
 
 /// Bytes that a reader in the host grants at once: each grant wakes the writer.
 const GRANT_BYTES_MIN: u32 = STREAM_WINDOW_BYTES / 4;
+
+/// Pieces below this are put together while they wait.
+const SMALL_BYTES: usize = 4096;
 
 /// Two joins at once must not make a circle of links.
 static JOINING: Mutex<()> = Mutex::new(());
@@ -106,6 +111,7 @@ impl Link {
                 reader,
                 unread: 0,
                 queue: VecDeque::new(),
+                counted: 0,
                 finish: None,
                 cancel: None,
                 waker: None,
@@ -285,6 +291,7 @@ impl Link {
             target.joined = Some(link.clone());
             state.passers.push((passer.clone(), out));
             state.passers.append(&mut target.passers);
+            state.uncount();
             state.reader = std::mem::replace(&mut target.reader, Side::Gone);
             // A reading end in the host waits at the link that it had.
             target.wake_reader();
@@ -295,6 +302,7 @@ impl Link {
             if matches!(state.reader, Side::Guest(..)) {
                 state.flush(turn);
             }
+            state.count_all(turn);
         });
         drop(joining);
     }
@@ -308,6 +316,7 @@ impl Link {
             state.cancel = None;
             state.forget_unread();
             state.writer = Side::Gone;
+            state.uncount();
             state.queue.clear();
             if !matches!(state.reader, Side::Gone) {
                 state.finish = Some(Finish::Abort(failure));
@@ -333,6 +342,7 @@ impl Link {
             }
             if waits && !matches!(state.writer, Side::Gone) {
                 state.reader = Side::Waits(guest.clone(), id);
+                state.count_all(turn);
                 return;
             }
             state.reader = Side::Guest(guest.clone(), id);
@@ -353,10 +363,48 @@ impl Link {
 impl LinkState {
     /// A reader that waited is given what waits for it, and what comes.
     fn begin_reading(&mut self, turn: &mut Turn) {
+        self.uncount();
         if let Side::Waits(guest, id) = &self.reader {
             self.reader = Side::Guest(guest.clone(), *id);
             self.flush(turn);
         }
+    }
+
+    /// Keeps bytes until they are read. Many small pieces would take more memory than they have bytes.
+    fn keep(&mut self, bytes: Vec<u8>) {
+        match self.queue.back_mut() {
+            Some(last)
+                if bytes.len() < SMALL_BYTES && last.len() + bytes.len() <= CHUNK_BYTES_MAX =>
+            {
+                last.extend_from_slice(&bytes);
+            }
+            _ => self.queue.push_back(bytes),
+        }
+    }
+
+    /// Counts all that waits on the guest that it has just begun to wait for.
+    fn count_all(&mut self, turn: &mut Turn) {
+        let waiting = self.queue.iter().map(|bytes| bytes.len() as u64).sum();
+        self.count(turn, waiting);
+    }
+
+    /// Counts what waits on the guest that it waits for, and sends it there where that is too much.
+    fn count(&mut self, turn: &mut Turn, more: u64) {
+        let Side::Waits(guest, _) = &self.reader else {
+            return;
+        };
+        self.counted += more;
+        if guest.unasked.fetch_add(more, Ordering::Relaxed) + more > UNASKED_BYTES_MAX {
+            self.begin_reading(turn);
+        }
+    }
+
+    /// What waits is about to go, or to wait for another.
+    fn uncount(&mut self) {
+        if let Side::Waits(guest, _) = &self.reader {
+            guest.unasked.fetch_sub(self.counted, Ordering::Relaxed);
+        }
+        self.counted = 0;
     }
 
     fn flush(&mut self, turn: &mut Turn) {
@@ -369,6 +417,7 @@ impl LinkState {
         if matches!(self.reader, Side::Gone) {
             return;
         }
+        self.uncount();
         self.reader = Side::Gone;
         self.queue.clear();
         self.finish = None;
@@ -439,9 +488,14 @@ impl LinkState {
                 };
                 guest.send(turn, &frame);
             }
-            Side::Open | Side::Waits(..) | Side::Host => {
-                self.queue.push_back(bytes);
+            Side::Open | Side::Host => {
+                self.keep(bytes);
                 self.wake_reader();
+            }
+            Side::Waits(..) => {
+                let more = bytes.len() as u64;
+                self.keep(bytes);
+                self.count(turn, more);
             }
             Side::Gone => {}
         }

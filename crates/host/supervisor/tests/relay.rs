@@ -6,6 +6,7 @@ mod fake;
 
 use fake::*;
 use mayfly_exchange::{Body as HostBody, BodyReader};
+use mayfly_supervisor::bounds::UNASKED_BYTES_MAX;
 use mayfly_wire::bounds::STREAM_WINDOW_BYTES;
 use mayfly_wire::*;
 use std::sync::atomic::Ordering;
@@ -655,6 +656,39 @@ async fn the_one_between_may_break_a_join_off() {
         }
     };
     assert_eq!(failure.message, "enough");
+}
+
+/// A guest that leaves many streams unread makes the host keep no more than so many bytes of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_reads_is_sent_unasked_in_the_end() {
+    let mut world = World::new();
+    let (mut a, mut b, b_slot, _) = pair(&mut world).await;
+    let window = STREAM_WINDOW_BYTES as usize;
+    let streams = u32::try_from(UNASKED_BYTES_MAX as usize / window).unwrap() + 1;
+    for index in 0..streams {
+        let stream = StreamId(index * 2 + 1);
+        a.send(ToHost::Call {
+            call: CallId(index + 2),
+            cap: b_slot,
+            event: Event::Fetch {
+                request: Box::new(head("/")),
+                body: Body::Stream {
+                    stream,
+                    length: None,
+                },
+            },
+            result: None,
+        })
+        .await;
+        b.invoke().await;
+        let chunks = vec![chunk(stream.0, 64 * 1024); window / (64 * 1024)];
+        a.send_all(&chunks).await;
+        if index + 2 == streams {
+            b.quiet().await;
+        }
+    }
+    assert!(matches!(b.recv().await, ToGuest::StreamData { .. }));
+    assert!(a.is_alive() && b.is_alive());
 }
 
 /// A body goes through two guests that leave it to the host, in either order.
