@@ -23,11 +23,19 @@ export type Attachment =
   | ["readable", StreamId]
   | ["writable", StreamId]
   | WireSocket
-  | LargeBytes;
+  | LargeBytes
+  | HeldSocket
+  | PassedSocket;
 
 /** Bytes that go beside a payload; see `wire/src/beside.rs`. One that is sent is an ArrayBuffer of its
  * own, and gone with the call; one that comes is a view of all of its own. */
 export type LargeBytes = ["bytes", ArrayBuffer | Uint8Array<ArrayBuffer>];
+
+/** The other end of a socket that the host holds for an instance here: sent, never received. */
+export type HeldSocket = ["held", ActorId, socket: number];
+
+/** A socket that this guest was given and passes on untouched: sent, never received. */
+export type PassedSocket = ["passed", hears: StreamId, says: StreamId];
 
 /** Both directions of a socket: the sender writes the first stream and reads the second. */
 export type WireSocket = ["socket", readable: StreamId, writable: StreamId];
@@ -39,7 +47,7 @@ export interface Payload {
 
 /** `undefined` is no body, bytes are the whole of it, a tuple is a stream and its length if known, or
  * the WebSocket of a response with status 101. */
-export type Body = undefined | Uint8Array | [StreamId, number | undefined] | WireSocket;
+export type Body = undefined | Uint8Array | [StreamId, number | undefined] | WireSocket | HeldSocket | PassedSocket;
 
 /** Whether a connection speaks TLS: `starttls` is not yet. */
 export type Secure = "off" | "on" | "starttls";
@@ -94,7 +102,15 @@ export type CallEvent =
   | ["tailStream", onset: string]
   | ["connect", authority: string, secure: Secure, readable: StreamId, writable: StreamId]
   | ["alarm", scheduledMs: number, retries: number]
-  | ["startFacet"];
+  | ["startFacet"]
+  | SocketEvent;
+
+/** What is heard on a socket that the host holds for a Durable Object. */
+export type SocketEvent =
+  | ["socketText", socket: number, text: string]
+  | ["socketBytes", socket: number, bytes: Uint8Array]
+  | ["socketClose", socket: number, code: number, reason: string, clean: boolean]
+  | ["socketError", socket: number, failure: Failure];
 
 export type Outcome =
   | ["response", ResponseHead, Body]
@@ -185,7 +201,19 @@ export type StorageRequest =
   | ["getAlarm"]
   | ["setAlarm", timeMs: number | undefined]
   | ["bookmark"]
-  | ["limitPages", pages: number];
+  | ["limitPages", pages: number]
+  | ["acceptSocket", tags: string[]]
+  | ["sockets", tag: string | undefined]
+  | ["socketTags", socket: number]
+  | ["socketAttachment", socket: number]
+  | ["setSocketAttachment", socket: number, attachment: Uint8Array]
+  | ["setAutoResponse", request: string | undefined, response: string]
+  | ["autoResponse"]
+  | ["autoResponseTime", socket: number]
+  | ["setSocketTimeout", ms: number | undefined]
+  | ["socketTimeout"]
+  | ["bookmarkAt", timeMs: number]
+  | ["restore", bookmark: string];
 
 export type StorageReply =
   | ["done"]
@@ -205,6 +233,8 @@ export type StorageReply =
   | ["time", number | undefined]
   | ["text", string]
   | ["ingested", remainder: string, rowsRead: number, rowsWritten: number, statements: number]
+  | ["sockets", sockets: number[], closed: number[]]
+  | ["texts", string[]]
   | ["failed", name: string, message: string];
 
 export interface StartInfo {
@@ -356,6 +386,10 @@ export interface Wire {
   getFacet(stub: CapId, actor: ActorId, name: string, start: ExportId): void;
   abortFacet(actor: ActorId, name: string, failure: Failure): void;
   deleteFacet(actor: ActorId, name: string): void;
+  /** Says a message, as parcels, through a socket that the host holds; `last` where it is a close. */
+  socketSay(actor: ActorId, socket: number, parcels: Uint8Array, last: boolean): void;
+  /** Takes the other end of such a socket: this guest reads `hears` and writes `says`. */
+  openSocket(actor: ActorId, socket: number, hears: StreamId, says: StreamId): void;
   /** Ends this guest after an exception with `reason`. Does not return. */
   abort(reason: string): never;
 }

@@ -43,6 +43,8 @@ pub struct Effort {
     pub sustain: Duration,
     /// RPC calls in one request.
     pub calls: usize,
+    /// Live Durable Objects whose memory is taken.
+    pub objects: usize,
     /// Steps of live Workers whose memory is taken.
     pub live: &'static [usize],
     /// fib(n).
@@ -67,6 +69,7 @@ impl Effort {
         drive: Duration::from_secs(5),
         sustain: Duration::from_secs(60),
         calls: 10_000,
+        objects: 10_000,
         live: &[100, 1000, 5000],
         fib: 35,
         cpu: 100,
@@ -82,6 +85,7 @@ impl Effort {
         drive: Duration::from_millis(300),
         sustain: Duration::from_millis(500),
         calls: 300,
+        objects: 300,
         live: &[30],
         fib: 22,
         cpu: 2,
@@ -136,6 +140,7 @@ pub fn run_all(peer: Peer, effort: &Effort) -> Result<Vec<Figure>, String> {
         }
     }
     if peer.is_runtime() {
+        objects(&mut figures, peer, effort)?;
         live(&mut figures, peer, effort)?;
         ids(&mut figures, peer, effort)?;
     }
@@ -353,6 +358,58 @@ fn stream(system: &Running, effort: &Effort) -> Figure {
         effort.stream_bytes / 1_000_000
     );
     figure(&name, "ms", once(system, &path, effort))
+}
+
+/// Those alone.
+pub fn run_objects(peer: Peer, effort: &Effort) -> Result<Vec<Figure>, String> {
+    let mut figures = Vec::new();
+    if peer.is_runtime() {
+        objects(&mut figures, peer, effort)?;
+    }
+    Ok(figures)
+}
+
+/// Durable Objects; what each case does stands in `worker/objects.js`.
+fn objects(figures: &mut Vec<Figure>, peer: Peer, effort: &Effort) -> Result<(), String> {
+    let system = Running::start_objects(peer)?;
+    for (name, path, calls) in [
+        (
+            "sql.exec of a small select, in an object",
+            "/select",
+            effort.calls,
+        ),
+        (
+            "sql.exec of an insert, in an object",
+            "/inserts",
+            effort.calls,
+        ),
+        (
+            "RPC to an object that inserts, durable",
+            "/durable",
+            effort.calls / 10,
+        ),
+        ("RPC to an object, one after another", "/rpc", effort.calls),
+    ] {
+        let took = per_call(name, &system, path, calls, effort);
+        let rate = took.value.map(|us| 1e6 / us);
+        figures.push(figure(name, "/s", rate));
+    }
+    let path = |_| "/cold".to_owned();
+    latency(
+        figures,
+        "cold start of an object",
+        system.port,
+        1,
+        effort.loads,
+        path,
+    );
+    let before = memory::of_tree(system.pid(), 0);
+    let made = collect(system.port, 8, effort.objects, &|i| format!("/live?n={i}"));
+    let after = memory::of_tree(system.pid(), 0);
+    let kib = |tree: memory::Memory| tree.pss_kib + tree.page_tables_kib;
+    let each = kib(after).saturating_sub(kib(before)) as f64 / effort.objects as f64;
+    figures.push(figure("memory per live object", "KiB", made.map(|_| each)));
+    Ok(())
 }
 
 fn live(figures: &mut Vec<Figure>, peer: Peer, effort: &Effort) -> Result<(), String> {

@@ -93,6 +93,9 @@ struct Compare {
     /// A few rounds of each, to see that every case runs.
     #[arg(long)]
     short: bool,
+    /// Only the cases of Durable Objects.
+    #[arg(long)]
+    objects: bool,
     /// Only this peer beside Mayfly; may be given several times.
     #[arg(long)]
     only: Vec<String>,
@@ -142,7 +145,10 @@ fn compare(arguments: &Compare) -> Result<(), String> {
         eprintln!("running {}", peer.name());
         Column {
             peer,
-            figures: cases::run_all(peer, &effort.of(peer)),
+            figures: match arguments.objects {
+                true => cases::run_objects(peer, &effort.of(peer)),
+                false => cases::run_all(peer, &effort.of(peer)),
+            },
         }
     });
     let report = Report::new(columns.collect());

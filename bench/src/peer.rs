@@ -105,6 +105,36 @@ impl Running {
         Self::start_command(peer, command, port, arguments)
     }
 
+    /// Starts `peer` with the Durable Objects of `worker/objects.js`, on an empty disk.
+    pub fn start_objects(peer: Peer) -> Result<Self, String> {
+        let port = free_port()?;
+        let state = scratch()?.join(format!("{}-objects", peer.name()));
+        match std::fs::remove_dir_all(&state) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(format!("empty {}: {error}", state.display()));
+            }
+            _ => {}
+        }
+        std::fs::create_dir_all(&state).map_err(|e| format!("make {}: {e}", state.display()))?;
+        let mut command = match peer {
+            Peer::Mayfly => {
+                let mut command = mayfly(port, None, &[&folder("worker").join("objects.jsonc")])?;
+                // None may end while they are counted.
+                command.args(["--object-idle-seconds", "3600"]);
+                command.arg("--state").arg(&state);
+                command
+            }
+            Peer::Workerd => workerd_by("objects.capnp", &workerd_objects(port, &state))?,
+            Peer::IsolatedVm | Peer::QuickJs | Peer::NodeVm => {
+                return Err("has no Durable Objects".to_owned());
+            }
+        };
+        if peer == Peer::Workerd {
+            command.arg("--experimental");
+        }
+        Self::start_command(peer, command, port, &[])
+    }
+
     /// Starts Mayfly with other Workers, the first of which answers `/hello`.
     pub fn start_mayfly(configs: &[&PathBuf], arguments: &[&str]) -> Result<Self, String> {
         Self::start_mayfly_by(None, configs, arguments)
@@ -271,18 +301,25 @@ fn built(name: &str) -> Result<PathBuf, String> {
 }
 
 fn workerd(port: u16) -> Result<Command, String> {
+    let mut command = workerd_by("workerd.capnp", &workerd_config(port))?;
+    command.arg("--experimental");
+    Ok(command)
+}
+
+/// Serves a configuration, written to a file of this name.
+fn workerd_by(name: &str, text: &str) -> Result<Command, String> {
     let binary = packages()?.join("node_modules/@cloudflare/workerd-linux-64/bin/workerd");
     if !binary.exists() {
         install("workerd", &[])?;
     }
-    let config = scratch()?.join("workerd.capnp");
-    for file in ["index.js", "cpu.js", "web.js", "sum.wasm"] {
+    let config = scratch()?.join(name);
+    for file in ["index.js", "objects.js", "cpu.js", "web.js", "sum.wasm"] {
         std::fs::copy(self::folder("worker").join(file), scratch()?.join(file))
             .map_err(|e| format!("copy {file}: {e}"))?;
     }
-    std::fs::write(&config, workerd_config(port)).map_err(|e| format!("write its config: {e}"))?;
+    std::fs::write(&config, text).map_err(|e| format!("write its config: {e}"))?;
     let mut command = Command::new(binary);
-    command.arg("serve").arg(config).arg("--experimental");
+    command.arg("serve").arg(config);
     Ok(command)
 }
 
@@ -366,6 +403,28 @@ pub fn version(peer: Peer) -> String {
     text.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
         .and_then(|json| Some(json.get("version")?.as_str()?.to_owned()))
         .unwrap_or_else(|| "not installed".to_owned())
+}
+
+fn workerd_objects(port: u16, state: &Path) -> String {
+    let state = state.display();
+    format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "bench", worker = (
+      modules = [(name = "objects.js", esModule = embed "objects.js")],
+      compatibilityDate = "2026-01-01",
+      durableObjectNamespaces = [
+        (className = "Bench", uniqueKey = "bench", enableSql = true, preventEviction = true),
+        (className = "Light", uniqueKey = "light", enableSql = true, preventEviction = true)],
+      durableObjectStorage = (localDisk = "state"),
+      bindings = [
+        (name = "BENCH", durableObjectNamespace = "Bench"),
+        (name = "LIGHT", durableObjectNamespace = "Light")])),
+    (name = "state", disk = (path = "{state}", writable = true))],
+  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "bench")]);
+"#
+    )
 }
 
 fn workerd_config(port: u16) -> String {

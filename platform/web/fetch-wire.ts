@@ -103,8 +103,8 @@ export function responseFromWire(head: ResponseHead, body: WireBody): Response {
 }
 
 function socketToWire(socket: WebSocket): { body: WireBody; finished: Promise<void> } {
-  const { readable, writable, finished } = handOverWebSocket(socket);
-  return { body: ["socket", readable, writable], finished };
+  const { ends, finished } = handOverWebSocket(socket);
+  return { body: ends, finished };
 }
 
 function isSocket(body: WireBody): body is WireSocket {
@@ -112,11 +112,12 @@ function isSocket(body: WireBody): body is WireSocket {
 }
 
 function bodyFromWire(body: WireBody): BodyState | undefined {
-  if (body === undefined || isSocket(body)) {
-    return undefined;
-  }
   if (body instanceof Uint8Array) {
     return bodyFromBytes(body);
+  }
+  // `held` and `passed` are only sent.
+  if (body === undefined || isSocket(body) || body[0] === "held" || body[0] === "passed") {
+    return undefined;
   }
   const [stream, length] = body;
   return bodyFromStream(receiveReadable(stream, length), length);

@@ -25,6 +25,7 @@ import { clearInterval, clearTimeout, setInterval, setTimeout } from "./timers.t
 import { URLPattern } from "./urlpattern.ts";
 import { URL, URLSearchParams } from "./url.ts";
 import { WebSocket, WebSocketPair } from "./websocket.ts";
+import { WebSocketRequestResponsePair } from "./websocket-auto-response.ts";
 
 export const globals: Record<string, unknown> = {
   Body,
@@ -44,6 +45,7 @@ export const globals: Record<string, unknown> = {
   URLSearchParams,
   WebSocket,
   WebSocketPair,
+  WebSocketRequestResponsePair,
   atob,
   btoa,
   clearInterval,

@@ -2,7 +2,7 @@
 //
 // A pair begins as two lines over the same two pipes. When one end leaves in a response, its pipes are
 // joined to wire streams and the other end notices nothing. A line that came over the wire and that
-// nobody accepted is handed on by joining streams to streams. Messages arrive one to a turn, so that
+// nobody accepted is passed on whole: the host joins what is before and behind this Worker. Messages arrive one to a turn, so that
 // what a listener awaits goes on before the next.
 //
 // Deliberately absent: what closing means, and events (`websocket.ts`); frames of the protocol, which
@@ -10,7 +10,8 @@
 //
 // Invariant: a line is listened to or handed over, once.
 
-import type { Failure, StreamId } from "../ops.ts";
+import { wire } from "../ops.ts";
+import type { Failure, HeldSocket, PassedSocket, StreamId, WireSocket } from "../ops.ts";
 import { failureOf } from "../cloudflare/failures.ts";
 import { Close, type Said, Parcels, encodeSaid } from "./parcels.ts";
 import { RESOLVED, upon } from "./streams/promises.ts";
@@ -82,6 +83,29 @@ class Ear implements Drain {
       this.#hear();
     }, 0);
   }
+}
+
+/** What a WebSocket speaks and hears through. */
+export interface Speech {
+  /** Whether the other end is outside this Worker, and keeps this end's invocation going. */
+  readonly remote: boolean;
+  /** Bytes said that have not left this Worker. */
+  readonly unsent: number;
+  /** Settles when all that was said has left this Worker. */
+  readonly sent: Promise<undefined>;
+  /** Called when the other end has left this Worker. */
+  whenRemote: (() => void) | undefined;
+  listen(listener: Listener, deaf: () => void): void;
+  say(what: Said): void;
+  handOver(): HandedOver;
+  /** Leaves without a word. */
+  drop(message: string): void;
+}
+
+/** What stands for an end that was given away, and when nothing passes through this Worker any more. */
+export interface HandedOver {
+  ends: WireSocket | HeldSocket | PassedSocket;
+  finished: Promise<void>;
 }
 
 /** One direction. It has a sayer here or a reader, and a hearer here or a writer. */
@@ -185,13 +209,14 @@ class Pipe implements Feed {
 const NO_FEED: Feed = { grant: () => {}, sayCancel: () => {}, passed: () => {} };
 
 /** One end. */
-export class Line {
+export class Line implements Speech {
   readonly #in: Pipe;
   readonly #out: Pipe;
   /** The other end, while it is in this Worker. */
   #peer: Line | undefined;
   #remote: boolean;
-  /** Called when the other end has left this Worker. */
+  /** The other end is outside, and nothing has been heard or said yet: this end can be passed on whole. */
+  #untouched: HeldSocket | PassedSocket | undefined;
   whenRemote: (() => void) | undefined;
 
   private constructor(hears: Pipe, says: Pipe, remote: boolean) {
@@ -210,23 +235,51 @@ export class Line {
 
   /** A socket that the host has told of. */
   static fromWire(readable: StreamId, writable: StreamId): Line {
-    const [hears, says] = [new Pipe(), new Pipe()];
-    hears.takeFrom(openReader(readable));
-    says.passTo(openWriter(NO_FEED, writable));
-    return new Line(hears, says, true);
+    const line = new Line(new Pipe(), new Pipe(), true);
+    line.#untouched = ["passed", readable, writable];
+    return line;
   }
 
-  /** Whether the other end is outside this Worker. */
+  /** From now on this end is heard and spoken through here. */
+  #touch(): void {
+    const untouched = this.#untouched;
+    if (untouched === undefined) return;
+    this.#untouched = undefined;
+    const isHeld = untouched[0] === "held";
+    const hears = openReader(isHeld ? undefined : untouched[1]);
+    const says = openWriter(NO_FEED, isHeld ? undefined : untouched[2]);
+    if (isHeld) wire.openSocket(untouched[1], untouched[2], hears.id, says.id);
+    this.#in.takeFrom(hears);
+    this.#out.passTo(says);
+    // The host keeps what comes until it is asked for.
+    if (!isHeld) wire.streamRead(hears.id);
+  }
+
   get remote(): boolean {
     return this.#remote;
   }
 
+  /** The other end, while both are in this Worker. */
+  get peer(): Line | undefined {
+    return this.#peer;
+  }
+
+  /** The host takes the other end, of which nothing was used yet. */
+  holdOther(held: HeldSocket): void {
+    if (this.#peer !== undefined) this.#peer.#peer = undefined;
+    this.#peer = undefined;
+    this.#remote = true;
+    this.#untouched = held;
+  }
+
   listen(listener: Listener, deaf: () => void): void {
+    this.#touch();
     this.#out.whenDeaf = deaf;
     this.#in.listen(listener);
   }
 
   say(what: Said): void {
+    this.#touch();
     this.#out.say(what);
   }
 
@@ -234,18 +287,23 @@ export class Line {
     return this.#out.unsent;
   }
 
-  /** Settles when all that was said has left this Worker. */
   get sent(): Promise<undefined> {
     return this.#out.sent;
   }
 
-  /** Gives this end to whoever gets the numbers; `finished` settles when nothing passes any more. */
-  handOver(): { readable: StreamId; writable: StreamId; finished: Promise<void> } {
+  /** Gives this end to whoever gets the numbers. */
+  handOver(): HandedOver {
+    const untouched = this.#untouched;
+    if (untouched !== undefined) {
+      this.#untouched = undefined;
+      return { ends: untouched, finished: Promise.resolve() };
+    }
     const outward = openWriter(NO_FEED);
     const inward = openReader();
     // The message that names the streams goes first.
     upon(RESOLVED, () => this.#in.passTo(outward), undefined);
     this.#out.takeFrom(inward);
+    const ends: WireSocket = ["socket", outward.id, inward.id];
     const peer = this.#peer;
     this.#peer = undefined;
     if (peer !== undefined) {
@@ -253,15 +311,15 @@ export class Line {
       peer.#remote = true;
       peer.whenRemote?.();
       // The other end keeps its own invocation going for as long as it listens.
-      return { readable: outward.id, writable: inward.id, finished: Promise.resolve() };
+      return { ends, finished: Promise.resolve() };
     }
     const finished = Promise.all([outward.finished.promise, this.#out.sent]).then(() => {});
-    return { readable: outward.id, writable: inward.id, finished };
+    return { ends, finished };
   }
 
-  /** Leaves without a word. */
   drop(message: string): void {
-    if (!this.#remote) return;
+    if (!this.#remote || this.#untouched?.[0] === "held") return;
+    this.#touch();
     const error = new Error(message);
     this.#in.break(error);
     this.#out.break(error);

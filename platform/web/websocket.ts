@@ -5,12 +5,12 @@
 // `accept()` begins delivery, `send()` after `close()` throws, messages may be sent after a close was
 // received, and the protocol that was not chosen is null.
 //
-// Deliberately absent: `bufferedAmount`, compression, and hibernation, for which `serializeAttachment` is
-// only the beginning.
+// Deliberately absent: `bufferedAmount` and compression. A socket that the host holds for a Durable Object
+// has a `Keeper` (`cloudflare/actors/sockets.ts`), and no event listeners.
 //
 // Invariants: an end is accepted or given away in a Response, once; `close` is dispatched at most once.
 
-import type { Failure, StreamId } from "../ops.ts";
+import type { Failure, HeldSocket, StreamId } from "../ops.ts";
 import { ops } from "../ops.ts";
 import { currentFrame, currentInvocation, runIn } from "../cloudflare/async-context.ts";
 import type { Frame } from "../cloudflare/async-context.ts";
@@ -27,7 +27,7 @@ import {
 } from "./events.ts";
 import { Close, MESSAGE_BYTES_MAX, NO_CODE, type Said } from "./parcels.ts";
 import { Request } from "./request.ts";
-import { Line } from "./socket-line.ts";
+import { type HandedOver, Line, type Speech } from "./socket-line.ts";
 import { startTimer } from "./timers.ts";
 import {
   DOMString, USVString, boolean, bytesCopy, defineInterface, dictionary, internalToken, isBufferSource, isObject, long,
@@ -51,19 +51,38 @@ const REASON_BYTES_MAX = 123;
 
 const acceptOptions = dictionary("WebSocketAcceptOptions", { allowHalfOpen: optional(boolean) });
 
+/** Whose a line is, to ask of one end about the other. */
+const ends = new WeakMap<Line, WeakRef<WebSocket>>();
+
 /** `waiting` is for accept() or a Response. */
 type Phase = "connecting" | "waiting" | "accepted" | "released";
 
+/** Who has a socket that outlives the Worker's memory of it. */
+export interface Keeper {
+  /** What the socket speaks through. */
+  readonly speech: Speech;
+  /** What stands for the other end. */
+  readonly other: HeldSocket;
+  attachment(): Uint8Array | undefined;
+  attach(bytes: Uint8Array): void;
+}
+
 let internals: {
   fromLine(line: Line): WebSocket;
-  handOver(socket: WebSocket): { readable: StreamId; writable: StreamId; finished: Promise<void> };
+  handOver(socket: WebSocket): HandedOver;
   is(value: unknown): value is WebSocket;
+  keep(socket: WebSocket, hold: () => Keeper): void;
+  kept(keeper: Keeper, closed: boolean): WebSocket;
+  keeperOf(socket: WebSocket): Keeper | undefined;
+  isAccepted(socket: WebSocket): boolean;
+  heardClose(socket: WebSocket, reply: Close | undefined): void;
   discard(socket: WebSocket): void;
 };
 
 export class WebSocket extends EventTarget {
   #phase: Phase = "connecting";
-  #line: Line | undefined;
+  #line: Speech | undefined;
+  #keeper: Keeper | undefined;
   #url: string | null = null;
   #protocol: string | null = "";
   #extensions: string | null = "";
@@ -102,9 +121,47 @@ export class WebSocket extends EventTarget {
     internals = {
       is: (value): value is WebSocket => isObject(value) && #phase in value,
       discard: (socket) => socket.#held.contextEnded("aborted"),
+      keep(socket, hold) {
+        if (socket.#phase === "accepted") {
+          throw new Error("Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`");
+        }
+        const peer = socket.#phase === "waiting" && socket.#line instanceof Line ? socket.#line.peer : undefined;
+        const other = peer === undefined ? undefined : ends.get(peer)?.deref();
+        if (peer === undefined || other === undefined || other.#phase !== "waiting") {
+          throw new Error(
+            "Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a " +
+              "Response.",
+          );
+        }
+        const keeper = hold();
+        peer.holdOther(keeper.other);
+        socket.#invocation?.letGo(socket.#held);
+        socket.#invocation = undefined;
+        socket.#phase = "accepted";
+        socket.#line = keeper.speech;
+        socket.#keeper = keeper;
+        if (socket.#attachment !== undefined) keeper.attach(socket.#attachment);
+      },
+      kept(keeper, closed) {
+        const socket = new WebSocket(internalToken);
+        socket.#phase = "accepted";
+        socket.#line = keeper.speech;
+        socket.#keeper = keeper;
+        socket.#closedOutgoing = closed;
+        return socket;
+      },
+      keeperOf: (socket) => socket.#keeper,
+      isAccepted: (socket) => socket.#phase === "accepted",
+      heardClose(socket, reply) {
+        socket.#closedIncoming = true;
+        if (reply === undefined || socket.#halfOpen || socket.#closedOutgoing) return;
+        socket.#closedOutgoing = true;
+        socket.#line?.say(reply);
+      },
       fromLine(line) {
         const socket = new WebSocket(internalToken);
         socket.#line = line;
+        ends.set(line, new WeakRef(socket));
         line.whenRemote = () => socket.#keepGoing();
         // One that came and that nobody accepts ends with the invocation it came in.
         if (line.remote) socket.#holdBy(currentInvocation());
@@ -121,7 +178,7 @@ export class WebSocket extends EventTarget {
           case "waiting":
             socket.#phase = "released";
             socket.#invocation?.letGo(socket.#held);
-            return (socket.#line as Line).handOver();
+            return (socket.#line as Speech).handOver();
         }
       },
     };
@@ -156,7 +213,7 @@ export class WebSocket extends EventTarget {
           `protocols), but received ${response.status} instead.`,
       );
     }
-    const line = taken.#line as Line;
+    const line = taken.#line as Speech;
     taken.#invocation?.letGo(taken.#held);
     taken.#phase = "released";
     if (this.#phase !== "connecting") {
@@ -193,18 +250,19 @@ export class WebSocket extends EventTarget {
     if (this.#phase === "released") {
       throw new TypeError("Can't accept() WebSocket that was already used in a response.");
     }
+    if (this.#keeper !== undefined) throw new TypeError("Can't accept() WebSocket after enabling hibernation.");
     if (this.#phase === "accepted") return;
     if (allowHalfOpen !== undefined) this.#halfOpen = allowHalfOpen;
     this.#phase = "accepted";
     this.#frame = currentFrame();
-    const line = this.#line as Line;
+    const line = this.#line as Speech;
     this.#holdBy(currentInvocation());
     if (line.remote) this.#keepGoing();
     this.#listen();
   }
 
   #listen(): void {
-    const line = this.#line as Line;
+    const line = this.#line as Speech;
     line.listen({ said: (what) => this.#said(what), lost: (failure) => this.#lost(failure) }, () => {
       this.#deaf = true;
     });
@@ -283,7 +341,7 @@ export class WebSocket extends EventTarget {
     this.#heardAll?.resolve();
   }
 
-  #acceptedLine(): Line {
+  #acceptedLine(): Speech {
     if (this.#phase !== "accepted" || this.#line === undefined) {
       throw new TypeError(
         "You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages.",
@@ -376,11 +434,14 @@ export class WebSocket extends EventTarget {
   /** Kept with the socket, for a Durable Object that hibernates. */
   serializeAttachment(attachment: unknown): void {
     requireArguments(arguments.length, 1, "WebSocket.serializeAttachment");
-    this.#attachment = packAttachment(attachment);
+    const bytes = packAttachment(attachment);
+    if (this.#keeper === undefined) this.#attachment = bytes;
+    else this.#keeper.attach(bytes);
   }
 
   deserializeAttachment(): unknown {
-    return this.#attachment === undefined ? null : unpackAttachment(this.#attachment);
+    const bytes = this.#keeper === undefined ? this.#attachment : this.#keeper.attachment();
+    return bytes === undefined ? null : unpackAttachment(bytes);
   }
 }
 
@@ -483,8 +544,31 @@ export function webSocketFromWire(readable: StreamId, writable: StreamId): WebSo
 }
 
 /** Gives an end away; it cannot be used here any more. */
-export function handOverWebSocket(socket: WebSocket): { readable: StreamId; writable: StreamId; finished: Promise<void> } {
+export function handOverWebSocket(socket: WebSocket): HandedOver {
   return internals.handOver(socket);
+}
+
+/** Leaves a fresh end to whoever `hold` gives; throws where it or its pair was used already. */
+export function keepWebSocket(socket: WebSocket, hold: () => Keeper): void {
+  internals.keep(socket, hold);
+}
+
+/** A socket that `keeper` has had since before; `closed` where its close was said. */
+export function keptWebSocket(keeper: Keeper, closed: boolean): WebSocket {
+  return internals.kept(keeper, closed);
+}
+
+export function isAccepted(socket: WebSocket): boolean {
+  return internals.isAccepted(socket);
+}
+
+export function keeperOf(socket: WebSocket): Keeper | undefined {
+  return internals.keeperOf(socket);
+}
+
+/** The other side of a kept socket has spoken its last word; `reply` is said where it is to be answered. */
+export function heardClose(socket: WebSocket, reply: Close | undefined): void {
+  internals.heardClose(socket, reply);
 }
 
 /** Nobody wants a socket that came. */

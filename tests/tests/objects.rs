@@ -117,6 +117,122 @@ fn two_hundred_clients_of_one_object_count_exactly() {
     assert_eq!(seen, (1..=1000).collect::<Vec<_>>());
 }
 
+/// Objects of the test below; a full run takes ten thousand.
+fn objects() -> usize {
+    let given = std::env::var("MAYFLY_OBJECTS").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(300)
+}
+
+#[test]
+fn many_objects_count_exactly() {
+    let folder = Folder::new("many");
+    let server = folder.serve();
+    let count = objects();
+    for round in 1..=2 {
+        std::thread::scope(|scope| {
+            for client in 0..8 {
+                let server = &server;
+                scope.spawn(move || {
+                    for object in (client..count).step_by(8) {
+                        let path = format!("/do/increment?name=many-{object}");
+                        assert_eq!(server.get(&path).body, round.to_string(), "{object}");
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// Each call says which instance served it and the object's counter. Were there two instances of one
+/// object at a time, their numbers would alternate.
+#[test]
+fn no_request_is_served_by_two_instances_of_one_object() {
+    let folder = Folder::new("instances");
+    let arguments = ["--state", folder.text(), "--object-idle-seconds", "0"];
+    let server = Server::start_observed(&WORKERS, &arguments);
+    let names = ["alpha", "beta", "gamma", "delta"];
+    let seen = std::sync::Mutex::new(Vec::new());
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for name in names.iter().cycle().take(12) {
+            let (server, seen, over) = (&server, &seen, &over);
+            scope.spawn(move || {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let Ok(reply) = server.try_get(&format!("/do/serve?name={name}")) else {
+                        continue;
+                    };
+                    // A call may fail with the guest it was in; it counts where it counted.
+                    if reply.status == 200 {
+                        let (count, token): (u64, String) =
+                            serde_json::from_str(&reply.body).expect(&reply.body);
+                        seen.lock().unwrap().push((*name, count, token));
+                    }
+                }
+            });
+        }
+        for round in 0..6 {
+            std::thread::sleep(Duration::from_millis(400));
+            if round % 2 == 1
+                && let Some(pid) = server.guests_of("objects").last()
+            {
+                signal(*pid, "KILL");
+            }
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort_unstable();
+    assert!(seen.len() > 100, "{}", seen.len());
+    let mut ended = std::collections::HashSet::new();
+    for pair in seen.windows(2) {
+        let [(name, count, token), (next_name, next_count, next_token)] = pair else {
+            unreachable!("windows are of two")
+        };
+        assert!(
+            (name, count) != (next_name, next_count),
+            "{name}: two calls were number {count}"
+        );
+        if token != next_token {
+            ended.insert(token.clone());
+        }
+        assert!(
+            !ended.contains(next_token),
+            "{next_name}: an instance that had ended served call {next_count}"
+        );
+    }
+    assert!(ended.len() > names.len(), "no instance ended meanwhile");
+}
+
+/// Called from another Worker: what runs in the guest that computes has to wait.
+#[test]
+fn a_busy_object_does_not_stall_the_others_of_its_class() {
+    let server = Server::start_with(&WORKERS, &["--ephemeral"]);
+    for object in 0..3 {
+        server.get(&format!("/do/up?name=calm-{object}"));
+    }
+    let spun = std::thread::scope(|scope| {
+        let spinning = scope.spawn(|| {
+            let began = std::time::Instant::now();
+            server.get("/do/spin?name=busy&ms=5000");
+            began.elapsed()
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let began = std::time::Instant::now();
+        for object in 0..3 {
+            let reply = server.get(&format!("/do/up?name=calm-{object}"));
+            assert_eq!(reply.body, "2", "calm-{object}");
+        }
+        let waited = began.elapsed();
+        (spinning.join().unwrap(), waited)
+    });
+    assert!(spun.0 >= Duration::from_secs(5));
+    assert!(
+        spun.1 < Duration::from_secs(4),
+        "the others waited {:?}",
+        spun.1
+    );
+}
+
 #[test]
 fn an_idle_object_ends_and_comes_back_with_what_it_stored() {
     let server = Server::start_with(&WORKERS, &["--ephemeral", "--object-idle-seconds", "1"]);
@@ -126,6 +242,52 @@ fn an_idle_object_ends_and_comes_back_with_what_it_stored() {
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(server.get("/do/remember?name=idle").body, "1");
     assert_eq!(server.get("/do/increment?name=idle").body, "2");
+}
+
+// ---- point-in-time recovery
+
+#[test]
+fn an_object_goes_back_to_a_bookmark_and_to_a_time() {
+    let folder = Folder::new("recovery");
+    let server = folder.serve();
+    let note = |text: &str| server.get(&format!("/do/note?name=past&text={text}")).body;
+    let notes = |server: &Server| server.get("/do/notes?name=past").body;
+    let back = |server: &Server, bookmark: &str| {
+        let reply = server.get(&format!("/do/back?name=past&bookmark={bookmark}"));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.body
+    };
+    let first = note("one");
+    std::thread::sleep(Duration::from_millis(30));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let between = now.unwrap().as_millis();
+    std::thread::sleep(Duration::from_millis(30));
+    let second = note("two");
+    assert!(first < second);
+    note("three");
+    let undo = back(&server, &first);
+    assert_eq!(
+        notes(&server),
+        r#"{"notes":["one"],"last":"one","alarm":null}"#
+    );
+    note("another");
+    back(&server, &undo);
+    assert_eq!(
+        notes(&server),
+        r#"{"notes":["one","two","three"],"last":"three","alarm":null}"#
+    );
+    back(&server, &second);
+    assert!(notes(&server).contains(r#"["one","two"]"#));
+    let at = server.get(&format!("/do/at?name=past&ms={between}")).body;
+    back(&server, &at);
+    assert!(notes(&server).contains(r#"["one"]"#));
+    let refused = server.get(&format!("/do/back?name=other&bookmark={second}"));
+    assert_eq!(refused.status, 500, "a bookmark of another object's");
+    // What was asked for before a restart happens after it; and the past outlives it.
+    drop(server);
+    let server = folder.serve();
+    back(&server, &second);
+    assert!(notes(&server).contains(r#"["one","two"]"#));
 }
 
 // ---- kills
@@ -162,6 +324,9 @@ impl Chance {
 struct Told {
     acknowledged: Vec<u64>,
     sent: u64,
+    /// Up to here all was checked, and so many are there.
+    checked: u64,
+    found: u64,
 }
 
 /// Writes to `name` until an answer fails; each write is a pair in two tables and an alarm.
@@ -176,21 +341,31 @@ fn write_until_it_fails(server: &Server, name: &str, told: &mut Told) {
     }
 }
 
-/// Every acknowledged pair is there, and no pair is half there.
-fn check(server: &Server, name: &str, told: &Told) {
-    let body = server.get(&format!("/do/pairs?name={name}")).body;
-    let (left, right): (Vec<u64>, Vec<u64>) =
+/// Every acknowledged pair is there, no pair is half there, and what a check has seen stays.
+fn check(server: &Server, name: &str, told: &mut Told) {
+    let from = told.checked;
+    let body = server
+        .get(&format!("/do/pairs?name={name}&from={from}"))
+        .body;
+    let (left, right, left_below, right_below): (Vec<u64>, Vec<u64>, u64, u64) =
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
     assert_eq!(left, right, "{name}: half of a turn is there");
-    for n in &told.acknowledged {
+    assert_eq!(
+        (left_below, right_below),
+        (told.found, told.found),
+        "{name}: what was there before"
+    );
+    for n in told.acknowledged.drain(..) {
         assert!(
-            left.binary_search(n).is_ok(),
+            left.binary_search(&n).is_ok(),
             "{name}: {n} was acknowledged and is gone"
         );
     }
     for n in &left {
         assert!(*n < told.sent, "{name}: {n} was never sent");
     }
+    told.checked = told.sent;
+    told.found += left.len() as u64;
 }
 
 const WRITERS: [&str; 3] = ["one", "two", "three"];
@@ -224,7 +399,7 @@ fn kills_of_the_guest_lose_nothing_that_was_acknowledged() {
         write_and_kill(&server, &mut told, &mut chance, || {
             server.guests_of("objects").last().copied()
         });
-        for (name, told) in WRITERS.iter().zip(&told) {
+        for (name, told) in WRITERS.iter().zip(&mut told) {
             check(&server, name, told);
         }
     }
@@ -237,7 +412,7 @@ fn kills_of_the_host_lose_nothing_that_was_acknowledged() {
     let mut told: [Told; 3] = Default::default();
     for _ in 0..rounds() {
         let mut server = folder.serve();
-        for (name, told) in WRITERS.iter().zip(&told) {
+        for (name, told) in WRITERS.iter().zip(&mut told) {
             check(&server, name, told);
         }
         let pid = server.pid();
@@ -245,10 +420,10 @@ fn kills_of_the_host_lose_nothing_that_was_acknowledged() {
         server.wait();
     }
     let server = folder.serve();
-    for (name, told) in WRITERS.iter().zip(&told) {
+    for (name, told) in WRITERS.iter().zip(&mut told) {
         check(&server, name, told);
         // Every fifth write set one.
-        if told.acknowledged.iter().any(|n| n % 5 == 0) {
+        if told.found >= 5 {
             wait_until("an alarm that was set before a kill", || {
                 server.get(&format!("/do/rung?name={name}")).body == "true"
             });

@@ -8,7 +8,7 @@
 // Invariant: an ended instance is given no event and asks its storage nothing.
 
 import { engine, wire } from "../../ops.ts";
-import type { ActorId, ActorStart, CallEvent, CallId, Failure, StorageReply, StorageRequest } from "../../ops.ts";
+import type { ActorId, ActorStart, CallEvent, CallId, Failure, SocketEvent, StorageReply, StorageRequest } from "../../ops.ts";
 import { currentInvocation, frameOf, runIn } from "../async-context.ts";
 import { Invocation } from "../context.ts";
 import { DurableObject } from "../entrypoint-classes.ts";
@@ -20,6 +20,7 @@ import { member } from "../rpc/target.ts";
 import type { Member } from "../rpc/target.ts";
 import { unpack } from "../rpc/message.ts";
 import { startTimer } from "../../web/timers.ts";
+import { HostSockets } from "./sockets.ts";
 import { newState } from "./state.ts";
 
 /** How long a constructor's or a handler's `blockConcurrencyWhile()` may hold others back. */
@@ -41,6 +42,7 @@ export class Instance {
   readonly number: ActorId;
   readonly start: ActorStart;
   readonly props: unknown;
+  readonly sockets: HostSockets = new HostSockets(this);
   #object: object | undefined;
   #constructing = false;
   #ended: { reason: unknown } | undefined;
@@ -89,7 +91,8 @@ export class Instance {
       const find = (): Member => this.#member(path);
       return serveRpc(invocation, path, args, entered === undefined ? find : () => entered.then(find));
     }
-    const run = (): unknown => runIn(frameOf(invocation), () => deliverTo(invocation, this.object, event));
+    const handle = (): Promise<void> => (isSocketEvent(event) ? this.sockets.hear(invocation, event) : deliverTo(invocation, this.object, event));
+    const run = (): unknown => runIn(frameOf(invocation), handle);
     const work = entered === undefined ? Promise.try(run) : entered.then(run);
     work.catch((error: unknown) => invocation.fail(error));
   }
@@ -244,6 +247,10 @@ export class Instance {
     const [, name, message] = reply;
     throw name === "TypeError" ? new TypeError(message) : new Error(message);
   }
+}
+
+function isSocketEvent(event: CallEvent): event is SocketEvent {
+  return event[0] === "socketText" || event[0] === "socketBytes" || event[0] === "socketClose" || event[0] === "socketError";
 }
 
 /** The reason as an error that says what happened to the object. */

@@ -1,6 +1,6 @@
 // `ctx` of a Durable Object.
 //
-// Absent: containers, read replication, and hibernating WebSockets (there are no WebSockets yet).
+// Absent: containers and read replication.
 //
 // Invariant: one object for the life of an instance.
 
@@ -67,51 +67,42 @@ export class DurableObjectState {
     throw instance.ended?.reason;
   }
 
-  acceptWebSocket(): never {
-    throw noWebSockets("acceptWebSocket");
+  acceptWebSocket(socket: unknown, tags?: unknown): void {
+    instanceOf(this).sockets.accept(socket, tags);
   }
 
-  getWebSockets(): object[] {
-    instanceOf(this);
-    return [];
+  getWebSockets(tag?: unknown): object[] {
+    return instanceOf(this).sockets.list(tag);
   }
 
-  getTags(): never {
-    throw noWebSockets("getTags");
+  getTags(socket: unknown): string[] {
+    return instanceOf(this).sockets.tags(socket);
   }
 
   setWebSocketAutoResponse(pair?: unknown): void {
-    instanceOf(this);
-    if (pair !== undefined) throw noWebSockets("setWebSocketAutoResponse");
+    instanceOf(this).sockets.setAutoResponse(pair);
   }
 
-  getWebSocketAutoResponse(): null {
-    instanceOf(this);
-    return null;
+  getWebSocketAutoResponse(): object | null {
+    return instanceOf(this).sockets.autoResponse();
   }
 
-  getWebSocketAutoResponseTimestamp(): null {
-    instanceOf(this);
-    return null;
+  getWebSocketAutoResponseTimestamp(socket: unknown): Date | null {
+    return instanceOf(this).sockets.autoResponseTime(socket);
   }
 
-  setHibernatableWebSocketEventTimeout(): void {
-    instanceOf(this);
+  setHibernatableWebSocketEventTimeout(ms?: unknown): void {
+    instanceOf(this).sockets.setTimeout(ms);
   }
 
-  getHibernatableWebSocketEventTimeout(): null {
-    instanceOf(this);
-    return null;
+  getHibernatableWebSocketEventTimeout(): number | null {
+    return instanceOf(this).sockets.timeout();
   }
 }
 Object.defineProperty(DurableObjectState.prototype, Symbol.toStringTag, {
   value: "DurableObjectState",
   configurable: true,
 });
-
-function noWebSockets(what: string): Error {
-  return new Error(`ctx.${what}() is not supported: Durable Objects have no hibernating WebSockets here yet.`);
-}
 
 export function newState(instance: Instance): DurableObjectState {
   making = instance;

@@ -175,6 +175,13 @@ function instanceOf(holder: object): Instance {
   return instance;
 }
 
+/** The instance, where its class has point-in-time recovery: one of `new_sqlite_classes`. */
+function recoverable(holder: object): Instance {
+  const instance = instanceOf(holder);
+  if (!instance.start.sql) throw new Error(NO_RECOVERY);
+  return instance;
+}
+
 function illegal(): TypeError {
   return new TypeError("Illegal constructor");
 }
@@ -346,18 +353,24 @@ export class DurableObjectStorage extends Operations {
     instanceOf(this);
   }
 
-  async getBookmarkForTime(): Promise<never> {
-    throw new Error(NO_RECOVERY);
+  async getBookmarkForTime(time: unknown): Promise<string> {
+    const instance = recoverable(this);
+    const ms = time instanceof Date ? time.getTime() : Number(time);
+    if (!Number.isFinite(ms)) throw new TypeError(`getBookmarkForTime() needs a Date or milliseconds, not ${describe(time)}.`);
+    const reply = instance.ask(["bookmarkAt", ms]);
+    return reply[0] === "text" ? reply[1] : "";
   }
 
-  async onNextSessionRestoreBookmark(): Promise<never> {
-    throw new Error(NO_RECOVERY);
+  async onNextSessionRestoreBookmark(bookmark: unknown): Promise<string> {
+    const reply = recoverable(this).ask(["restore", String(bookmark)]);
+    return reply[0] === "text" ? reply[1] : "";
   }
 }
 
 for (const [made, names] of [
   [Operations, ["get", "put", "delete", "list", "getAlarm", "setAlarm", "deleteAlarm"]],
-  [DurableObjectStorage, ["deleteAll", "sync", "transaction", "transactionSync", "getCurrentBookmark"]],
+  [DurableObjectStorage, ["deleteAll", "sync", "transaction", "transactionSync", "getCurrentBookmark", "getBookmarkForTime",
+    "onNextSessionRestoreBookmark"]],
   [DurableObjectTransaction, ["deleteAll", "rollback"]],
 ] as const) {
   for (const name of names) Object.defineProperty(made.prototype, name, { enumerable: true });

@@ -275,9 +275,9 @@ function attach(external: External): Attachment {
       return ["writable", id];
     }
     case "socket": {
-      const { readable, writable, finished } = handOverWebSocket(external.given.socket);
+      const { ends, finished } = handOverWebSocket(external.given.socket);
       followCurrent(finished);
-      return ["socket", readable, writable];
+      return ends;
     }
     case "bytes":
       return ["bytes", external.buffer];
@@ -348,7 +348,9 @@ function receive(attachment: Attachment): object {
     case "bytes":
       return attachment[1] instanceof ArrayBuffer ? attachment[1] : attachment[1].buffer;
     case "export":
-      throw new MalformedError("an export of another Worker");
+    case "held":
+    case "passed":
+      throw new MalformedError(`an attachment "${attachment[0]}" of another Worker`);
   }
 }
 

@@ -3,6 +3,17 @@
 import { DurableObject } from "cloudflare:workers";
 
 export class Room extends DurableObject {
+  async up() {
+    const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
+    await this.ctx.storage.put("n", n);
+    return n;
+  }
+  spin(ms) {
+    const until = performance.now() + ms;
+    let turns = 0;
+    while (performance.now() < until) turns++;
+    return turns;
+  }
   async peek(key) {
     return (await this.ctx.storage.get(key)) ?? null;
   }

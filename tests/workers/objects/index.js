@@ -43,6 +43,15 @@ export class Room extends DurableObject {
     const name = /^(?:async )?([a-zA-Z]+)/.exec(source)[1];
     return bodies[name].call(this, this.ctx, ...args);
   }
+  /** A number that grows with each call, and who says it. */
+  async serve() {
+    this.token ??= crypto.randomUUID();
+    const { sql } = this.ctx.storage;
+    sql.exec("CREATE TABLE IF NOT EXISTS served (n INTEGER)");
+    sql.exec("INSERT INTO served SELECT count(*) FROM served");
+    const { n } = sql.exec("SELECT count(*) AS n FROM served").one();
+    return [n, this.token];
+  }
   throws() {
     throw new RangeError("thrown inside");
   }
@@ -67,7 +76,7 @@ export class Room extends DurableObject {
     const { storage } = this.ctx;
     const rings = (await storage.get("rings")) ?? [];
     rings.push({ at: info.scheduledTime, retry: info.retryCount, seen: await storage.getAlarm() });
-    await storage.put("rings", rings);
+    await storage.put("rings", rings.slice(-100));
     if (await storage.get("again")) {
       await storage.delete("again");
       await storage.setAlarm(Date.now() + 20);
@@ -414,7 +423,28 @@ const bodies = {
     const first = await ctx.storage.getCurrentBookmark();
     const second = await ctx.storage.getCurrentBookmark();
     equal(first < second, true);
-    await fails(() => ctx.storage.onNextSessionRestoreBookmark(first), { message: /point-in-time recovery/ });
+    await ctx.storage.waitForBookmark(second);
+    await fails(() => ctx.storage.onNextSessionRestoreBookmark("nonsense"), { message: /bookmark|point-in-time recovery/ });
+  },
+  /** A log of texts, and going back in it; for a server that keeps its state on disk. */
+  async note(ctx, text) {
+    const { sql } = ctx.storage;
+    sql.exec("CREATE TABLE IF NOT EXISTS notes (text)");
+    sql.exec("INSERT INTO notes VALUES (?)", text);
+    await ctx.storage.put("last", text);
+    return ctx.storage.getCurrentBookmark();
+  },
+  async notes(ctx) {
+    const { sql } = ctx.storage;
+    const has = sql.exec("SELECT count(*) AS n FROM sqlite_master WHERE name = 'notes'").one().n;
+    const notes = has === 0 ? [] : sql.exec("SELECT text FROM notes").toArray().map((row) => row.text);
+    return { notes, last: await ctx.storage.get("last"), alarm: await ctx.storage.getAlarm() };
+  },
+  async restore(ctx, bookmark) {
+    return ctx.storage.onNextSessionRestoreBookmark(bookmark);
+  },
+  async bookmarkAt(ctx, ms) {
+    return ctx.storage.getBookmarkForTime(ms);
   },
   async unfinished(ctx) {
     ctx.storage.put("half", 1);
@@ -433,10 +463,13 @@ const bodies = {
     if (n % 5 === 0) await ctx.storage.setAlarm(Date.now() + 50);
     sql.exec("INSERT INTO b VALUES (?)", n);
   },
-  async pairs(ctx) {
+  /** Both halves from a number on, and how many there are below it. */
+  async pairs(ctx, from) {
     const { sql } = ctx.storage;
-    if (sql.exec("SELECT count(*) AS n FROM sqlite_master WHERE name = 'b'").one().n === 0) return [[], []];
-    return ["a", "b"].map((table) => sql.exec(`SELECT n FROM ${table} ORDER BY n`).toArray().map((row) => row.n));
+    if (sql.exec("SELECT count(*) AS n FROM sqlite_master WHERE name = 'b'").one().n === 0) return [[], [], 0, 0];
+    const after = (table) => sql.exec(`SELECT n FROM ${table} WHERE n >= ? ORDER BY n`, from).toArray().map((row) => row.n);
+    const below = (table) => sql.exec(`SELECT count(*) AS n FROM ${table} WHERE n < ?`, from).one().n;
+    return [after("a"), after("b"), below("a"), below("b")];
   },
   async ring(ctx, ms, options = {}) {
     await ctx.storage.put(options);
@@ -475,7 +508,18 @@ const doors = {
   ring: (env, { name, ms }) => env.ROOM.getByName(name).use("ring", Number(ms)),
   rings: async (env, { name }) => (await env.ROOM.getByName(name).use("rings")).rings.length,
   pair: (env, { name, n }) => env.ROOM.getByName(name).use("pair", Number(n)),
-  pairs: async (env, { name }) => JSON.stringify(await env.ROOM.getByName(name).use("pairs")),
+  pairs: async (env, { name, from }) => JSON.stringify(await env.ROOM.getByName(name).use("pairs", Number(from))),
+  serve: async (env, { name }) => JSON.stringify(await env.ROOM.getByName(name).serve()),
+  up: (env, { name }) => env.OTHERS.getByName(name).up(),
+  spin: (env, { name, ms }) => env.OTHERS.getByName(name).spin(Number(ms)),
+  note: (env, { name, text }) => env.ROOM.getByName(name).use("note", text),
+  notes: async (env, { name }) => JSON.stringify(await env.ROOM.getByName(name).use("notes")),
+  at: (env, { name, ms }) => env.ROOM.getByName(name).use("bookmarkAt", Number(ms)),
+  back: async (env, { name, bookmark }) => {
+    const undo = await env.ROOM.getByName(name).use("restore", bookmark);
+    await fails(() => env.ROOM.getByName(name).abort("to begin a new session"));
+    return undo;
+  },
   rung: async (env, { name }) => (await env.ROOM.getByName(name).use("rings")).rings.length > 0,
 };
 
@@ -573,7 +617,7 @@ const cases = suite({
   },
   async events_in_order(env) {
     const room = fresh(env);
-    const seen = await Promise.all([room.slow("a", 30), room.slow("b", 10), room.slow("c", 1)]);
+    const seen = await Promise.all([room.slow("a", 900), room.slow("b", 450), room.slow("c", 1)]);
     same(seen[0], ["begin a", "begin b", "begin c", "end c", "end b", "end a"]);
   },
   async block_concurrency_while(env) {

@@ -257,6 +257,22 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 name: args.at(1)?,
             })
         }),
+        wire("socketSay", |state, args| {
+            state.frame(ToHost::SocketSay {
+                actor: args.at(0)?,
+                socket: args.at(1)?,
+                parcels: args.at(2)?,
+                last: args.at(3)?,
+            })
+        }),
+        wire("openSocket", |state, args| {
+            state.frame(ToHost::OpenSocket {
+                actor: args.at(0)?,
+                socket: args.at(1)?,
+                hears: args.at(2)?,
+                says: args.at(3)?,
+            })
+        }),
         wire("abort", |state, args| {
             let failure = Failure::new(FailureKind::Exception {}, "Error", cut(args.at(0)?));
             state.send(&ToHost::Exception {

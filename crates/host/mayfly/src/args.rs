@@ -137,6 +137,10 @@ pub struct EvictionArgs {
     /// How long a Durable Object may be idle before its instance ends [default: 70]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub object_idle_seconds: Option<Duration>,
+
+    /// Guests that one Worker's Durable Objects are spread over [default: one for each core, 2 at least]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
+    pub object_guests: Option<usize>,
 }
 
 /// Where state lives.

@@ -61,6 +61,9 @@ pub fn evict(options: &mut Options, arguments: &EvictionArgs) {
     if let Some(duration) = arguments.object_idle_seconds {
         options.actor_idle_max = duration;
     }
+    if let Some(count) = arguments.object_guests {
+        options.actor_guests_max = count;
+    }
 }
 
 /// A supervisor with its first zygote.

@@ -5,6 +5,7 @@
 //! <state>/index.sqlite                namespaces and alarms
 //! <state>/kv/<namespace>.sqlite         keys and values
 //! <state>/objects/<namespace>/<id>.sqlite
+//! <state>/objects/<namespace>/<id>.history, .base, .restore    its past: `object/history`
 //! <state>/objects/<namespace>/<id>.facets/<digest of the name>.sqlite
 //! <state>/objects/<namespace>/<id>.facets/<digest of the name>.facets/...
 //! ```
@@ -16,7 +17,7 @@ use crate::error::StoreError;
 use crate::id::{ObjectId, digest, hex};
 use crate::index::Index;
 use crate::lock::{Mutex, claim};
-use crate::object::Database;
+use crate::object::{Database, history};
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::fmt;
@@ -171,6 +172,9 @@ impl Store {
                     let mut name = file.clone().into_os_string();
                     name.push(suffix);
                     remove(fs::remove_file(&name), Path::new(&name))?;
+                }
+                for name in history::files_of(&file) {
+                    remove(fs::remove_file(&name), &name)?;
                 }
                 let facets = root.join("objects").join(place.folder_of_facets());
                 remove(fs::remove_dir_all(&facets), &facets)?;

@@ -7,7 +7,8 @@
 //! and ending holds for it unchanged. Calls wait in the Worker's queue until there is a guest; the
 //! first one that arrives there starts the instance.
 //!
-//! What an instance writes is `gate`'s business, when it is woken `alarms`'.
+//! What an instance writes is `gate`'s business, when it is woken `alarms`', and `hibernation` holds its
+//! WebSockets while there is none.
 //!
 //! Invariant: one instance of an actor has its storage at any time. Each has a serial number, and only
 //! the last one's questions are answered, whatever another guest still says.
@@ -18,11 +19,13 @@ use crate::capability::{ObjectCap, ServiceCap};
 use crate::ending::EndReason;
 use crate::guest::{Guest, State};
 use crate::held::{HeldEvent, HeldOutcome};
+use crate::hibernation::Sockets;
 use crate::hub::Hub;
 use crate::lock::Mutex;
+use crate::placement;
 use crate::translate::{Attach, Lower};
 use crate::turn::Turn;
-use crate::worker::PendingInvoke;
+use crate::worker::{PendingInvoke, Worker};
 use mayfly_store::{Database, Namespace as Stored, ObjectId, Place, StoreError};
 use mayfly_wire::{ActorId, ActorStart, Failure, FailureKind, ToGuest};
 use std::collections::HashMap;
@@ -47,6 +50,8 @@ pub struct Actor {
     state: Mutex<ActorState>,
     storage: Mutex<Storage>,
     facets: Mutex<HashMap<String, Arc<Actor>>>,
+    /// WebSockets that outlive its instances.
+    pub(crate) sockets: Sockets,
     /// Events delivered and not done.
     in_flight: AtomicU32,
     used_ms: AtomicU64,
@@ -75,6 +80,8 @@ struct ActorState {
     /// Calls that wait until a facet's class is known.
     asking: Option<Vec<(Arc<Call>, HeldEvent)>>,
     live: Option<Arc<Incarnation>>,
+    /// Where an object's instance lives or will: its class's Worker or a sibling of that.
+    assigned: Option<Arc<Worker>>,
     /// How many instances broke, and why the last one did.
     breaks: u64,
     broke_with: Option<Failure>,
@@ -91,6 +98,17 @@ pub struct Incarnation {
     pub number: ActorId,
 }
 
+/// What became of an event that came for an object.
+#[derive(Debug)]
+pub(crate) enum Entered {
+    /// The instance is in this guest.
+    Here(Arc<Incarnation>),
+    /// It lives with another Worker's guest.
+    Elsewhere,
+    /// The guest has ended.
+    Ended,
+}
+
 /// An instance as its guest's table has it.
 #[derive(Debug, Clone)]
 pub struct Resident {
@@ -104,6 +122,8 @@ pub struct Resident {
 pub(crate) struct Storage {
     /// The serial number of the instance that may ask; 0 is nobody.
     pub owner: u64,
+    /// The owner has not asked anything yet.
+    pub fresh: bool,
     pub database: Option<Database>,
 }
 
@@ -184,11 +204,13 @@ impl Actor {
                 given_id: None,
                 asking: None,
                 live: None,
+                assigned: None,
                 breaks: 0,
                 broke_with: None,
             }),
             storage: Mutex::default(),
             facets: Mutex::new(HashMap::new()),
+            sockets: Sockets::default(),
             in_flight: AtomicU32::new(0),
             used_ms: AtomicU64::new(hub.now_ms()),
             slow: AtomicBool::new(false),
@@ -240,7 +262,7 @@ impl Actor {
         event: HeldEvent,
         class: Arc<ServiceCap>,
     ) {
-        let worker = class.worker.clone();
+        let worker = self.worker_for(turn, &class);
         let Some(handle) = class.keep.clone().or_else(|| worker.handle()) else {
             call.fail(turn, EndReason::Released.failure());
             return;
@@ -255,6 +277,45 @@ impl Actor {
                 handle,
             },
         );
+    }
+
+    /// An event that came to another Worker than the one that the object is assigned to.
+    pub(crate) fn redirect(turn: &mut Turn, pending: PendingInvoke) {
+        let PendingInvoke {
+            call,
+            service,
+            actor,
+            event,
+            ..
+        } = pending;
+        match actor {
+            Some(actor) => actor.dispatch_to(turn, &call, event, service),
+            None => call.fail(turn, EndReason::Closed.failure()),
+        }
+    }
+
+    /// The Worker in whose guest the instance lives, or is to start.
+    fn worker_for(self: &Arc<Self>, turn: &mut Turn, class: &ServiceCap) -> Arc<Worker> {
+        if matches!(self.kind, Kind::Facet { .. }) {
+            return class.worker.clone();
+        }
+        let (assigned, live) = {
+            let state = self.state.lock();
+            (state.assigned.clone(), state.live.clone())
+        };
+        match (assigned, live) {
+            (Some(assigned), None) => return assigned,
+            (Some(assigned), Some(live)) => {
+                // One that is idle in a guest that is busy lives on elsewhere.
+                if self.is_busy() || !placement::is_stalled(&live.guest) || !self.rest(turn) {
+                    return assigned;
+                }
+            }
+            (None, _) => {}
+        }
+        let chosen = placement::choose(&class.worker);
+        let mut state = self.state.lock();
+        state.assigned.get_or_insert(chosen).clone()
     }
 
     fn ask_for_class(self: &Arc<Self>, turn: &mut Turn, start: &Arc<ObjectCap>) {
@@ -301,23 +362,33 @@ impl Actor {
         }
     }
 
-    /// The instance in `guest`, started there if there is none; `None` if the guest has ended. The
-    /// frame that starts it goes before whatever is sent next.
+    /// The instance in the guest of `worker`, started there if there is none. The frame that starts it
+    /// goes before whatever is sent next.
     pub(crate) fn enter(
         self: &Arc<Self>,
+        worker: &Arc<Worker>,
         guest: &Arc<Guest>,
         class: &Arc<ServiceCap>,
         attach: &mut Vec<Attach>,
-    ) -> Option<Arc<Incarnation>> {
+    ) -> Entered {
         let mut state = self.state.lock();
+        if let Some(assigned) = &state.assigned
+            && !Arc::ptr_eq(assigned, worker)
+        {
+            return Entered::Elsewhere;
+        }
+        if state.assigned.is_none() && matches!(self.kind, Kind::Object { .. }) {
+            // Its instance ended after the event was on its way here.
+            state.assigned = Some(worker.clone());
+        }
         if let Some(live) = &state.live
             && Arc::ptr_eq(&live.guest, guest)
         {
-            return Some(live.clone());
+            return Entered::Here(live.clone());
         }
         let mut there = guest.lock();
         if !there.alive {
-            return None;
+            return Entered::Ended;
         }
         let incarnation = Arc::new(Incarnation {
             serial: self.hub.next_serial(),
@@ -343,9 +414,10 @@ impl Actor {
             database.rollback();
         }
         storage.owner = incarnation.serial;
+        storage.fresh = true;
         drop(storage);
         state.live = Some(incarnation.clone());
-        Some(incarnation)
+        Entered::Here(incarnation)
     }
 
     fn start_of(
@@ -440,6 +512,12 @@ impl Actor {
                 database.rollback();
             }
         }
+        drop(storage);
+        drop(state);
+        match broken {
+            Some(_) => self.sockets.drop_all(),
+            None => self.sockets.drop_unclaimed(),
+        }
         true
     }
 
@@ -496,6 +574,7 @@ impl Actor {
             };
             live.guest.push(&mut there, &frame);
             drop(there);
+            state.assigned = None;
             if matches!(self.kind, Kind::Facet { .. }) {
                 state.class = None;
                 state.given_id = None;
@@ -506,6 +585,7 @@ impl Actor {
             live
         };
         turn.mark(&live.guest);
+        self.sockets.drop_unclaimed();
         self.end_facets(turn, &EndReason::Evicted.failure());
         true
     }

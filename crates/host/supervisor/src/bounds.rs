@@ -162,6 +162,35 @@ pub const SLOW_QUESTION: Duration = Duration::from_millis(1);
 /// How deep facets are nested, the object itself included; as workerd has it.
 pub const FACET_DEPTH_MAX: u32 = 4;
 
+/// Objects that live in one guest before another guest is given the next ones: beyond it one guest's
+/// turns, and its end, concern too many.
+pub const OBJECTS_PER_GUEST: usize = 1000;
+
+/// CPU that a guest may use without a word before its idle objects move elsewhere.
+pub const STALLED_AFTER: Duration = Duration::from_millis(30);
+
+/// WebSockets that the host holds for one object; as documented.
+pub const SOCKETS_MAX: usize = 32_768;
+
+/// Tags of one of them; as documented.
+pub const SOCKET_TAGS_MAX: usize = 10;
+
+/// Chars of a tag; as documented.
+pub const SOCKET_TAG_CHARS_MAX: usize = 256;
+
+/// Bytes that an object keeps with a WebSocket; as workerd has it.
+pub const SOCKET_ATTACHMENT_BYTES_MAX: usize = 16_384;
+
+/// Bytes of an auto-response's request, and of its response; as documented.
+pub const AUTO_RESPONSE_BYTES_MAX: usize = 2048;
+
+/// Bytes that an object may have said on one socket and that the other side has not taken: two of the
+/// largest messages. A socket beyond it is dropped.
+pub const SOCKET_UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024 + 64;
+
+/// How long the other side may take to answer a close.
+pub const SOCKET_CLOSE_WAIT: Duration = Duration::from_secs(30);
+
 /// Facets of one object that run or are held at once.
 pub const FACETS_MAX: usize = 4096;
 

@@ -16,6 +16,7 @@ use crate::actor::{Actor, Resident};
 use crate::bounds::{GATE_BYTES_MAX, SLOW_QUESTION};
 use crate::ending::EndReason;
 use crate::guest::Guest;
+use crate::hibernation::Sockets;
 use crate::relay::{self, Violation};
 use crate::turn::Turn;
 use mayfly_store::Syncer;
@@ -195,6 +196,11 @@ fn ask(resident: &Resident, request: StorageRequest) -> StorageReply {
     if storage.owner != incarnation.serial {
         return over();
     }
+    if Sockets::are_meant(&request) {
+        drop(storage);
+        return Sockets::answer(actor, request);
+    }
+    let fresh = std::mem::take(&mut storage.fresh);
     let database = match actor.open(&mut storage) {
         Ok(database) => database,
         Err(error) => {
@@ -202,6 +208,10 @@ fn ask(resident: &Resident, request: StorageRequest) -> StorageReply {
             return failed("internal error: the object's database cannot be opened");
         }
     };
+    if fresh && let Err(error) = database.begin_session() {
+        storage.fresh = true;
+        return failed(&error.message);
+    }
     let outcome = match actor.slow.load(Ordering::Relaxed) && may_block() {
         true => tokio::task::block_in_place(|| database.answer(request)),
         false => database.answer(request),

@@ -157,6 +157,38 @@ pub enum HeldEvent {
     },
     /// Asks the callback of `facets.get()` for the class.
     StartFacet,
+    /// A message of text on a socket that the host holds.
+    SocketText {
+        /// Its number.
+        socket: u32,
+        /// The message.
+        text: String,
+    },
+    /// A message of bytes.
+    SocketBytes {
+        /// Its number.
+        socket: u32,
+        /// The message.
+        bytes: Blob,
+    },
+    /// Its other side has closed, or is gone.
+    SocketClose {
+        /// Its number.
+        socket: u32,
+        /// As it was said.
+        code: u32,
+        /// As it was said.
+        reason: String,
+        /// It was said at all.
+        clean: bool,
+    },
+    /// What came on it could not be taken.
+    SocketError {
+        /// Its number.
+        socket: u32,
+        /// Why.
+        failure: Failure,
+    },
 }
 
 /// How a call ended.
@@ -300,9 +332,20 @@ impl HeldEvent {
             },
             Self::Queue { batch, .. } => batch.room(),
             Self::Connect { .. } => HeldSocket::room(),
-            Self::Scheduled { .. } | Self::LoadCode | Self::Alarm { .. } | Self::StartFacet => {
-                Room::default()
-            }
+            Self::SocketText { text, .. } => Room {
+                bytes: text.len(),
+                ..Room::default()
+            },
+            Self::SocketBytes { bytes, .. } => Room {
+                bytes: bytes.0.len(),
+                ..Room::default()
+            },
+            Self::Scheduled { .. }
+            | Self::LoadCode
+            | Self::Alarm { .. }
+            | Self::StartFacet
+            | Self::SocketClose { .. }
+            | Self::SocketError { .. } => Room::default(),
         }
     }
 

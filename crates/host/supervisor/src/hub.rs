@@ -7,7 +7,7 @@
 //! mostly another thread for it.
 
 use crate::abroad;
-use crate::actor::Namespace;
+use crate::actor::{Actor, Namespace};
 use crate::alarms::Alarms;
 use crate::call::Call;
 use crate::ending::EndReason;
@@ -25,7 +25,7 @@ use crate::socket::Socket;
 use crate::tail::{TailPermit, TailWork, Telling};
 use crate::turn::Turn;
 use crate::usage::Meter;
-use crate::worker::{Worker, WorkerId};
+use crate::worker::{PendingInvoke, Worker, WorkerId};
 use mayfly_store::Store;
 use mayfly_wire::{ExportId, Failure, LogLevel};
 use std::cell::RefCell;
@@ -126,6 +126,8 @@ pub enum Chore {
     Unheld(Arc<Worker>),
     /// A named Worker was dropped.
     Tidy(CacheKey),
+    /// An object's event came to a Worker that the object is not assigned to any more.
+    Redirect(Box<PendingInvoke>),
     /// Calls of a guest's may wait for a dynamic Worker's turn that has come.
     Resume(Arc<Guest>),
 }
@@ -551,6 +553,7 @@ fn run_chore(hub: &Arc<Hub>, turn: &mut Turn, chore: Chore) {
         Chore::AbortLink(link) => link.abort(turn, writer_gone()),
         Chore::Unheld(worker) => worker.unheld(turn),
         Chore::Resume(guest) => abroad::resume(turn, &guest),
+        Chore::Redirect(pending) => Actor::redirect(turn, *pending),
         Chore::Tidy(key) => loader::tidy(hub, &key),
     }
 }

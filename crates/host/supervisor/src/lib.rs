@@ -3,8 +3,8 @@
 //! The journey of a call: `supervisor` (or a guest's frame: `inbox`, `relay`) -> `worker` (which
 //! guest, start it where there is none: `pool`, `zygote`) -> `call` (deliver) -> `translate` (one
 //! guest's numbers to another's) -> `guest` (its buffer and socket). Streams are `link`s, the host's
-//! own services `network`, dynamic Workers `loader` and `code`, Durable Objects `actor`, `gate` and
-//! `alarms`. What is told of an invocation is a `trace`, delivered by `tail`; what Workers use is
+//! own services `network`, dynamic Workers `loader` and `code`, Durable Objects `actor`, `placement`, `gate`,
+//! `alarms` and `hibernation`. What is told of an invocation is a `trace`, delivered by `tail`; what Workers use is
 //! counted in `usage`. `limits` and `evict` end guests, `ending` says why. Start with `supervisor`.
 //!
 //! It never runs JavaScript, reads no value in the platform's codec, and opens no listening socket.
@@ -30,6 +30,7 @@ mod evict;
 mod gate;
 pub mod guest;
 pub mod held;
+mod hibernation;
 pub mod hub;
 pub mod inbox;
 mod limits;
@@ -41,6 +42,7 @@ pub mod observe;
 pub mod options;
 mod out;
 mod pairs;
+mod placement;
 pub mod policy;
 pub mod pool;
 pub mod process;

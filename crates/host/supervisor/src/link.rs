@@ -4,7 +4,8 @@
 //! While the reader is not attached yet (its Worker is still starting), has not begun to read, or sits
 //! in the host, bytes queue here, never more than the window. It does not know what the bytes mean.
 //!
-//! A guest that passes a stream on unread has its two links *joined* ([`Link::join`]): the reader of
+//! A guest that was given a WebSocket and passes it on untouched gives its ends up ([`ReaderEnd::passed`])
+//! and has no more to do with it. One that passes a stream of bytes on unread has its two links *joined* ([`Link::join`]): the reader of
 //! the second becomes the first's, and no byte enters the guest. It hears how that ended
 //! (`StreamPassed`, or `StreamCancel` from the reader), and what it joined ends with it.
 //!
@@ -98,10 +99,19 @@ pub enum Taken {
 }
 
 /// The right to read a link, not yet given to a guest. Dropping it cancels the stream.
-pub struct ReaderEnd(Option<Arc<Link>>);
+pub struct ReaderEnd(Option<Arc<Link>>, Origin);
 
 /// The right to write a link, not yet given to a guest. Dropping it aborts the stream.
-pub struct WriterEnd(Option<Arc<Link>>);
+pub struct WriterEnd(Option<Arc<Link>>, Origin);
+
+/// Where an end comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Fresh,
+    /// A guest had it, untouched, and gives it up. The link learns of that when the end is next used,
+    /// since links are not locked under a guest's lock.
+    Passed,
+}
 
 impl Link {
     fn new(chores: &Chores, writer: Side, reader: Side) -> Arc<Self> {
@@ -143,6 +153,11 @@ impl Link {
         self.messages.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it does.
+    pub fn has_messages(&self) -> bool {
+        self.messages.load(Ordering::Relaxed)
+    }
+
     /// A message comes for a guest: from outside it, not from itself, or it could go on for ever.
     fn excuse_reader(&self, state: &LinkState) {
         if !self.messages.load(Ordering::Relaxed) {
@@ -158,19 +173,22 @@ impl Link {
     /// A stream that `guest` writes.
     pub fn written_by(chores: &Chores, guest: &Arc<Guest>, id: StreamId) -> (Arc<Self>, ReaderEnd) {
         let link = Self::new(chores, Side::Guest(guest.clone(), id), Side::Open);
-        (link.clone(), ReaderEnd(Some(link)))
+        (link.clone(), ReaderEnd(Some(link), Origin::Fresh))
     }
 
     /// A stream that `guest` reads.
     pub fn read_by(chores: &Chores, guest: &Arc<Guest>, id: StreamId) -> (Arc<Self>, WriterEnd) {
         let link = Self::new(chores, Side::Open, Side::Guest(guest.clone(), id));
-        (link.clone(), WriterEnd(Some(link)))
+        (link.clone(), WriterEnd(Some(link), Origin::Fresh))
     }
 
     /// A stream whose ends are both to be attached.
     pub fn pair(chores: &Chores) -> (WriterEnd, ReaderEnd) {
         let link = Self::new(chores, Side::Open, Side::Open);
-        (WriterEnd(Some(link.clone())), ReaderEnd(Some(link)))
+        (
+            WriterEnd(Some(link.clone()), Origin::Fresh),
+            ReaderEnd(Some(link), Origin::Fresh),
+        )
     }
 
     /// Bytes from the writing guest.
@@ -223,8 +241,11 @@ impl Link {
         if !matches!(state.reader, Side::Gone) && state.finish.is_none() {
             state.finish = Some(finish);
         }
-        // Nothing more will come: what waits is better kept by whoever it is for.
-        state.begin_reading(turn);
+        // Nothing more will come: what waits is better kept by whoever it is for. A WebSocket may still
+        // be given up, whole.
+        if !self.has_messages() {
+            state.begin_reading(turn);
+        }
         state.tell_reader(turn);
         state.wake_reader();
     }
@@ -334,13 +355,15 @@ impl Link {
         guest: &Arc<Guest>,
         id: StreamId,
         waits: bool,
+        origin: Origin,
     ) {
-        self.at_source(|_, state| {
+        self.at_source(|link, state| {
+            state.reader_came(origin);
             // Gone: the guest cancelled, or ended, between learning the number and this moment.
             if !matches!(state.reader, Side::Open) {
                 return;
             }
-            if waits && !matches!(state.writer, Side::Gone) {
+            if waits && (link.has_messages() || !matches!(state.writer, Side::Gone)) {
                 state.reader = Side::Waits(guest.clone(), id);
                 state.count_all(turn);
                 return;
@@ -351,8 +374,9 @@ impl Link {
         });
     }
 
-    fn attach_writer(&self, turn: &mut Turn, guest: &Arc<Guest>, id: StreamId) {
+    fn attach_writer(&self, turn: &mut Turn, guest: &Arc<Guest>, id: StreamId, origin: Origin) {
         let mut state = self.state.lock();
+        state.writer_came(origin);
         if matches!(state.writer, Side::Open) {
             state.writer = Side::Guest(guest.clone(), id);
             state.tell_writer(turn);
@@ -361,6 +385,23 @@ impl Link {
 }
 
 impl LinkState {
+    /// A guest has given its end up.
+    fn reader_came(&mut self, origin: Origin) {
+        if origin == Origin::Passed && matches!(self.reader, Side::Waits(..) | Side::Guest(..)) {
+            self.reader = Side::Open;
+        }
+    }
+
+    fn writer_came(&mut self, origin: Origin) {
+        if origin == Origin::Passed
+            && let Side::Guest(guest, _) = &self.writer
+        {
+            let unread = u64::from(self.unread);
+            guest.unread.fetch_sub(unread, Ordering::Relaxed);
+            self.writer = Side::Open;
+        }
+    }
+
     /// A reader that waited is given what waits for it, and what comes.
     fn begin_reading(&mut self, turn: &mut Turn) {
         self.uncount();
@@ -564,11 +605,16 @@ impl LinkState {
 }
 
 impl ReaderEnd {
+    /// Of a link whose reading guest gives it up.
+    pub fn passed(link: Arc<Link>) -> Self {
+        Self(Some(link), Origin::Passed)
+    }
+
     /// Gives the end to a guest that has just been told its number; with `waits` bytes come once it
     /// says that it reads.
     pub fn attach(mut self, turn: &mut Turn, guest: &Arc<Guest>, id: StreamId, waits: bool) {
         if let Some(link) = self.0.take() {
-            link.attach_reader(turn, guest, id, waits);
+            link.attach_reader(turn, guest, id, waits, self.1);
         }
     }
 
@@ -588,11 +634,14 @@ impl ReaderEnd {
             return Poll::Ready(Taken::End);
         };
         let mut turn = Turn::new();
-        end.at_source(|_, state| match state.take(&mut turn) {
-            Some(taken) => Poll::Ready(taken),
-            None => {
-                state.waker = Some(cx.waker().clone());
-                Poll::Pending
+        end.at_source(|_, state| {
+            state.reader_came(self.1);
+            match state.take(&mut turn) {
+                Some(taken) => Poll::Ready(taken),
+                None => {
+                    state.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
             }
         })
     }
@@ -621,10 +670,15 @@ impl ReaderEnd {
 }
 
 impl WriterEnd {
+    /// Of a link whose writing guest gives it up.
+    pub fn passed(link: Arc<Link>) -> Self {
+        Self(Some(link), Origin::Passed)
+    }
+
     /// Gives the end to a guest that has just been told its number.
     pub fn attach(mut self, turn: &mut Turn, guest: &Arc<Guest>, id: StreamId) {
         if let Some(link) = self.0.take() {
-            link.attach_writer(turn, guest, id);
+            link.attach_writer(turn, guest, id, self.1);
         }
     }
 
@@ -646,6 +700,7 @@ impl WriterEnd {
             {
                 let mut turn = Turn::new();
                 let mut state = link.state.lock();
+                state.writer_came(self.1);
                 if matches!(state.writer, Side::Open) {
                     state.writer = Side::Host;
                 }

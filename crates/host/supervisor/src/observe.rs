@@ -35,6 +35,7 @@ pub enum EventKind {
     Tail,
     Connect,
     Alarm,
+    WebSocket,
     Other,
 }
 
@@ -49,6 +50,10 @@ impl EventKind {
             HeldEvent::Tail { .. } | HeldEvent::TailStream { .. } => Self::Tail,
             HeldEvent::Connect { .. } => Self::Connect,
             HeldEvent::Alarm { .. } => Self::Alarm,
+            HeldEvent::SocketText { .. }
+            | HeldEvent::SocketBytes { .. }
+            | HeldEvent::SocketClose { .. }
+            | HeldEvent::SocketError { .. } => Self::WebSocket,
             HeldEvent::LoadCode | HeldEvent::StartFacet => Self::Other,
         }
     }
@@ -63,6 +68,7 @@ impl EventKind {
             Self::Tail => "tail",
             Self::Connect => "connect",
             Self::Alarm => "alarm",
+            Self::WebSocket => "websocket",
             Self::Other => "other",
         }
     }

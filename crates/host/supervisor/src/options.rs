@@ -45,6 +45,8 @@ pub struct Options {
     pub idle_max: Duration,
     /// How long a Durable Object may be idle before its instance ends.
     pub actor_idle_max: Duration,
+    /// Guests that one Worker's Durable Objects are spread over.
+    pub actor_guests_max: usize,
     /// Where Durable Objects keep what they store; `None` is memory.
     pub store: Option<Arc<Store>>,
     /// CPU of one invocation where nothing lower is given; `None` is no cap.
@@ -83,6 +85,7 @@ impl Options {
             memory_bytes_max: half_of_memory(),
             idle_max: Duration::from_secs(300),
             actor_idle_max: Duration::from_secs(70),
+            actor_guests_max: cores(),
             store: None,
             cpu_max: Some(Duration::from_secs(30)),
             sub_requests_max: None,
@@ -96,6 +99,11 @@ impl Options {
             observer: Arc::new(Silent),
         }
     }
+}
+
+/// As many guests as can run at a time, and one beside one that computes.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
 }
 
 /// Half of what the machine has free now, so that the host and its neighbours have the rest.

@@ -15,7 +15,7 @@ use crate::capability::{AnswerCap, Capability, ServiceCap, StubCap, blocked};
 use crate::ending::EndReason;
 use crate::gate;
 use crate::guest::{Guest, HeldTrace, Role, State};
-use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
+use crate::held::{HeldEvent, HeldOutcome, HeldPayload, HeldSocket};
 use crate::hub::{Chore, Hub};
 use crate::link::Link;
 use crate::loader;
@@ -25,7 +25,7 @@ use crate::turn::Turn;
 use crate::worker::PendingInvoke;
 use mayfly_store::ObjectId;
 use mayfly_wire::bounds::{
-    CALLS_MAX, CAPS_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX,
+    CALLS_MAX, CAPS_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX, STREAMS_MAX,
 };
 use mayfly_wire::{
     CallId, CapId, Failure, FailureKind, Limits, Outcome, StreamId, ToGuest, ToHost,
@@ -513,6 +513,26 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
             }
             Ok(())
         }
+        ToHost::SocketSay {
+            actor,
+            socket,
+            parcels,
+            last,
+        } => {
+            let resident = state.actors.get(&actor.0).cloned();
+            drop(state);
+            if let Some(resident) = resident {
+                let sockets = &resident.actor.sockets;
+                sockets.say(socket, parcels, last, &guest.held_bytes);
+            }
+            Ok(())
+        }
+        ToHost::OpenSocket {
+            actor,
+            socket,
+            hears,
+            says,
+        } => open_socket(guest, state, turn, actor, socket, hears, says),
         // The gate has dealt with these.
         ToHost::Storage { .. } | ToHost::Settled {} | ToHost::ActorBroken { .. } => Ok(()),
     }
@@ -920,6 +940,45 @@ fn get_facet(
         None => failed(EndReason::Released.failure()),
     };
     introduce(&mut state, stub, capability)
+}
+
+/// The guest that holds an instance takes the other end of the instance's socket itself.
+fn open_socket(
+    guest: &Arc<Guest>,
+    mut state: Locked<'_>,
+    turn: &mut Turn,
+    actor: mayfly_wire::ActorId,
+    socket: u32,
+    hears: StreamId,
+    says: StreamId,
+) -> Result<(), Violation> {
+    let end = match Lift::new(guest, &mut state).held(actor, socket) {
+        Ok(end) => end,
+        Err(LiftError::Violation(violation)) => return Err(violation),
+        Err(LiftError::Refused(_)) => {
+            // Its instance ended meanwhile: a socket without another end, so that the guest's numbers
+            // are known.
+            let (_, reader) = Link::pair(&guest.hub.chores);
+            let (writer, _) = Link::pair(&guest.hub.chores);
+            HeldSocket { reader, writer }
+        }
+    };
+    if state.streams.len() + 2 > STREAMS_MAX {
+        return Err(Violation::TooManyStreams);
+    }
+    for (link, id, role) in [
+        (end.reader.link(), hears, Role::Reads),
+        (end.writer.link(), says, Role::Writes),
+    ] {
+        let Some(link) = link else { continue };
+        if !state.open_guest_stream(id, role, link.clone()) {
+            return Err(Violation::StreamTaken(id));
+        }
+    }
+    drop(state);
+    end.reader.attach(turn, guest, hears, false);
+    end.writer.attach(turn, guest, says);
+    Ok(())
 }
 
 /// No props.

@@ -720,7 +720,13 @@ impl Told {
                 scripts: Vec::new(),
             },
             HeldEvent::Connect { .. } => Self::Connect,
-            HeldEvent::LoadCode | HeldEvent::Alarm { .. } | HeldEvent::StartFacet => Self::Other,
+            HeldEvent::LoadCode
+            | HeldEvent::Alarm { .. }
+            | HeldEvent::StartFacet
+            | HeldEvent::SocketText { .. }
+            | HeldEvent::SocketBytes { .. }
+            | HeldEvent::SocketClose { .. }
+            | HeldEvent::SocketError { .. } => Self::Other,
         }
     }
 

@@ -25,8 +25,8 @@ use mayfly_wire::bounds::{
     PATH_SEGMENTS_MAX, STREAMS_MAX,
 };
 use mayfly_wire::{
-    Attachment, Beside, Body, CapId, CapKind, Event, ExportId, Failure, FailureKind, Outbound,
-    Outcome, Payload, Socket, StreamId, WorkerCode,
+    ActorId, Attachment, Beside, Body, CapId, CapKind, Event, ExportId, Failure, FailureKind,
+    Outbound, Outcome, Payload, Socket, StreamId, WorkerCode,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -124,7 +124,11 @@ impl<'a> Lift<'a> {
             | Event::Tail { .. }
             | Event::TailStream { .. }
             | Event::Alarm { .. }
-            | Event::StartFacet {} => Err(Violation::NotForGuests.into()),
+            | Event::StartFacet {}
+            | Event::SocketText { .. }
+            | Event::SocketBytes { .. }
+            | Event::SocketClose { .. }
+            | Event::SocketError { .. } => Err(Violation::NotForGuests.into()),
         }
     }
 
@@ -252,6 +256,12 @@ impl<'a> Lift<'a> {
                 let bytes = bytes.ok_or(Violation::NothingBeside)?;
                 HeldAttachment::Bytes(kept_none(bytes, purpose)?)
             }
+            Attachment::Held { actor, socket } => {
+                HeldAttachment::Socket(kept_none(self.held(actor, socket)?, purpose)?)
+            }
+            Attachment::Passed { hears, says } => {
+                HeldAttachment::Socket(kept_none(self.passed(hears, says)?, purpose)?)
+            }
         })
     }
 
@@ -326,6 +336,8 @@ impl<'a> Lift<'a> {
                 length,
             },
             Body::Socket { socket } => HeldBody::Socket(self.websocket(&socket)?),
+            Body::Held { actor, socket } => HeldBody::Socket(self.held(actor, socket)?),
+            Body::Passed { hears, says } => HeldBody::Socket(self.passed(hears, says)?),
         })
     }
 
@@ -343,6 +355,42 @@ impl<'a> Lift<'a> {
             link.carries_messages();
         }
         Ok(socket)
+    }
+
+    /// The other end of a socket that the host holds for one of the guest's instances.
+    pub fn held(&self, actor: ActorId, socket: u32) -> Result<HeldSocket, LiftError> {
+        let resident = self.state.actors.get(&actor.0);
+        let end = resident.and_then(|resident| resident.actor.sockets.claim(socket));
+        end.ok_or_else(|| {
+            LiftError::Refused(Failure::new(
+                FailureKind::Exception {},
+                "TypeError",
+                "this WebSocket was given away already, or its Durable Object has ended",
+            ))
+        })
+    }
+
+    /// A WebSocket that the guest was given and passes on. What the other end has broken off meanwhile
+    /// is broken off for the receiver too.
+    fn passed(&mut self, hears: StreamId, says: StreamId) -> Result<HeldSocket, LiftError> {
+        let (hears, says) = (
+            self.given_up(hears, Role::Reads)?,
+            self.given_up(says, Role::Writes)?,
+        );
+        let chores = &self.guest.hub.chores;
+        Ok(HeldSocket {
+            reader: hears.map_or_else(|| Link::pair(chores).1, ReaderEnd::passed),
+            writer: says.map_or_else(|| Link::pair(chores).0, WriterEnd::passed),
+        })
+    }
+
+    fn given_up(&mut self, id: StreamId, role: Role) -> Result<Option<Arc<Link>>, Violation> {
+        match self.state.streams.get(&id.0) {
+            Some((known, link)) if *known == role && link.has_messages() => {}
+            None if self.state.stream_was_known(id) => return Ok(None),
+            Some(_) | None => return Err(Violation::UnknownStream(id)),
+        }
+        Ok(self.state.streams.remove(&id.0).map(|(_, link)| link))
     }
 
     /// A stream that the guest writes.
@@ -632,7 +680,11 @@ impl<'a> Lower<'a> {
 
     fn socket(&mut self, socket: HeldSocket) -> Socket {
         Socket {
-            readable: self.reads(socket.reader, Attach::Hearer),
+            // A WebSocket may be passed on; a connection is heard at once.
+            readable: match socket.reader.link().is_some_and(|link| link.has_messages()) {
+                true => self.reads(socket.reader, Attach::Reader),
+                false => self.reads(socket.reader, Attach::Hearer),
+            },
             writable: self.writer(socket.writer),
         }
     }
@@ -658,6 +710,20 @@ impl<'a> Lower<'a> {
                 retries,
             },
             HeldEvent::StartFacet => Event::StartFacet {},
+            HeldEvent::SocketText { socket, text } => Event::SocketText { socket, text },
+            HeldEvent::SocketBytes { socket, bytes } => Event::SocketBytes { socket, bytes },
+            HeldEvent::SocketClose {
+                socket,
+                code,
+                reason,
+                clean,
+            } => Event::SocketClose {
+                socket,
+                code,
+                reason,
+                clean,
+            },
+            HeldEvent::SocketError { socket, failure } => Event::SocketError { socket, failure },
             HeldEvent::Tail { items, .. } => Event::Tail { items },
             HeldEvent::TailStream { onset, .. } => Event::TailStream { onset },
             HeldEvent::Queue { queue, batch } => Event::Queue {

@@ -7,7 +7,7 @@
 //!
 //! Invariant: at most one guest runs a Worker, and a call waits in exactly one place.
 
-use crate::actor::{Actor, ActorUse, Namespace};
+use crate::actor::{Actor, ActorUse, Entered, Namespace};
 use crate::bounds::{LOADER_DEPTH_MAX, WORKER_QUEUE_MAX};
 use crate::call::{Call, Caller, Target, Undelivered, deliver, overloaded};
 use crate::capability::{Capability, Handle, HandleInner, LoaderCap, ObjectCap, Scope, ServiceCap};
@@ -15,7 +15,7 @@ use crate::code::{self, Code, CodeEnv, HeldBinding};
 use crate::ending::EndReason;
 use crate::guest::{Guest, Invocation};
 use crate::held::{HeldEvent, HeldOutcome};
-use crate::hub::Hub;
+use crate::hub::{Chore, Hub};
 use crate::loader::CacheKey;
 use crate::lock::Mutex;
 use crate::observe::EventKind;
@@ -66,6 +66,8 @@ pub struct Worker {
     pub(crate) account: Arc<Account>,
     pub(crate) hub: Arc<Hub>,
     handle: OnceLock<Weak<HandleInner>>,
+    /// Of a configured Worker: those that take its further objects. See [`crate::placement`].
+    siblings: Mutex<Vec<Arc<Worker>>>,
     state: Mutex<WorkerState>,
 }
 
@@ -92,6 +94,7 @@ enum Phase {
 }
 
 /// An event for an entrypoint, on its way.
+#[derive(Debug)]
 pub struct PendingInvoke {
     /// The call.
     pub call: Arc<Call>,
@@ -126,6 +129,7 @@ impl Worker {
             account,
             hub: hub.clone(),
             handle: OnceLock::new(),
+            siblings: Mutex::new(Vec::new()),
             state: Mutex::new(WorkerState {
                 phase: Phase::Cold,
                 code: None,
@@ -176,6 +180,39 @@ impl Worker {
         };
         // Outside the lock: dropping them may lead back to this Worker.
         drop((code, tails));
+        let siblings = std::mem::take(&mut *self.siblings.lock());
+        for sibling in siblings {
+            sibling.unconfigure();
+        }
+    }
+
+    /// Those that take its further objects.
+    pub(crate) fn siblings(&self) -> Vec<Arc<Self>> {
+        self.siblings.lock().clone()
+    }
+
+    /// One more of them, unless there are enough.
+    pub(crate) fn new_sibling(&self) -> Option<Arc<Self>> {
+        let code = {
+            let state = self.state.lock();
+            state.code.clone().filter(|_| !state.released)?
+        };
+        let mut siblings = self.siblings.lock();
+        if siblings.len() + 1 >= self.hub.options.actor_guests_max {
+            return None;
+        }
+        let made = Self::create(
+            &self.hub,
+            self.name.clone(),
+            Origin::Configured,
+            self.depth,
+            Some(code),
+            self.policy.clone(),
+            self.account.clone(),
+        );
+        let sibling = made.worker().clone();
+        siblings.push(sibling.clone());
+        Some(sibling)
     }
 
     /// Its entrypoints, as its guest last told.
@@ -515,9 +552,22 @@ impl Worker {
         let mut attach = Vec::new();
         let entered = match &actor {
             None => None,
-            Some(actor) => match actor.enter(guest, &service, &mut attach) {
-                Some(incarnation) => Some((actor, incarnation)),
-                None => {
+            Some(actor) => match actor.enter(self, guest, &service, &mut attach) {
+                Entered::Here(incarnation) => Some((actor, incarnation)),
+                Entered::Elsewhere => {
+                    // Locks are held here.
+                    self.hub
+                        .chores
+                        .post(Chore::Redirect(Box::new(PendingInvoke {
+                            call,
+                            service,
+                            actor: Some(actor.clone()),
+                            event,
+                            handle,
+                        })));
+                    return Ok(());
+                }
+                Entered::Ended => {
                     return Err(PendingInvoke {
                         call,
                         service,

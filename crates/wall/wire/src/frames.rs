@@ -60,7 +60,7 @@ wire_enum! {
         6 = Cancel { call: CallId, reason: String, },
         /// Bytes of a stream that the guest reads.
         ///
-        /// Those of a body, or of a readable stream in a payload, come once the guest has said
+        /// Those of a body, of a readable stream in a payload or of a WebSocket come once the guest has said
         /// `StreamRead`, or the writer its last word.
         7 = StreamData { stream: StreamId, bytes: Blob, },
         /// No more bytes will come.
@@ -245,6 +245,17 @@ wire_enum! {
         37 = AbortFacet { actor: ActorId, name: String, failure: Failure, },
         /// `ctx.facets.delete(name)`.
         38 = DeleteFacet { actor: ActorId, name: String, },
+        /// An instance says something through a socket that the host holds: the parcels of one message.
+        110 = SocketSay {
+            actor: ActorId,
+            socket: u32,
+            parcels: Blob,
+            /// It is a close: nothing more will be said.
+            last: bool,
+        },
+        /// The guest itself takes the other end of a socket that the host holds: it reads `hears` and
+        /// writes `says`.
+        111 = OpenSocket { actor: ActorId, socket: u32, hears: StreamId, says: StreamId, },
     }
 }
 
@@ -464,6 +475,14 @@ wire_enum! {
         },
         /// Ask the callback of `facets.get()` for the class. Its outcome is `Outcome::Facet`.
         11 = StartFacet {},
+        /// A message of text on a socket that the host holds for a Durable Object.
+        45 = SocketText { socket: u32, text: String, },
+        /// A message of bytes.
+        46 = SocketBytes { socket: u32, bytes: Blob, },
+        /// The socket's last event: the other side has closed, or is gone.
+        47 = SocketClose { socket: u32, code: u32, reason: String, clean: bool, },
+        /// The socket's last event: what came could not be taken.
+        48 = SocketError { socket: u32, failure: Failure, },
     }
 }
 
@@ -552,6 +571,12 @@ wire_enum! {
         3 = Stream { stream: StreamId, length: Option<u64>, },
         /// Of a response with status 101: the WebSocket that the exchange became.
         15 = Socket { socket: Socket, },
+        /// The same, of the other end of a socket that the host holds for an instance in this guest.
+        /// Never sent to a guest.
+        45 = Held { actor: ActorId, socket: u32, },
+        /// The same, of a socket that the guest was given: it gives both streams up, untouched. Never
+        /// sent to a guest.
+        46 = Passed { hears: StreamId, says: StreamId, },
     }
 }
 
@@ -586,6 +611,10 @@ wire_enum! {
         4 = Writable { stream: StreamId, },
         /// A WebSocket of a response.
         15 = Socket { socket: Socket, },
+        /// As [`Body::Held`]. Never sent to a guest.
+        45 = Held { actor: ActorId, socket: u32, },
+        /// As [`Body::Passed`]. Never sent to a guest.
+        46 = Passed { hears: StreamId, says: StreamId, },
     }
 }
 

@@ -57,6 +57,26 @@ wire_enum! {
         16 = Bookmark {},
         /// A page limit below the default one, for tests of a full database.
         17 = LimitPages { pages: u32, },
+        /// `ctx.acceptWebSocket()` of one end of a fresh pair: the host holds it from now on. The answer
+        /// is its number, by which the guest gives the other end to whoever gets it.
+        45 = AcceptSocket { tags: Vec<String>, },
+        /// Sockets that the host holds for the object, all or those with a tag.
+        46 = Sockets { tag: Option<String>, },
+        47 = SocketTags { socket: u32, },
+        48 = SocketAttachment { socket: u32, },
+        49 = SetSocketAttachment { socket: u32, attachment: Blob, },
+        /// A message of text that the host answers itself; none where `request` is absent.
+        50 = SetAutoResponse { request: Option<String>, response: String, },
+        51 = AutoResponse {},
+        /// When the host last answered a socket's message itself.
+        52 = AutoResponseTime { socket: u32, },
+        /// How long an event of a socket may take.
+        53 = SetSocketTimeout { ms: Option<u32>, },
+        54 = SocketTimeout {},
+        /// The bookmark of a time.
+        55 = BookmarkAt { time_ms: f64, },
+        /// The next session begins at a bookmark. The answer is one to undo it with.
+        56 = Restore { bookmark: String, },
     }
 }
 
@@ -102,5 +122,13 @@ wire_enum! {
         8 = Ingested { remainder: String, rows_read: u64, rows_written: u64, statements: u32, },
         /// It failed; `name` is the error's class.
         9 = Failed { name: String, message: String, },
+        /// To `Sockets`, the youngest first.
+        45 = Sockets {
+            sockets: Vec<u32>,
+            /// Those of them that the object has closed already.
+            closed: Vec<u32>,
+        },
+        /// To `SocketTags`, and to `AutoResponse`: request and response, or nothing.
+        46 = Texts { texts: Vec<String>, },
     }
 }

@@ -108,6 +108,38 @@ impl FromData for StorageRequest {
             "limitPages" => Self::LimitPages {
                 pages: items.take(1)?,
             },
+            "acceptSocket" => Self::AcceptSocket {
+                tags: items.take(1)?,
+            },
+            "sockets" => Self::Sockets {
+                tag: items.take(1)?,
+            },
+            "socketTags" => Self::SocketTags {
+                socket: items.take(1)?,
+            },
+            "socketAttachment" => Self::SocketAttachment {
+                socket: items.take(1)?,
+            },
+            "setSocketAttachment" => Self::SetSocketAttachment {
+                socket: items.take(1)?,
+                attachment: items.take(2)?,
+            },
+            "setAutoResponse" => Self::SetAutoResponse {
+                request: items.take(1)?,
+                response: items.take(2)?,
+            },
+            "autoResponse" => Self::AutoResponse {},
+            "autoResponseTime" => Self::AutoResponseTime {
+                socket: items.take(1)?,
+            },
+            "setSocketTimeout" => Self::SetSocketTimeout { ms: items.take(1)? },
+            "socketTimeout" => Self::SocketTimeout {},
+            "bookmarkAt" => Self::BookmarkAt {
+                time_ms: items.take(1)?,
+            },
+            "restore" => Self::Restore {
+                bookmark: items.take(1)?,
+            },
             other => {
                 let message = format!("\"{other}\" is not a question for storage");
                 return Err(OpError::type_error(message));
@@ -175,6 +207,10 @@ impl IntoData for StorageReply {
                     statements.into_data(),
                 ],
             ),
+            StorageResult::Sockets { sockets, closed } => {
+                tuple("sockets", [sockets.into_data(), closed.into_data()])
+            }
+            StorageResult::Texts { texts } => tuple("texts", [texts.into_data()]),
             StorageResult::Failed { name, message } => {
                 tuple("failed", [name.into_data(), message.into_data()])
             }

@@ -31,6 +31,8 @@ impl IntoData for Attachment {
             Self::Writable { stream } => tuple("writable", [stream.into_data()]),
             Self::Socket { socket } => tuple("socket", socket_data(socket)),
             Self::Bytes { bytes } => tuple("bytes", [Data::Bytes(bytes.0)]),
+            Self::Held { actor, socket } => tuple("held", [actor.into_data(), socket.into_data()]),
+            Self::Passed { hears, says } => tuple("passed", [hears.into_data(), says.into_data()]),
         }
     }
 }
@@ -61,6 +63,14 @@ impl FromData for Attachment {
                     bytes: Beside(bytes.0),
                 })
             }
+            "held" => Ok(Self::Held {
+                actor: items.take(1)?,
+                socket: items.take(2)?,
+            }),
+            "passed" => Ok(Self::Passed {
+                hears: items.take(1)?,
+                says: items.take(2)?,
+            }),
             other => Err(unknown("an attachment", other)),
         }
     }
@@ -76,6 +86,8 @@ impl IntoData for Body {
                 Data::List(vec![stream.into_data(), length.into_data()])
             }
             Self::Socket { socket } => tuple("socket", socket_data(socket)),
+            Self::Held { actor, socket } => tuple("held", [actor.into_data(), socket.into_data()]),
+            Self::Passed { hears, says } => tuple("passed", [hears.into_data(), says.into_data()]),
         }
     }
 }
@@ -89,11 +101,23 @@ impl FromData for Body {
                 Ok(Self::Inline { bytes: Blob(bytes) })
             }
             Data::List(items) => {
-                let is_socket = matches!(items.first(), Some(Data::String(_) | Data::Word(_)));
+                let has_word = matches!(items.first(), Some(Data::String(_) | Data::Word(_)));
                 let mut items = Items::of(Data::List(items))?;
-                if is_socket {
-                    let socket = take_socket(&mut items, 1)?;
-                    return Ok(Self::Socket { socket });
+                if has_word {
+                    return match items.word()?.as_str() {
+                        "socket" => Ok(Self::Socket {
+                            socket: take_socket(&mut items, 1)?,
+                        }),
+                        "held" => Ok(Self::Held {
+                            actor: items.take(1)?,
+                            socket: items.take(2)?,
+                        }),
+                        "passed" => Ok(Self::Passed {
+                            hears: items.take(1)?,
+                            says: items.take(2)?,
+                        }),
+                        other => Err(unknown("a body", other)),
+                    };
                 }
                 Ok(Self::Stream {
                     stream: items.take(0)?,
@@ -137,6 +161,29 @@ impl IntoData for Event {
                 retries,
             } => tuple("alarm", [scheduled_ms.into_data(), retries.into_data()]),
             Self::StartFacet {} => tuple("startFacet", []),
+            Self::SocketText { socket, text } => {
+                tuple("socketText", [socket.into_data(), text.into_data()])
+            }
+            Self::SocketBytes { socket, bytes } => {
+                tuple("socketBytes", [socket.into_data(), bytes.into_data()])
+            }
+            Self::SocketClose {
+                socket,
+                code,
+                reason,
+                clean,
+            } => tuple(
+                "socketClose",
+                [
+                    socket.into_data(),
+                    code.into_data(),
+                    reason.into_data(),
+                    clean.into_data(),
+                ],
+            ),
+            Self::SocketError { socket, failure } => {
+                tuple("socketError", [socket.into_data(), failure.into_data()])
+            }
         }
     }
 }
@@ -182,6 +229,24 @@ impl FromData for Event {
                 retries: items.take(2)?,
             }),
             "startFacet" => Ok(Self::StartFacet {}),
+            "socketText" => Ok(Self::SocketText {
+                socket: items.take(1)?,
+                text: items.take(2)?,
+            }),
+            "socketBytes" => Ok(Self::SocketBytes {
+                socket: items.take(1)?,
+                bytes: items.take(2)?,
+            }),
+            "socketClose" => Ok(Self::SocketClose {
+                socket: items.take(1)?,
+                code: items.take(2)?,
+                reason: items.take(3)?,
+                clean: items.take(4)?,
+            }),
+            "socketError" => Ok(Self::SocketError {
+                socket: items.take(1)?,
+                failure: items.take(2)?,
+            }),
             other => Err(unknown("an event", other)),
         }
     }
@@ -239,7 +304,7 @@ impl FromData for Outcome {
 pub(super) mod tests {
     use super::*;
     use mayfly_wire::{
-        CapId, CapKind, ExportId, Failure, FailureKind, Payload, Redirect, RequestHead,
+        ActorId, CapId, CapKind, ExportId, Failure, FailureKind, Payload, Redirect, RequestHead,
         ResponseHead, Secure, StreamId,
     };
     use std::fmt::Debug;
@@ -276,6 +341,10 @@ pub(super) mod tests {
                 Attachment::Socket { socket: socket() },
                 Attachment::Bytes {
                     bytes: Beside(vec![4; 9]),
+                },
+                Attachment::Held {
+                    actor: ActorId(2),
+                    socket: 3,
                 },
             ],
         }
@@ -340,6 +409,24 @@ pub(super) mod tests {
             retries: 2,
         });
         round_trip(Event::StartFacet {});
+        round_trip(Event::SocketText {
+            socket: 3,
+            text: "said".to_owned(),
+        });
+        round_trip(Event::SocketBytes {
+            socket: 3,
+            bytes: Blob(vec![1, 255]),
+        });
+        round_trip(Event::SocketClose {
+            socket: 3,
+            code: 1006,
+            reason: String::new(),
+            clean: false,
+        });
+        round_trip(Event::SocketError {
+            socket: 3,
+            failure: Failure::new(FailureKind::Limit {}, "Error", "too large"),
+        });
         round_trip(Event::Queue {
             queue: "q".to_owned(),
             batch: Payload::empty(),
@@ -363,7 +450,20 @@ pub(super) mod tests {
             redirected: false,
             encoded: false,
         });
-        for body in [Body::Empty {}, Body::Socket { socket: socket() }] {
+        let held = Body::Held {
+            actor: ActorId(2),
+            socket: 3,
+        };
+        let passed = Body::Passed {
+            hears: StreamId(2),
+            says: StreamId(4),
+        };
+        for body in [
+            Body::Empty {},
+            Body::Socket { socket: socket() },
+            held,
+            passed,
+        ] {
             round_trip(Outcome::Response {
                 head: head.clone(),
                 body,

@@ -79,8 +79,8 @@ impl Database {
         Ok(())
     }
 
-    /// A text that is larger than all that came before.
-    pub(super) fn bookmark(&mut self) -> Answer {
+    /// A number that is larger than all that came before.
+    pub(super) fn next_bookmark(&mut self) -> Result<u64, Failed> {
         let before = match self.has_file() && self.has_metadata()? {
             true => {
                 let open = self.open()?;
@@ -91,9 +91,7 @@ impl Database {
         };
         let next = before.saturating_add(1);
         self.write_metadata(BOOKMARK, Some(next))?;
-        Ok(StorageResult::Text {
-            text: format!("{next:016x}"),
-        })
+        Ok(u64::try_from(next).unwrap_or(0))
     }
 
     fn write_metadata(&mut self, key: i64, value: Option<i64>) -> Result<(), Failed> {

@@ -14,13 +14,16 @@
 mod alarm;
 mod complete;
 mod guard;
+pub(crate) mod history;
 mod kv;
 mod math;
+mod recovery;
 mod sql;
 
 use crate::StoreError;
 use crate::place::{Place, Store};
 use guard::Guard;
+use history::History;
 use mayfly_wire::{StorageReply, StorageRequest, StorageResult};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthContext, Authorization};
@@ -100,6 +103,9 @@ enum Where {
 
 #[derive(Debug)]
 struct Open {
+    /// Of its turns, from the first write on; on disk only. Goes before the connection, whose end moves
+    /// SQLite's log into the database.
+    history: Option<History>,
     connection: Connection,
     guard: Arc<Guard>,
     cursors: sql::Cursors,
@@ -298,7 +304,11 @@ impl Database {
                     .map(|time| (StorageResult::Done {}, Some(time)));
             }
             StorageRequest::Bookmark {} => self.bookmark(),
+            StorageRequest::BookmarkAt { time_ms } => self.bookmark_at(time_ms),
+            StorageRequest::Restore { bookmark } => self.restore_next(&bookmark),
             StorageRequest::LimitPages { pages } => self.limit_pages(u64::from(pages)),
+            // Those about sockets, which whoever asks keeps to itself.
+            _ => Err(Failed::type_error("this is no question for a database")),
         };
         if let Err(failed) = &answer
             && in_transaction
@@ -353,6 +363,7 @@ impl Database {
                      {text}"
                 )));
             }
+            self.keep_history();
             settled.syncer = self.syncer();
         }
         if std::mem::take(&mut self.alarm_changed) {
@@ -408,7 +419,7 @@ impl Database {
                 Where::Disk { path, .. } => Connection::open(path).and_then(|connection| {
                     connection.execute_batch(
                         "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;
-                         PRAGMA synchronous = NORMAL;",
+                         PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;",
                     )?;
                     Open::new(connection)
                 }),
@@ -432,6 +443,7 @@ impl Database {
     /// Opens the implicit transaction where none is under way.
     fn writing(&mut self) -> Result<&mut Open, Failed> {
         if !self.is_in_transaction() {
+            self.begin_history()?;
             let open = self.open()?;
             let begun = open.trusted("BEGIN", |connection| run(connection, "BEGIN IMMEDIATE"));
             if let Err(error) = begun {
@@ -597,6 +609,7 @@ impl Open {
         math::install(&connection)?;
         let guard = Guard::install(&mut connection)?;
         Ok(Self {
+            history: None,
             connection,
             guard,
             cursors: sql::Cursors::default(),

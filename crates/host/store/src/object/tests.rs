@@ -293,3 +293,195 @@ fn mathematics_is_as_sqlite_documents_it() {
         assert!((found - expect).abs() < 1e-9, "{sql}: {found}");
     }
 }
+
+// ---- point-in-time recovery
+
+/// A folder that is removed with the value.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("mayfly-store-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn place() -> Place {
+        Place::object("f", &ObjectId::of_name("a", &[1; 32]))
+    }
+
+    fn database(&self) -> (Arc<Store>, Database) {
+        let store = Store::open(&self.0).unwrap();
+        let database = store.database(&Self::place()).unwrap();
+        (store, database)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn ask_text(database: &mut Database, request: StorageRequest) -> String {
+    match database.answer(request).reply.result {
+        StorageResult::Text { text } => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A turn that adds a number (and a blob, so that pages fill), and its bookmark.
+fn add(database: &mut Database, number: u32, blob: usize) -> String {
+    exec(database, "CREATE TABLE IF NOT EXISTS t (n, filling)");
+    let sql = format!("INSERT INTO t VALUES ({number}, randomblob({blob}))");
+    assert!(matches!(exec(database, &sql), StorageResult::Rows { .. }));
+    let bookmark = ask_text(database, StorageRequest::Bookmark {});
+    database.settle().unwrap();
+    bookmark
+}
+
+fn go_back(database: &mut Database, bookmark: &str) -> String {
+    let bookmark = bookmark.to_owned();
+    let undo = ask_text(database, StorageRequest::Restore { bookmark });
+    database.rollback();
+    database.begin_session().unwrap();
+    undo
+}
+
+fn total(database: &mut Database) -> f64 {
+    number(database, "SELECT count(*) FROM t")
+}
+
+#[test]
+fn every_turn_can_be_gone_back_to_and_undone() {
+    let folder = Folder::new("turns");
+    let (_store, mut database) = folder.database();
+    let bookmarks: Vec<_> = (1..=20).map(|n| add(&mut database, n, 3000)).collect();
+    assert!(bookmarks.is_sorted(), "{bookmarks:?}");
+    let undo = go_back(&mut database, &bookmarks[6]);
+    assert_eq!(total(&mut database), 7.0);
+    assert_eq!(number(&mut database, "SELECT max(n) FROM t"), 7.0);
+    add(&mut database, 100, 10);
+    assert_eq!(total(&mut database), 8.0);
+    go_back(&mut database, &undo);
+    assert_eq!(total(&mut database), 20.0);
+    for at in [19, 0, 12] {
+        go_back(&mut database, &bookmarks[at]);
+        assert_eq!(total(&mut database), at as f64 + 1.0);
+        let checked = exec(&mut database, "PRAGMA quick_check");
+        assert!(format!("{checked:?}").contains("ok"), "{checked:?}");
+    }
+}
+
+#[test]
+fn the_history_outlives_closing_and_checkpoints() {
+    let folder = Folder::new("closing");
+    let mut bookmarks = Vec::new();
+    for round in 0..4 {
+        let (_store, mut database) = folder.database();
+        for n in 0..5 {
+            // More pages than one checkpoint takes, in all.
+            bookmarks.push(add(&mut database, round * 5 + n, 900_000));
+        }
+    }
+    let (_store, mut database) = folder.database();
+    assert_eq!(total(&mut database), 20.0);
+    for at in [3, 11, 17] {
+        go_back(&mut database, &bookmarks[at]);
+        assert_eq!(total(&mut database), at as f64 + 1.0);
+    }
+}
+
+#[test]
+fn a_history_is_bounded_and_says_where_it_ends() {
+    let folder = Folder::new("bounded");
+    let (store, mut database) = folder.database();
+    let bookmarks: Vec<_> = (0..40)
+        .map(|n| {
+            exec(&mut database, "DELETE FROM t");
+            add(&mut database, n, 1_900_000)
+        })
+        .collect();
+    let bytes: u64 = store
+        .files(&Folder::place())
+        .unwrap()
+        .iter()
+        .flat_map(|(_, path)| history::files_of(path))
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|data| data.len())
+        .sum();
+    assert!(bytes < 60_000_000, "{bytes}");
+    let request = StorageRequest::Restore {
+        bookmark: bookmarks[0].clone(),
+    };
+    let StorageResult::Failed { message, .. } = database.answer(request).reply.result else {
+        panic!("the first turn is still there");
+    };
+    assert!(message.contains("older than what is kept"), "{message}");
+    go_back(&mut database, &bookmarks[35]);
+    assert_eq!(number(&mut database, "SELECT n FROM t"), 35.0);
+}
+
+#[test]
+fn what_a_killed_host_had_not_kept_is_caught_up() {
+    let folder = Folder::new("killed");
+    let (first, last) = {
+        let (store, mut database) = folder.database();
+        let first = add(&mut database, 1, 10);
+        let history = history::files_of(&store.files(&Folder::place()).unwrap()[0].1)[0].clone();
+        let before = std::fs::read(&history).unwrap();
+        let last = add(&mut database, 2, 10);
+        // As if the host had been killed between the commit and the copy, or within it.
+        let torn = std::fs::read(&history).unwrap();
+        let keep = before.len() + (torn.len() - before.len()) / 2;
+        std::fs::write(&history, &torn[..keep]).unwrap();
+        std::mem::forget(database);
+        std::mem::forget(store);
+        (first, last)
+    };
+    // The first host's lock is still held by this process: its files are looked at as they are.
+    let store = Store::ephemeral().unwrap();
+    drop(store);
+    let path = folder.0.join("objects").join("f");
+    let name = std::fs::read_dir(&path)
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .find(|name| name.ends_with(".sqlite"))
+        .unwrap();
+    let copy = Folder::new("killed-copy");
+    let copied = copy.0.join("objects").join("f");
+    std::fs::create_dir_all(&copied).unwrap();
+    let stem = name.trim_end_matches(".sqlite");
+    for suffix in [".sqlite", ".sqlite-wal", ".history"] {
+        let from = path.join(format!("{stem}{suffix}"));
+        std::fs::copy(from, copied.join(format!("{stem}{suffix}"))).unwrap();
+    }
+    let (_store, mut database) = copy.database();
+    assert_eq!(total(&mut database), 2.0);
+    go_back(&mut database, &first);
+    assert_eq!(total(&mut database), 1.0);
+    go_back(&mut database, &last);
+    assert_eq!(total(&mut database), 2.0);
+}
+
+#[test]
+fn times_have_bookmarks() {
+    let folder = Folder::new("times");
+    let (_store, mut database) = folder.database();
+    add(&mut database, 1, 10);
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.unwrap().as_millis() as f64
+    };
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let between = now();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    add(&mut database, 2, 10);
+    let bookmark = ask_text(
+        &mut database,
+        StorageRequest::BookmarkAt { time_ms: between },
+    );
+    database.settle().unwrap();
+    go_back(&mut database, &bookmark);
+    assert_eq!(total(&mut database), 1.0);
+}
