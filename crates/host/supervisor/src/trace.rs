@@ -7,23 +7,32 @@
 //!
 //! Invariant: whatever a guest sent, an item and an event are well-formed JSON.
 
-use crate::bounds::{GUEST_TRACE_BYTES_MAX, SPANS_MAX, TRACE_BYTES_MAX, TRACES_BYTES_MAX};
+mod line;
+mod onset;
+mod room;
+mod told;
+
+pub use onset::Onset;
+
+use crate::bounds::{SPANS_MAX, TRACE_BYTES_MAX};
 use crate::capability::Capability;
 use crate::held::HeldEvent;
 use crate::hub::Hub;
 use crate::observe::InvocationReport;
 use crate::tail::{Must, Session};
-use mayfly_wire::bounds::LOG_MESSAGE_BYTES_MAX;
+use line::{Line, base64, exception_json, log_json, push_item, without_header};
 use mayfly_wire::{Failure, LogLevel, Outcome};
-use serde::Deserialize;
+use onset::envelope;
+use room::TraceRoom;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use told::{Told, generation};
 
 /// Who hears of a Worker's invocations.
 #[derive(Debug, Default)]
@@ -151,37 +160,8 @@ enum Last {
     Outcome,
 }
 
-/// An event, as far as it is told.
-enum Told {
-    Fetch {
-        method: String,
-        url: String,
-        headers: Vec<(String, String)>,
-        cf: String,
-    },
-    Rpc {
-        method: String,
-    },
-    Scheduled {
-        time_ms: f64,
-        cron: String,
-    },
-    Queue {
-        queue: String,
-    },
-    /// The scripts whose items a tail got.
-    Tail {
-        scripts: Vec<Value>,
-    },
-    Connect,
-    Other,
-}
-
 /// What a log entry costs beside its text.
 const ENTRY_BYTES: usize = 64;
-
-/// Characters of a method in an event that is too large.
-const METHOD_CHARS_MAX: usize = 64;
 
 const LOGS_FULL: &str = "Log size limit exceeded: More than 256KB of data (across console.log statements, exception, \
      request metadata and headers) was logged during a single request. Subsequent data for this \
@@ -206,35 +186,6 @@ pub struct Begin<'a> {
     pub caller: Option<SpanContext>,
     /// Bytes of all traces of the guest that it is delivered to.
     pub trace_bytes: &'a Arc<AtomicU64>,
-}
-
-/// What a trace takes of the room that all traces have: of its guest's share and of the host's.
-struct TraceRoom {
-    hub: Arc<Hub>,
-    guest: Arc<AtomicU64>,
-    bytes: u64,
-}
-
-impl TraceRoom {
-    fn take(&mut self, bytes: u64) -> bool {
-        let all = &self.hub.counters.trace_bytes;
-        let fits = self.guest.load(Ordering::Relaxed) + bytes <= GUEST_TRACE_BYTES_MAX
-            && all.load(Ordering::Relaxed) + bytes <= TRACES_BYTES_MAX;
-        if fits {
-            self.guest.fetch_add(bytes, Ordering::Relaxed);
-            all.fetch_add(bytes, Ordering::Relaxed);
-            self.bytes += bytes;
-        }
-        fits
-    }
-}
-
-impl Drop for TraceRoom {
-    fn drop(&mut self) {
-        self.guest.fetch_sub(self.bytes, Ordering::Relaxed);
-        let all = &self.hub.counters.trace_bytes;
-        all.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 impl Trace {
@@ -275,11 +226,7 @@ impl Trace {
             exceptions: String::new(),
             diagnostics: String::new(),
             bytes: 0,
-            room: TraceRoom {
-                hub: hub.clone(),
-                guest: begin.trace_bytes.clone(),
-                bytes: 0,
-            },
+            room: TraceRoom::new(hub, begin.trace_bytes),
             truncated: false,
             full: Full::default(),
             spans_open: HashMap::new(),
@@ -623,384 +570,8 @@ impl Trace {
     }
 }
 
-/// The first event of an invocation, not written out yet.
-pub struct Onset {
-    context: SpanContext,
-    parent: Option<u64>,
-    invocation_id: u128,
-    timestamp: u64,
-    worker: String,
-    entrypoint: String,
-    event: Arc<Told>,
-}
-
-impl Onset {
-    /// As a tail gets it.
-    pub fn event(&self) -> String {
-        let entrypoint = match self.entrypoint.as_str() {
-            "" => String::new(),
-            name => format!(r#","entrypoint":{}"#, json!(name)),
-        };
-        let event = format!(
-            concat!(
-                r#"{{"type":"onset","executionModel":"stateless","spanId":"{}"{},"#,
-                r#""scriptName":{},"scriptTags":[],"info":{}}}"#
-            ),
-            hex64(self.context.span_id),
-            entrypoint,
-            json!(self.worker),
-            self.event.info(),
-        );
-        let (trace_id, parent) = (self.context.trace_id, self.parent.map(hex64));
-        envelope(
-            trace_id,
-            self.invocation_id,
-            parent,
-            self.timestamp,
-            0,
-            &event,
-        )
-    }
-}
-
-fn envelope(
-    trace_id: u128,
-    invocation_id: u128,
-    span: Option<String>,
-    timestamp: u64,
-    sequence: u64,
-    event: &str,
-) -> String {
-    let span = span.map_or_else(String::new, |span| format!(r#","spanId":"{span}""#));
-    format!(
-        concat!(
-            r#"{{"spanContext":{{"traceId":"{:032x}"{}}},"invocationId":"{:032x}","#,
-            r#""timestamp":{},"sequence":{},"event":{}}}"#
-        ),
-        trace_id, span, invocation_id, timestamp, sequence, event,
-    )
-}
-
-fn generation(event: &HeldEvent) -> u32 {
-    match event {
-        HeldEvent::Tail { generation, .. } | HeldEvent::TailStream { generation, .. } => {
-            *generation
-        }
-        _ => 0,
-    }
-}
-
-impl Told {
-    fn of(event: &HeldEvent) -> Self {
-        match event {
-            HeldEvent::Fetch { request, .. } => Self::Fetch {
-                method: request.method.clone(),
-                url: request.url.clone(),
-                headers: request
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (name.to_lowercase(), value.clone()))
-                    .collect(),
-                cf: request.cf.clone(),
-            },
-            HeldEvent::Rpc { path, .. } => Self::Rpc {
-                method: path.join("."),
-            },
-            HeldEvent::Scheduled { time_ms, cron } => Self::Scheduled {
-                time_ms: *time_ms,
-                cron: cron.clone(),
-            },
-            HeldEvent::Queue { queue, .. } => Self::Queue {
-                queue: queue.clone(),
-            },
-            HeldEvent::Tail { items, .. } => Self::Tail {
-                scripts: scripts_of(items),
-            },
-            HeldEvent::TailStream { .. } => Self::Tail {
-                scripts: Vec::new(),
-            },
-            HeldEvent::Connect { .. } => Self::Connect,
-            HeldEvent::LoadCode
-            | HeldEvent::Alarm { .. }
-            | HeldEvent::StartFacet
-            | HeldEvent::SocketText { .. }
-            | HeldEvent::SocketBytes { .. }
-            | HeldEvent::SocketClose { .. }
-            | HeldEvent::SocketError { .. } => Self::Other,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Fetch {
-                method,
-                url,
-                headers,
-                cf,
-            } => {
-                let headers: usize = headers
-                    .iter()
-                    .map(|(name, value)| name.len() + value.len())
-                    .sum();
-                method.len() + url.len() + headers + cf.len()
-            }
-            _ => 0,
-        }
-    }
-
-    /// What is told of an event that is too large.
-    fn shortened(&self) -> Self {
-        match self {
-            Self::Fetch { method, .. } => Self::Fetch {
-                method: method.chars().take(METHOD_CHARS_MAX).collect(),
-                url: String::new(),
-                headers: Vec::new(),
-                cf: String::new(),
-            },
-            _ => Self::Other,
-        }
-    }
-
-    /// As `event` of a trace item, for `platform/cloudflare/tails.ts`.
-    fn item(&self, out: &mut String, status: Option<u16>) {
-        let item = match self {
-            Self::Fetch {
-                method,
-                url,
-                headers,
-                cf,
-            } => {
-                let mut item = json!({"type": "fetch", "request": {
-                    "url": url, "method": method, "headers": merged(headers),
-                }});
-                if let Some(cf) = object(cf) {
-                    item["request"]["cf"] = cf;
-                }
-                if let Some(status) = status {
-                    item["response"] = json!({"status": status});
-                }
-                item
-            }
-            Self::Rpc { method } => json!({"type": "jsrpc", "rpcMethod": method}),
-            Self::Scheduled { time_ms, cron } => {
-                json!({"type": "scheduled", "scheduledTime": time_ms, "cron": cron})
-            }
-            Self::Queue { queue } => json!({"type": "queue", "queue": queue}),
-            Self::Tail { scripts } => {
-                let events = scripts.iter().map(|name| json!({"scriptName": name}));
-                json!({"type": "tail", "consumedEvents": events.collect::<Vec<_>>()})
-            }
-            Self::Connect => json!({"type": "connect"}),
-            Self::Other => json!({"type": "custom"}),
-        };
-        out.push_str(&item.to_string());
-    }
-
-    /// As `info` of an onset.
-    fn info(&self) -> String {
-        let info = match self {
-            Self::Fetch {
-                method,
-                url,
-                headers,
-                cf,
-            } => {
-                let headers = headers
-                    .iter()
-                    .map(|(name, value)| json!({"name": name, "value": value}));
-                let mut info = json!({
-                    "type": "fetch", "method": method, "url": url,
-                    "headers": headers.collect::<Vec<_>>(),
-                });
-                if let Some(cf) = object(cf) {
-                    info["cfJson"] = cf;
-                }
-                info
-            }
-            Self::Rpc { .. } => json!({"type": "jsrpc"}),
-            Self::Scheduled { time_ms, cron } => {
-                json!({"type": "scheduled", "scheduledTime": time_ms, "cron": cron})
-            }
-            Self::Queue { queue } => json!({"type": "queue", "queueName": queue}),
-            Self::Tail { scripts } => json!({"type": "trace", "traces": scripts}),
-            Self::Connect => json!({"type": "connect"}),
-            Self::Other => json!({"type": "custom"}),
-        };
-        info.to_string()
-    }
-}
-
-/// A header that came several times is one, as in `Headers`.
-fn merged(headers: &[(String, String)]) -> Vec<(String, String)> {
-    let mut merged: Vec<(String, String)> = Vec::with_capacity(headers.len());
-    for (name, value) in headers {
-        match merged.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => {
-                known.push_str(", ");
-                known.push_str(value);
-            }
-            None => merged.push((name.clone(), value.clone())),
-        }
-    }
-    merged
-}
-
-fn object(json: &str) -> Option<Value> {
-    serde_json::from_str::<Value>(json)
-        .ok()
-        .filter(Value::is_object)
-}
-
-#[derive(Deserialize)]
-struct Script {
-    #[serde(rename = "scriptName")]
-    name: Value,
-}
-
-/// The items are the host's own.
-fn scripts_of(items: &str) -> Vec<Value> {
-    let scripts: Vec<Script> = serde_json::from_str(items).unwrap_or_default();
-    scripts.into_iter().map(|script| script.name).collect()
-}
-
-/// A console line's values. Of what a guest sent only well-formed JSON is taken as such.
-struct Line<'a> {
-    message: Message<'a>,
-    errors: Option<&'a RawValue>,
-}
-
-enum Message<'a> {
-    Json(&'a RawValue),
-    /// It was too long and so is no JSON.
-    Cut(&'a str),
-    /// There are no values, only a text.
-    Text(&'a str),
-}
-
-#[derive(Deserialize)]
-struct WithErrors<'a> {
-    #[serde(borrow)]
-    m: &'a RawValue,
-    #[serde(borrow)]
-    e: &'a RawValue,
-}
-
-impl<'a> Line<'a> {
-    fn of(text: &'a str, message: &'a str) -> Self {
-        let line = |message| Self {
-            message,
-            errors: None,
-        };
-        if message.is_empty() {
-            return line(Message::Text(text));
-        }
-        if message.starts_with('{')
-            && let Ok(both) = serde_json::from_str::<WithErrors<'a>>(message)
-            && is_array(both.m)
-            && is_array(both.e)
-        {
-            return Self {
-                message: Message::Json(both.m),
-                errors: Some(both.e),
-            };
-        }
-        match serde_json::from_str::<&RawValue>(message) {
-            Ok(json) if is_array(json) => line(Message::Json(json)),
-            // In whole characters, so that it may be up to three bytes shorter.
-            _ if message.len() + 4 > LOG_MESSAGE_BYTES_MAX => line(Message::Cut(message)),
-            _ => line(Message::Text(text)),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let message = match &self.message {
-            Message::Json(json) => json.get().len(),
-            Message::Cut(text) | Message::Text(text) => text.len(),
-        };
-        message + self.errors.map_or(0, |errors| errors.get().len())
-    }
-
-    /// Of a trace item.
-    fn entry(&self, level: &str) -> String {
-        let message = match &self.message {
-            Message::Json(json) => json.get().to_owned(),
-            Message::Cut(text) | Message::Text(text) => json!([text]).to_string(),
-        };
-        log_json(now_ms(), level, &message, self.errors)
-    }
-
-    /// Of a streaming tail.
-    fn event(&self, level: &str) -> String {
-        let (message, cut) = match &self.message {
-            Message::Json(json) => (json.get().to_owned(), ""),
-            Message::Cut(text) => (json!(text).to_string(), r#","truncated":true"#),
-            Message::Text(text) => (json!([text]).to_string(), ""),
-        };
-        let errors = errors_json(self.errors);
-        format!(r#"{{"type":"log","level":"{level}","message":{message}{cut}{errors}}}"#)
-    }
-}
-
-fn is_array(json: &RawValue) -> bool {
-    json.get().starts_with('[')
-}
-
-fn errors_json(errors: Option<&RawValue>) -> String {
-    errors.map_or_else(String::new, |errors| format!(r#","errorInfo":{errors}"#))
-}
-
-fn log_json(timestamp: u64, level: &str, message: &str, errors: Option<&RawValue>) -> String {
-    let errors = errors_json(errors);
-    format!(r#"{{"timestamp":{timestamp},"level":"{level}","message":{message}{errors}}}"#)
-}
-
-fn exception_json(name: &str, message: &str, stack: &str) -> String {
-    let mut entry = json!({"timestamp": now_ms(), "name": name, "message": message});
-    if !stack.is_empty() {
-        entry["stack"] = json!(stack);
-    }
-    entry.to_string()
-}
-
-/// A stack begins with name and message, which stand beside it.
-fn without_header<'a>(stack: &'a str, name: &str, message: &str) -> &'a str {
-    let rest = match stack.strip_prefix(name) {
-        Some(rest) => rest.strip_prefix(": ").unwrap_or(rest),
-        None => stack,
-    };
-    match rest.strip_prefix(message) {
-        Some(rest) => rest.strip_prefix('\n').unwrap_or(rest),
-        None => rest,
-    }
-}
-
-fn push_item(list: &mut String, item: &str) {
-    if !list.is_empty() {
-        list.push(',');
-    }
-    list.push_str(item);
-}
-
 fn hex64(id: u64) -> String {
     format!("{id:016x}")
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = group.iter().enumerate().fold(0u32, |bits, (index, byte)| {
-            bits | u32::from(*byte) << (16 - 8 * index)
-        });
-        for digit in 0..4 {
-            text.push(if digit <= group.len() {
-                char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63])
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }
 
 /// Keyed afresh by the standard library; unlike every other, which is all that an id has to be.
@@ -1027,62 +598,5 @@ fn now_ms() -> u64 {
 impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Trace")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        for (bytes, expect) in [
-            (&b""[..], ""),
-            (b"f", "Zg=="),
-            (b"fo", "Zm8="),
-            (b"foo", "Zm9v"),
-            (b"foob\xff", "Zm9vYv8="),
-        ] {
-            assert_eq!(base64(bytes), expect);
-        }
-    }
-
-    #[test]
-    fn a_stack_loses_its_header_once() {
-        let stack = "TypeError: no\nat f (main.js:1:2)";
-        assert_eq!(
-            without_header(stack, "TypeError", "no"),
-            "at f (main.js:1:2)"
-        );
-        assert_eq!(without_header("at f", "Error", "no"), "at f");
-        assert_eq!(without_header("Error: no", "Error", "no"), "");
-    }
-
-    #[test]
-    fn a_line_is_well_formed_whatever_a_guest_says() {
-        let cases = [
-            ("hello", "", r#"["hello"]"#),
-            ("hello", r#"["a", {"b": 1}]"#, r#"["a", {"b": 1}]"#),
-            ("hello", r#"{"m":[1],"e":[null]}"#, "[1]"),
-            ("hello", r#"{"m":1,"e":[null]}"#, r#"["hello"]"#),
-            ("hello", r#"[1], "forged": 2"#, r#"["hello"]"#),
-            ("he\"llo", "[1", r#"["he\"llo"]"#),
-        ];
-        for (text, message, expect) in cases {
-            let line = Line::of(text, message);
-            let entry: Value = serde_json::from_str(&line.entry("log")).unwrap();
-            let expect: Value = serde_json::from_str(expect).unwrap();
-            assert_eq!(entry["message"], expect, "{message}");
-            let event: Value = serde_json::from_str(&line.event("log")).unwrap();
-            assert_eq!(event["message"], expect, "{message}");
-        }
-    }
-
-    #[test]
-    fn a_cut_line_is_a_string_and_says_so() {
-        let message = format!("[\"{}", "a".repeat(LOG_MESSAGE_BYTES_MAX - 2));
-        let event: Value = serde_json::from_str(&Line::of("a", &message).event("log")).unwrap();
-        assert_eq!(event["truncated"], true);
-        assert_eq!(event["message"], message);
     }
 }
