@@ -31,6 +31,50 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// A thing and what it is compared with, measured by turns in small blocks.
+///
+/// Each block of the thing is compared with the blocks of the other before and after it, so that what the
+/// machine does meanwhile weighs on both; of these ratios the median counts, which some disturbed
+/// blocks do not move.
+#[derive(Debug, Default)]
+pub struct Turns {
+    other: Vec<f64>,
+    thing: Vec<f64>,
+}
+
+impl Turns {
+    /// Adds a block of the other, by its samples.
+    pub fn other(&mut self, block: Vec<Duration>) {
+        self.other.push(median_ms(block));
+    }
+
+    /// Adds a block of the thing, after one of the other.
+    pub fn thing(&mut self, block: Vec<Duration>) {
+        self.thing.push(median_ms(block));
+    }
+
+    /// Medians of the blocks, in milliseconds: of the other, and of the thing.
+    pub fn medians_ms(&self) -> (f64, f64) {
+        (median(self.other.clone()), median(self.thing.clone()))
+    }
+
+    /// Of each block of the thing: how many times as long it took as those around it.
+    pub fn ratios(&self) -> Vec<f64> {
+        let around = self.other.windows(2).map(|pair| pair[0].midpoint(pair[1]));
+        let both = self.thing.iter().zip(around);
+        both.map(|(thing, other)| thing / other).collect()
+    }
+
+    /// How many times as long the thing takes.
+    pub fn ratio(&self) -> f64 {
+        median(self.ratios())
+    }
+}
+
+fn median_ms(block: Vec<Duration>) -> f64 {
+    median(block.iter().map(|time| time.as_secs_f64() * 1e3).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +90,19 @@ mod tests {
     fn a_median_is_a_value_that_was_there() {
         assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![]), 0.0);
+    }
+
+    #[test]
+    fn what_slows_down_both_is_no_difference() {
+        let block = |ms: u64| vec![Duration::from_millis(ms); 3];
+        let mut turns = Turns::default();
+        for ms in [10, 20, 10, 40, 40] {
+            turns.other(block(ms));
+            turns.thing(block(ms + ms / 10));
+        }
+        turns.other(block(40));
+        assert!((turns.ratio() - 1.1).abs() < 0.4, "{}", turns.ratio());
+        assert_eq!(turns.medians_ms(), (40.0, 22.0));
     }
 
     #[test]

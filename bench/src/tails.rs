@@ -1,35 +1,68 @@
 //! `mayfly-bench tails`: what it costs a request that its Worker is followed.
 //!
-//! The same Worker without a tail, with a buffered and with a streaming one, asked in turn on one
-//! connection. Between two requests there is a pause in which the tail does its work: that it is
-//! off the request's path is the claim, not that it is free. Without the pause too, for comparison.
-//! And what metering and the admin listener cost a request that nobody follows: two hosts in turn.
+//! The same Worker without a tail, with a buffered and with a streaming one, asked by turns in small
+//! blocks on one connection. Between two requests there is a pause in which the tail does its work:
+//! that it is off the request's path is the claim, not that it is free. Without the pause too, for
+//! comparison. And what metering and the admin listener cost a request that nobody follows: two hosts in turn.
 
 use std::time::Duration;
 
 use crate::http::Connection;
 use crate::peer::{self, Running};
-use crate::stats::Samples;
-
-const PATHS: [&str; 3] = ["/none", "/tail", "/stream"];
+use crate::stats::Turns;
 
 /// How much slower the median may be.
 const SLOWER_MAX: f64 = 1.05;
+
+/// Requests of one kind before it is another's turn.
+const BLOCK: usize = 25;
+
+/// Time for the tails of one block to be told before the next begins.
+const REST: Duration = Duration::from_millis(8);
 
 /// Runs it; an error where a promise is broken.
 pub fn run(rounds: usize) -> Result<(), String> {
     let folder = peer::folder("followed");
     let configs = [&folder.join("wrangler.jsonc"), &folder.join("sink.jsonc")];
     let host = Running::start_mayfly(&configs, &["--log", "json"])?;
-    let paused = medians(&host, rounds, Duration::from_millis(3))?;
-    print("3 ms between two requests", &paused);
-    let busy = medians(&host, rounds, Duration::ZERO)?;
-    print("one after another", &busy);
-    let heard = heard(&host, 2 * (rounds + WARM))?;
-    println!("{heard}");
+    let mut connection = Connection::open(host.port)?;
+    let mut asked = 0;
+    let mut block = |path: &str, pause: Duration| {
+        asked += usize::from(path != "/none") * BLOCK;
+        block(&mut connection, path, pause)
+    };
+    for path in ["/none", "/tail", "/stream"] {
+        for _ in 0..WARM_BLOCKS {
+            block(path, Duration::ZERO)?;
+        }
+    }
+    let mut slower: f64 = 0.0;
+    for (what, pause, counts) in [
+        ("3 ms between two requests", Duration::from_millis(3), true),
+        ("one after another", Duration::ZERO, false),
+    ] {
+        for (name, path) in [("a tail", "/tail"), ("a streaming tail", "/stream")] {
+            let mut turns = Turns::default();
+            for _ in 0..rounds.div_ceil(BLOCK) {
+                turns.other(block("/none", pause)?);
+                turns.thing(block(path, pause)?);
+            }
+            turns.other(block("/none", pause)?);
+            let (none, with) = turns.medians_ms();
+            let ratio = turns.ratio();
+            println!(
+                "{what}: p50 without a tail {none:.3} ms, with {name} {with:.3} ms ({:+.1} %)",
+                (ratio - 1.0) * 100.0
+            );
+            if counts {
+                slower = slower.max(ratio);
+            }
+        }
+    }
+    // Each followed request has one kind of tail.
+    println!("{}", heard(&host, asked / 2)?);
     drop(host);
     metered(rounds)?;
-    let slower = paused[1].max(paused[2]) / paused[0];
     if slower > SLOWER_MAX {
         return Err(format!(
             "a request that is followed is {slower:.3} times as slow"
@@ -38,27 +71,22 @@ pub fn run(rounds: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Requests of each kind before any is measured.
-const WARM: usize = 200;
+/// Blocks of each kind before any is measured.
+const WARM_BLOCKS: usize = 8;
 
-fn medians(host: &Running, rounds: usize, pause: Duration) -> Result<[f64; 3], String> {
-    let mut connection = Connection::open(host.port)?;
-    let mut samples = [Vec::new(), Vec::new(), Vec::new()];
-    for round in 0..WARM + rounds {
-        for (path, samples) in PATHS.iter().zip(&mut samples) {
-            let (_, time) = connection.get(path)?;
-            if round >= WARM {
-                samples.push(time);
-            }
-            std::thread::sleep(pause);
-        }
+fn block(
+    connection: &mut Connection,
+    path: &str,
+    pause: Duration,
+) -> Result<Vec<Duration>, String> {
+    let mut times = Vec::with_capacity(BLOCK);
+    for _ in 0..BLOCK {
+        let (_, time) = connection.get(path)?;
+        times.push(time);
+        std::thread::sleep(pause);
     }
-    let median = |samples: Vec<Duration>| -> Result<f64, String> {
-        let samples = Samples::new(samples).ok_or("no rounds")?;
-        Ok(samples.percentile_ms(50))
-    };
-    let [none, tail, stream] = samples;
-    Ok([median(none)?, median(tail)?, median(stream)?])
+    std::thread::sleep(REST);
+    Ok(times)
 }
 
 fn metered(rounds: usize) -> Result<(), String> {
@@ -69,32 +97,25 @@ fn metered(rounds: usize) -> Result<(), String> {
     let plain = Running::start_mayfly(&configs, &[])?;
     let more = Running::start_mayfly(&configs, &["--state", &text, "--admin", "127.0.0.1:0"])?;
     let mut connections = [Connection::open(plain.port)?, Connection::open(more.port)?];
-    let mut samples = [Vec::new(), Vec::new()];
-    for round in 0..WARM + 5 * rounds {
-        for (connection, samples) in connections.iter_mut().zip(&mut samples) {
-            let (_, time) = connection.get("/hello")?;
-            if round >= WARM {
-                samples.push(time);
-            }
+    let mut turns = Turns::default();
+    for connection in &mut connections {
+        for _ in 0..WARM_BLOCKS {
+            block(connection, "/hello", Duration::ZERO)?;
         }
     }
-    let [plain, more] = samples
-        .map(|samples| Samples::new(samples).map_or(f64::NAN, |samples| samples.percentile_ms(50)));
+    let [plain, more] = &mut connections;
+    for _ in 0..rounds.div_ceil(BLOCK) {
+        turns.other(block(plain, "/hello", Duration::ZERO)?);
+        turns.thing(block(more, "/hello", Duration::ZERO)?);
+    }
+    turns.other(block(plain, "/hello", Duration::ZERO)?);
     let _ = std::fs::remove_dir_all(&state);
+    let (plain, more) = turns.medians_ms();
     println!(
         "nobody follows: p50 {plain:.4} ms, with --state and --admin {more:.4} ms ({:+.1} %)",
-        (more / plain - 1.0) * 100.0
+        (turns.ratio() - 1.0) * 100.0
     );
     Ok(())
-}
-
-fn print(what: &str, [none, tail, stream]: &[f64; 3]) {
-    println!(
-        "{what}: p50 without a tail {none:.3} ms, with one {tail:.3} ms ({:+.1} %), with a \
-         streaming one {stream:.3} ms ({:+.1} %)",
-        (tail / none - 1.0) * 100.0,
-        (stream / none - 1.0) * 100.0,
-    );
 }
 
 /// Everything must have arrived: an item a request, and four events.

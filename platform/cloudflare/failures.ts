@@ -18,6 +18,9 @@ import { Tag } from "./rpc/tags.ts";
 /** Bytes of a thrown value that travel with its failure. */
 const VALUE_BYTES_MAX = 64 * 1024;
 
+/** What the engine throws, a bare string, where an allocation is too large; others throw a RangeError. */
+const OUT_OF_MEMORY = "out of memory";
+
 const NO_VALUE: Payload = { bytes: new Uint8Array(0), attachments: [] };
 
 /** Names that the language has constructors for; any other is a DOMException's or a user's. */
@@ -25,7 +28,8 @@ const NATIVE = new Map<string, new (message: string) => Error>(
   [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map((maker) => [maker.name, maker]),
 );
 
-export function failureOf(thrown: unknown, kind: FailureKind = "exception"): Failure {
+export function failureOf(given: unknown, kind: FailureKind = "exception"): Failure {
+  const thrown = given === OUT_OF_MEMORY ? new RangeError("Out of memory") : given;
   const [name, message, stack] = words(thrown);
   return { kind, name, message, stack, value: valueOf(thrown), budget: undefined };
 }

@@ -37,6 +37,7 @@ class QueueEventInfo {}
 class AlarmEventInfo {}
 class TailEventInfo {}
 class TailItem {}
+class ConnectEventInfo {}
 class CustomEventInfo {}
 
 /** An object whose fields can be read and not be written. */
@@ -94,6 +95,8 @@ function eventInfo(event: Json): object | null {
       const consumedEvents = (fields["consumedEvents"] as Json[]).map((one) => record(TailItem, one));
       return record(TailEventInfo, { consumedEvents });
     }
+    case "connect":
+      return record(ConnectEventInfo, {});
     case "custom":
       return record(CustomEventInfo, {});
     default:

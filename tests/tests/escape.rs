@@ -1,9 +1,11 @@
 //! Can hostile code get out? Each attack must end with the report that its caller and its operator
 //! deserve, while 50 neighbours are asked without pause and hardly notice.
 //!
-//! Method. One server has a town of 50 Workers. A sampler asks them in turn, and its undisturbed p99
-//! is taken first; then the attacks of `workers/escape/attacks.js` run one after another, and for
-//! each the p99 of the requests that were under way meanwhile is printed. What only a guest in an
+//! Method. One server has a town of 50 Workers, and two askers ask them in turn. The attacks of
+//! `workers/escape/attacks.js` run one after another with a pause before each; the p99 of the requests
+//! that were under way during one is compared with that of the pauses around it, and both are printed.
+//! An attack that slows its neighbours down by too much is tried again, for on a busy machine others
+//! do it too; what fails is one that does it every time, or all of them together. What only a guest in an
 //! attacker's hands can do, raw system calls and frames, is done by a made-up guest binary
 //! (`crates/wall/sandbox/examples/hostile_guest.rs`) behind the same filter as the real one.
 
@@ -20,45 +22,91 @@ const NEIGHBOURS: usize = 50;
 /// How much slower than undisturbed the slowest hundredth of a neighbour's answers may be.
 const SLOWER_MAX: f64 = 3.0;
 
-/// Below this a neighbour's p99 is noise: two cores are shared with the attacker, the sampler, and
-/// whatever else the machine does.
-const NOISE: Duration = Duration::from_millis(30);
+/// Below this a neighbour's p99 is noise: one slice of the kernel's for whatever else the machine does.
+const NOISE: Duration = Duration::from_millis(3);
 
-/// How long the undisturbed town is sampled.
+/// How long the town is sampled before the first attack.
 const UNDISTURBED: Duration = Duration::from_secs(3);
+
+/// How long after an attack what comes is still its doing: memory is given back, the pool is refilled.
+const AFTERMATH: Duration = Duration::from_millis(50);
+
+/// How long the town is left alone between two attacks. What it is like then is what an attack is
+/// compared with, so that other work on the machine slows down both.
+const CALM: Duration = Duration::from_millis(200);
+
+/// Windows of calm that are looked at together: one has too few answers for a p99.
+const CALM_WINDOWS: usize = 10;
+
+/// How often an attack may be tried until it leaves its neighbours alone: what disturbs does it always.
+const TRIES: usize = 3;
+
+/// Answers that a verdict on an attack needs: of fewer the p99 is the slowest alone.
+const VERDICT_ANSWERS: usize = 200;
+
+/// Runs of one attack for so many.
+const RUNS_MAX: u32 = 6;
 
 /// Askers at once.
 const ASKERS: usize = 2;
 
-/// When each answer came, and how long it took.
-type Samples = Mutex<Vec<(Instant, Duration)>>;
+/// How long each answer took since the last look.
+type Samples = Mutex<Vec<Duration>>;
 
 fn ask(server: &Server, samples: &Samples, done: &AtomicBool, mut id: usize) {
     while !done.load(Ordering::Relaxed) {
         let began = Instant::now();
         let reply = server.get(&format!("/neighbour?id={}", id % NEIGHBOURS));
+        let took = began.elapsed();
         assert!(
             reply.body.parse::<u32>().is_ok(),
             "neighbour: {}",
             reply.body
         );
-        samples.lock().unwrap().push((began, began.elapsed()));
+        samples.lock().unwrap().push(took);
         id += 1;
         std::thread::sleep(Duration::from_micros(500));
     }
 }
 
-/// The p99 of what was asked since `from`.
-fn p99(samples: &Samples, from: Instant) -> (usize, Duration) {
-    let samples = samples.lock().unwrap();
-    let mut times: Vec<Duration> = samples
-        .iter()
-        .filter(|(began, _)| *began >= from)
-        .map(|(_, time)| *time)
-        .collect();
+fn p99<'a>(times: impl IntoIterator<Item = &'a Duration>) -> Duration {
+    let mut times: Vec<Duration> = times.into_iter().copied().collect();
     times.sort_unstable();
     let at = (times.len() * 99 / 100).min(times.len().saturating_sub(1));
-    (times.len(), times.get(at).copied().unwrap_or_default())
+    times.get(at).copied().unwrap_or_default()
+}
+
+/// Answers of the town, apart: while it was left alone, and while it was not.
+struct Town<'a> {
+    samples: &'a Samples,
+    calm: Vec<Vec<Duration>>,
+    disturbed: Vec<Duration>,
+}
+
+impl<'a> Town<'a> {
+    fn of(samples: &'a Samples) -> Self {
+        Self {
+            samples,
+            calm: Vec::new(),
+            disturbed: Vec::new(),
+        }
+    }
+
+    fn take(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.samples.lock().unwrap())
+    }
+
+    fn left_alone(&mut self, calm: Duration) {
+        self.take();
+        std::thread::sleep(calm);
+        self.calm.push(self.take());
+    }
+
+    /// What neighbours may take now, by what they took lately.
+    fn allowed(&self) -> Duration {
+        let lately = self.calm.iter().rev().take(CALM_WINDOWS);
+        p99(lately.flatten()).mul_f64(SLOWER_MAX).max(NOISE)
+    }
 }
 
 #[test]
@@ -69,49 +117,84 @@ fn no_attack_gets_further_than_itself() {
     for id in 0..NEIGHBOURS {
         assert_eq!(server.get(&format!("/neighbour?id={id}")).body, "1");
     }
-    let (samples, done) = (Samples::default(), AtomicBool::new(false));
+    let samples = Samples::default();
+    let done = AtomicBool::new(false);
     let mut failures = Vec::new();
     std::thread::scope(|scope| {
         for asker in 0..ASKERS {
             let (server, samples, done) = (&server, &samples, &done);
             scope.spawn(move || ask(server, samples, done, asker * NEIGHBOURS / ASKERS));
         }
-        let began = Instant::now();
-        std::thread::sleep(UNDISTURBED);
-        let (count, calm) = p99(&samples, began);
-        println!("undisturbed: p99 {calm:?} of {count}");
-        let allowed = calm.mul_f64(SLOWER_MAX).max(NOISE);
-        let mut slow = 0;
+        let mut town = Town::of(&samples);
+        town.left_alone(UNDISTURBED);
+        println!("undisturbed: p99 {:.1?}", p99(town.calm.iter().flatten()));
         for (name, expected) in &listed {
-            let began = Instant::now();
-            let reply = server.try_get(&format!("/attack?name={name}"));
-            let stopped = began.elapsed();
-            let (count, busy) = p99(&samples, began);
-            let heard = reply.map_or_else(|error| error, |reply| reply.body);
-            let report: serde_json::Value = serde_json::from_str(&heard).unwrap_or_default();
-            let text = report["text"].as_str().unwrap_or(&heard);
-            let shown: String = text.chars().take(90).collect();
-            println!("{name}: {shown:?} after {stopped:.0?}; neighbours p99 {busy:.1?} of {count}");
-            if !matches(expected, text) {
-                failures.push(format!("{name}: expected /{expected}/, heard {text:?}"));
+            if let Err(failure) = attack(&server, &mut town, name, expected) {
+                failures.push(failure);
             }
-            // One slow second on a busy machine is no finding; most attacks being slow is.
-            slow += usize::from(busy > allowed);
-        }
-        let (count, all) = p99(&samples, began);
-        println!(
-            "all along: p99 {all:?} of {count}; {slow} of {} attacks above {allowed:?}",
-            listed.len()
-        );
-        if all > allowed {
-            failures.push(format!(
-                "the neighbours' p99 was {all:?}, allowed {allowed:?}"
-            ));
         }
         done.store(true, Ordering::Relaxed);
+        let (calm, disturbed) = (p99(town.calm.iter().flatten()), p99(&town.disturbed));
+        println!(
+            "{NEIGHBOURS} neighbours, all along: p99 {calm:.2?} left alone ({} answers), {disturbed:.2?} \
+             under attack ({} answers), {:.2} times as long",
+            town.calm.iter().map(Vec::len).sum::<usize>(),
+            town.disturbed.len(),
+            disturbed.as_secs_f64() / calm.as_secs_f64(),
+        );
+        if disturbed > calm.mul_f64(SLOWER_MAX).max(NOISE) {
+            failures.push(format!("p99 {disturbed:?} under attack, {calm:?} without"));
+        }
     });
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(server.get("/").body, "town hall");
+}
+
+/// Runs one attack until its neighbours hardly notice, or too often.
+fn attack(server: &Server, town: &mut Town<'_>, name: &str, expected: &str) -> Result<(), String> {
+    let mut slow = Vec::new();
+    for _ in 0..TRIES {
+        town.left_alone(CALM);
+        let allowed = town.allowed();
+        let mut answers = Vec::new();
+        let (mut runs, mut stopped) = (0, Duration::ZERO);
+        let mut text = String::new();
+        while runs < RUNS_MAX && answers.len() < VERDICT_ANSWERS {
+            let began = Instant::now();
+            text = heard(server, name);
+            stopped += began.elapsed();
+            runs += 1;
+            std::thread::sleep(AFTERMATH);
+            answers.extend(town.take());
+            if !matches(expected, &text) {
+                return Err(format!("{name}: expected /{expected}/, heard {text:?}"));
+            }
+        }
+        let busy = p99(&answers);
+        let shown: String = text.chars().take(90).collect();
+        println!(
+            "{name}: {shown:?} after {:.0?}; neighbours p99 {busy:.1?} of {}, allowed {allowed:.1?}",
+            stopped / runs,
+            answers.len()
+        );
+        town.disturbed.extend(answers);
+        if busy <= allowed {
+            return Ok(());
+        }
+        slow.push(format!("{busy:.1?} of {allowed:.1?}"));
+    }
+    Err(format!(
+        "{name}: its neighbours' p99 was {}",
+        slow.join(", ")
+    ))
+}
+
+/// What the attack's caller heard.
+fn heard(server: &Server, name: &str) -> String {
+    let reply = server.try_get(&format!("/attack?name={name}"));
+    let body = reply.map_or_else(|error| error, |reply| reply.body);
+    let report: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    report["text"].as_str().unwrap_or(&body).to_owned()
 }
 
 /// A regular expression of the Worker's, as far as these go: alternatives of plain text.

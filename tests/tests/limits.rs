@@ -42,7 +42,9 @@ fn every_limit_is_named_to_its_caller_with_value_and_limit() {
             && error["limit"].as_f64() > Some(0.0)
             && error["value"].as_f64() >= error["limit"].as_f64();
         // Where the engine can throw, the Worker could go on, and there is nothing to name.
-        let thrown = budget == "memory" && error["message"].as_str().is_some_and(is_memory);
+        let thrown = budget == "memory"
+            && error["name"] == "RangeError"
+            && error["message"].as_str().is_some_and(is_memory);
         let early = name == "wall/never-done" && found["answer"] == "early";
         if !(told || thrown || early) {
             failures.push(format!("{name}: {found}"));

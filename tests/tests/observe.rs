@@ -125,6 +125,36 @@ fn usage_counts_requests_and_workers() {
 }
 
 #[test]
+fn usage_counts_what_leaves_the_host_for_the_worker_that_asked() {
+    let state = Folder::new("egress");
+    let bounds = ["--allow-egress", "127.0.0.1", "--state", state.text()];
+    let mut server = Server::start_with(&["observe"], &bounds);
+    let to = format!("http://127.0.0.1:{}/hello", server.port());
+    for _ in 0..3 {
+        let reply = server.get(&format!("/out?to={to}"));
+        assert_eq!(reply.body, "child got hello");
+    }
+    let refused = server.get("/out?to=http://10.0.0.1/");
+    assert!(refused.status >= 500, "{}", refused.body);
+    server.terminate();
+    assert_eq!(server.wait(), Some(0));
+    let all = rows(&state, "id");
+    let of = |key: &str| {
+        let row = all.iter().find(|row| row["key"] == key);
+        row.unwrap_or_else(|| panic!("{key}: {all:?}"))
+    };
+    let child = of("observed/outgoing");
+    // One that is refused was asked for all the same.
+    assert_eq!(child["egressRequests"], 4, "{child}");
+    let sent = child["egressSentBytes"].as_u64().expect("a count");
+    assert!((4000..6000).contains(&sent), "{child}");
+    let received = child["egressReceivedBytes"].as_u64().expect("a count");
+    assert!((15..1500).contains(&received), "{child}");
+    // Its parent only called it.
+    assert_eq!(of("observed")["egressRequests"], 0);
+}
+
+#[test]
 fn runaway_ids_are_warned_about() {
     let state = Folder::new("runaway");
     let server = Server::start_with(

@@ -1,7 +1,7 @@
 //! Tails, whatever the outcome of what they follow: see `workers/tail/index.js`.
 
 mayfly_tests::cases! {
-    ["tail", "tailed"], [] as [&str; 0];
+    ["tail", "tailed"], ["--ephemeral"];
     outcome_ok,
     outcome_exception,
     outcome_exception_in_wait_until,
@@ -20,4 +20,5 @@ mayfly_tests::cases! {
     messages_on_diagnostics_channels_are_told,
     a_tail_that_throws_is_its_own_affair,
     a_configured_worker_is_followed,
+    an_object_is_followed_by_its_id,
 }

@@ -32,7 +32,7 @@ async function run(attack, env) {
     const response = await env.LOADER.load(code).getEntrypoint().fetch("http://victim/");
     result.text = `answered: ${await response.text()}`;
   } catch (error) {
-    // Not always an Error: SpiderMonkey throws "out of memory" as a string.
+    // Not always an Error: a Worker may throw anything.
     result.text = typeof error === "object" ? `${error?.name}: ${error?.message}` : String(error);
     result.budget = error?.budget;
   }

@@ -68,6 +68,8 @@ const cases = {
       env.LOADER,
       worker("const m = new WebAssembly.Memory({ initial: 1, maximum: 65536 }); for (;;) { m.grow(160); new Uint8Array(m.buffer).fill(1); }"),
     ),
+  // The engine can throw, and what it throws arrives as an error with a class.
+  "memory/one-allocation-too-large": (env) => call(env, env.LOADER, worker("new ArrayBuffer(2 ** 33);")),
   "memory/loader-caps-it": (env) =>
     call(env, env.SMALL, worker("const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1));")),
   "subrequests/worker": (env) =>

@@ -44,7 +44,7 @@ export default {
           const response = await child.getEntrypoint().fetch(request);
           return new Response(`answered: ${await response.text()}`);
         } catch (error) {
-          // Not always an Error: SpiderMonkey throws "out of memory" as a string.
+          // Not always an Error: a Worker may throw anything.
           return new Response(`${error}`);
         }
       }

@@ -35,6 +35,21 @@ const routes = {
     });
     return new Response("traced");
   },
+  // A child of its own that may reach what its parent may.
+  "/out": (url, env) => {
+    const child = env.LOADER.get("outgoing", () => ({
+      compatibilityDate: "2026-08-01",
+      mainModule: "main.js",
+      modules: {
+        "main.js": `export default { async fetch(request) {
+          const to = new URL(request.url).searchParams.get("to");
+          const answer = await fetch(to, { method: "POST", body: "x".repeat(1000) });
+          return new Response("child got " + await answer.text());
+        } }`,
+      },
+    }));
+    return child.getEntrypoint().fetch(url);
+  },
   // Work, not time: a busy machine takes longer for the same CPU.
   "/burn": () => {
     let n = 0;

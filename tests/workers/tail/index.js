@@ -322,6 +322,20 @@ const cases = {
     }
     throw new Error("the Worker did not hear of itself");
   },
+
+  async an_object_is_followed_by_its_id(env) {
+    const id = await env.TAILED_NAMED.ring();
+    const of = (list) => list.filter((item) => item.entrypoint === "Bell");
+    const [called, rung] = of(await arrived(items, "configured", (list) => of(list).length >= 2));
+    same([called.executionModel, called.durableObjectId, called.event.rpcMethod], ["durableObject", id, "ring"]);
+    same([rung.executionModel, rung.durableObjectId, rung.outcome], ["durableObject", id, "ok"]);
+    equal(rung.event.scheduledTime instanceof Date, true);
+    same(rung.logs[0].message, ["ding"]);
+    const ofStream = (list) => list.filter((one) => one.event.type === "onset" && one.event.entrypoint === "Bell");
+    const [, alarm] = ofStream(await arrived(events, "configured", (list) => ofStream(list).length >= 2));
+    const { executionModel, durableObjectId, info } = alarm.event;
+    same([executionModel, durableObjectId, info.type, info.scheduledTime instanceof Date], ["durableObject", id, "alarm", true]);
+  },
 };
 
 export class Callee extends WorkerEntrypoint {

@@ -1,6 +1,6 @@
 // A configured Worker that others follow: one default entrypoint, one by name.
 
-import { WorkerEntrypoint } from "cloudflare:workers";
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 
 let heard = 0;
 
@@ -21,5 +21,20 @@ export class Named extends WorkerEntrypoint {
   add(a, b) {
     console.info("adding");
     return a + b;
+  }
+
+  /** Has an object ring soon, and tells its id. */
+  ring() {
+    const id = this.env.BELL.idFromName("door");
+    return this.env.BELL.get(id).ring().then(() => id.toString());
+  }
+}
+
+export class Bell extends DurableObject {
+  async ring() {
+    await this.ctx.storage.setAlarm(Date.now() + 5);
+  }
+  alarm() {
+    console.log("ding");
   }
 }

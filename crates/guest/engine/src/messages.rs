@@ -5,7 +5,8 @@
 //! table, so the rows are changed, once, before the first script runs.
 //!
 //! Deliberately absent: the string "out of memory", which the engine throws where it cannot make an
-//! object; the platform names it where it leaves a handler.
+//! object. It is a constant of the engine's that no embedder can change, so a `catch` of the Worker's own
+//! sees it; whoever hears of it from outside gets a `RangeError` (`platform/cloudflare/failures.ts`).
 //!
 //! Invariant: a row is changed only while it reads as it does in the engine this was written for.
 

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use crate::counted::CountedStream;
 use crate::egress::{Egress, Refused};
 
 /// Time for a name to be resolved.
@@ -38,6 +39,10 @@ const ADDRESSES_MAX: usize = 8;
 
 /// Connections being opened at once; further ones wait. Resolving takes a thread each.
 const OPENING_MAX: usize = 256;
+
+/// Connections open at once, of all Workers together, where nothing else is said. Each is a descriptor
+/// of the host's, and those it needs for itself must stay free.
+pub const OPEN_MAX: usize = 8192;
 
 /// Why a connection was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,12 @@ pub enum ConnectError {
         /// What the resolver said.
         #[source]
         source: io::Error,
+    },
+    /// As many are open as may be.
+    #[error("too many connections are open: the limit is {max}")]
+    TooMany {
+        /// How many may be.
+        max: usize,
     },
     /// No address answered.
     #[error("{host} port {port} could not be reached: {source}")]
@@ -98,6 +109,8 @@ pub struct Connector {
     egress: Arc<Egress>,
     resolver: Arc<dyn Resolve>,
     opening: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    open_max: usize,
 }
 
 impl Connector {
@@ -107,7 +120,16 @@ impl Connector {
             egress: Arc::new(egress),
             resolver: Arc::new(System),
             opening: Arc::new(Semaphore::new(OPENING_MAX)),
+            open: Arc::new(Semaphore::new(OPEN_MAX)),
+            open_max: OPEN_MAX,
         }
+    }
+
+    /// The same with another bound on connections open at once.
+    pub fn with_open_max(mut self, open_max: usize) -> Self {
+        self.open = Arc::new(Semaphore::new(open_max));
+        self.open_max = open_max;
+        self
     }
 
     /// The same with another resolver.
@@ -116,7 +138,7 @@ impl Connector {
         self
     }
 
-    async fn open(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
+    async fn open(self, uri: Uri) -> Result<TokioIo<CountedStream>, ConnectError> {
         let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
             Some("https") => 443,
             _ => 80,
@@ -126,15 +148,19 @@ impl Connector {
     }
 
     /// A connection to `host`, a name or an address (of IPv6 with or without brackets).
-    pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-        let _place = self.opening.acquire().await;
+    pub async fn dial(&self, host: &str, port: u16) -> Result<CountedStream, ConnectError> {
+        let _turn = self.opening.acquire().await;
+        let Ok(place) = self.open.clone().try_acquire_owned() else {
+            return Err(ConnectError::TooMany { max: self.open_max });
+        };
         let host = host
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned();
         let addresses = resolve(&*self.resolver, &host, port).await?;
         let allowed = self.allowed(&host, port, &addresses)?;
-        reach(host, port, &allowed).await
+        let stream = reach(host, port, &allowed).await?;
+        Ok(CountedStream::new(stream, place))
     }
 
     /// The addresses that may be connected to; a refusal only where none is left.
@@ -206,7 +232,7 @@ async fn reach(
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<CountedStream>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 

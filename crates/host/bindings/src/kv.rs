@@ -6,6 +6,7 @@
 //! Invariant: at most [`AT_ONCE_MAX`] requests of a namespace hold a value in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -16,6 +17,7 @@ use mayfly_store::kv::{Entry, Kv};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::answer::{
     Asked, BodyError, Refusal, empty, head, header, internal, json, now_seconds, read_body,
@@ -37,8 +39,10 @@ pub const BULK_MAX: usize = 100;
 pub const BULK_BYTES_MAX: usize = VALUE_BYTES_MAX;
 /// Bytes of a bulk request: its keys as JSON, each byte of them escaped.
 const BULK_BODY_BYTES_MAX: usize = BULK_MAX * (KEY_BYTES_MAX * 6 + 4) + 64;
-/// Requests under way; further ones wait.
+/// Requests under way, and bodies that arrive; further ones wait.
 pub const AT_ONCE_MAX: usize = 16;
+/// Time for a body to arrive: whoever takes longer is in the way of all who write to the namespace.
+const BODY_WAIT: Duration = Duration::from_secs(30);
 
 /// See the file's head.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct KvService {
 struct Inner {
     store: Kv,
     at_once: Semaphore,
+    /// For bodies that arrive, so that a slow writer is in the way of writers alone.
+    arriving: Semaphore,
 }
 
 enum Wrong {
@@ -76,6 +82,7 @@ impl KvService {
             inner: Arc::new(Inner {
                 store,
                 at_once: Semaphore::new(AT_ONCE_MAX),
+                arriving: Semaphore::new(AT_ONCE_MAX),
             }),
         }
     }
@@ -85,7 +92,25 @@ impl Service for KvService {
     fn fetch(&self, request: Request) -> BoxFuture<Result<Response, Failure>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            // The semaphore is never closed.
+            // The semaphores are never closed.
+            let (_place, request) = match &request.body {
+                Body::Stream { .. } => {
+                    let place = inner.arriving.acquire().await;
+                    match timeout(BODY_WAIT, arrived(request)).await {
+                        Ok(Ok(request)) => (Some(place), request),
+                        Ok(Err(Wrong::Refused(refusal))) => return Ok(refusal.response()),
+                        Ok(Err(Wrong::Failed(failure))) => return Err(failure),
+                        Err(_) => {
+                            let why = format!(
+                                "The body did not arrive within {} s.",
+                                BODY_WAIT.as_secs()
+                            );
+                            return Ok(Refusal::new(408, why).response());
+                        }
+                    }
+                }
+                _ => (None, request),
+            };
             let _turn = inner.at_once.acquire().await;
             match inner.clone().answer(request).await {
                 Ok(response) => Ok(response),
@@ -163,10 +188,7 @@ impl Inner {
         let expires = expiry(asked, now_seconds())?;
         let value = match read_body(request.body, VALUE_BYTES_MAX).await {
             Ok(value) => value,
-            Err(BodyError::TooLong) => {
-                let why = format!("Value length exceeds limit of {VALUE_BYTES_MAX}.");
-                return Err(Refusal::new(413, why).into());
-            }
+            Err(BodyError::TooLong) => return Err(too_long().into()),
             Err(BodyError::Failed(failure)) => return Err(Wrong::Failed(failure)),
         };
         let entry = Entry {
@@ -249,6 +271,23 @@ impl Inner {
         };
         Ok(json(&Value::Array(found.ok_or_else(too_large)?)))
     }
+}
+
+/// The same request with its body whole. No body of any request here is larger than a value.
+async fn arrived(request: Request) -> Result<Request, Wrong> {
+    match read_body(request.body, VALUE_BYTES_MAX).await {
+        Ok(body) => Ok(Request {
+            head: request.head,
+            body: Body::Full(body),
+        }),
+        Err(BodyError::TooLong) => Err(too_long().into()),
+        Err(BodyError::Failed(failure)) => Err(Wrong::Failed(failure)),
+    }
+}
+
+fn too_long() -> Refusal {
+    let why = format!("Value length exceeds limit of {VALUE_BYTES_MAX}.");
+    Refusal::new(413, why)
 }
 
 fn checked_key(key: &str) -> Result<String, Refusal> {

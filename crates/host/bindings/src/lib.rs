@@ -3,9 +3,9 @@
 //! One file per thing a Worker can reach: `network` is the internet (global `fetch()`), with
 //! `redirect` and `decode` for the rules it follows, `websocket` and `socket` for what is no exchange
 //! of a request and an answer, `connect` for opening connections and TLS, and `egress` for where it
-//! may go at all. `assets` are the files of a folder, `kv` is a KV namespace,
-//! `rate_limit` a limit. Bindings are [`mayfly_exchange::Service`]s, with
-//! what they share in `answer`; who holds one is the supervisor's affair.
+//! may go at all; `counted` bounds how many connections are open. `assets` are the files of a folder,
+//! `kv` is a KV namespace, `rate_limit` a limit. Bindings are [`mayfly_exchange::Service`]s, with what they
+//! share in `answer`; who holds one is the supervisor's affair.
 //!
 //! Invariant: no byte leaves for an address that `egress` has not judged.
 
@@ -14,6 +14,7 @@
 mod answer;
 pub mod assets;
 mod connect;
+mod counted;
 mod decode;
 mod egress;
 pub mod kv;
@@ -23,6 +24,6 @@ mod redirect;
 mod socket;
 mod websocket;
 
-pub use connect::{Resolve, TlsError};
+pub use connect::{OPEN_MAX, Resolve, TlsError};
 pub use egress::{AllowRule, Egress, Refused, RuleError, Why, special_range};
 pub use network::{Network, NetworkOptions};

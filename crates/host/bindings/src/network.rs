@@ -66,6 +66,8 @@ pub struct NetworkOptions {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// In the place of the system's resolver.
     pub resolver: Option<Arc<dyn Resolve>>,
+    /// Connections open at once; [`OPEN_MAX`](crate::OPEN_MAX) where nothing is said.
+    pub open_max: Option<usize>,
 }
 
 /// The internet.
@@ -86,6 +88,9 @@ impl Network {
         let mut connector = Connector::new(options.egress);
         if let Some(resolver) = options.resolver {
             connector = connector.with_resolver(resolver);
+        }
+        if let Some(open_max) = options.open_max {
+            connector = connector.with_open_max(open_max);
         }
         let mut http1 = tls.clone();
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -187,6 +192,10 @@ impl Service for Network {
 
     fn connect(&self, connect: Connect) -> BoxFuture<Result<Connected, Failure>> {
         Box::pin(socket::open(self.clone(), connect))
+    }
+
+    fn reaches_out(&self) -> bool {
+        true
     }
 }
 

@@ -20,11 +20,11 @@ use mayfly_exchange::{
 };
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::counted::CountedStream;
 use crate::network::{Network, SOCKETS_MAX};
 
 /// Bytes of one read.
@@ -98,8 +98,8 @@ fn parse(authority: &str) -> Result<(String, u16), Failure> {
 async fn handshake(
     tls: &TlsConnector,
     host: &str,
-    stream: TcpStream,
-) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Failure> {
+    stream: CountedStream,
+) -> Result<tokio_rustls::client::TlsStream<CountedStream>, Failure> {
     let wrong = |what: String| failed(format!("TLS with {host} failed: {what}"));
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
         .map_err(|error| wrong(error.to_string()))?;
@@ -147,10 +147,14 @@ impl Service for Upgrade {
             answered.await.unwrap_or_else(|_| Err(gone()))
         })
     }
+
+    fn reaches_out(&self) -> bool {
+        true
+    }
 }
 
 async fn carry_twice(
-    stream: TcpStream,
+    stream: CountedStream,
     plain: Duplex,
     mut asked: mpsc::Receiver<Ask>,
     tls: TlsConnector,

@@ -100,6 +100,11 @@ pub trait Service: Send + Sync {
         let failure = Failure::new(FailureKind::Exception {}, "TypeError", message);
         Box::pin(std::future::ready(Err(failure)))
     }
+
+    /// Whether what it is asked leaves the host, and so is metered.
+    fn reaches_out(&self) -> bool {
+        false
+    }
 }
 
 /// A service that many hold.

@@ -106,7 +106,7 @@ impl Said<'_> {
 pub fn visible(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let hidden = c.is_control() && c != '\n' && c != '\t';
+            let hidden = c.is_control() && c != '\n' && c != '\t' || reorders(c);
             let shown: Vec<char> = if hidden {
                 c.escape_unicode().collect()
             } else {
@@ -115,6 +115,14 @@ pub fn visible(text: &str) -> String {
             shown
         })
         .collect()
+}
+
+/// Characters that change the order in which others are shown, or begin a line without looking like it.
+fn reorders(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}'
+    )
 }
 
 /// Milliseconds since the epoch.
@@ -184,6 +192,12 @@ mod tests {
     fn a_worker_cannot_steer_the_terminal_or_forge_a_line() {
         let line = said("w", "a\x1b[2Jb\r\n[other] log forged").pretty(false);
         assert_eq!(line, "[w] log a\\u{1b}[2Jb\\u{d}\n    [other] log forged\n");
+    }
+
+    #[test]
+    fn a_worker_cannot_turn_the_direction_of_writing() {
+        assert_eq!(visible("a\u{202e}b\u{2066}c"), "a\\u{202e}b\\u{2066}c");
+        assert_eq!(visible("שלום, 日本"), "שלום, 日本");
     }
 
     #[test]

@@ -203,13 +203,16 @@ fn sum(rows: &[Row]) -> Numbers {
         total.bytes_out += numbers.bytes_out;
         total.memory_peak = total.memory_peak.max(numbers.memory_peak);
         total.worker_days += numbers.worker_days;
+        total.egress_requests += numbers.egress_requests;
+        total.egress_sent += numbers.egress_sent;
+        total.egress_received += numbers.egress_received;
     }
     total
 }
 
 // ---- forms
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 11] = [
     "requests",
     "cpu ms",
     "wall s",
@@ -217,6 +220,9 @@ const COLUMNS: [&str; 8] = [
     "out",
     "peak",
     "worker-days",
+    "egress",
+    "sent",
+    "received",
     "list price",
 ];
 
@@ -274,6 +280,9 @@ fn cells(key: String, numbers: &Numbers, prices: &Prices) -> Vec<String> {
         bytes(numbers.bytes_out),
         bytes(numbers.memory_peak),
         grouped(numbers.worker_days as f64),
+        grouped(numbers.egress_requests as f64),
+        bytes(numbers.egress_sent),
+        bytes(numbers.egress_received),
         format!("${:.4}", prices.list(numbers)),
     ]
 }
@@ -332,6 +341,9 @@ fn row_json(numbers: &Numbers, prices: &Prices) -> Value {
         "bytesOut": numbers.bytes_out,
         "memoryPeakBytes": numbers.memory_peak,
         "workerDays": numbers.worker_days,
+        "egressRequests": numbers.egress_requests,
+        "egressSentBytes": numbers.egress_sent,
+        "egressReceivedBytes": numbers.egress_received,
         "listPriceUsd": prices.list(numbers),
     })
 }
@@ -363,12 +375,13 @@ fn as_json(
 
 fn as_csv(rows: &[Row], prices: &Prices) -> String {
     let mut out =
-        "key,requests,cpu_ms,wall_ms,bytes_in,bytes_out,memory_peak_bytes,worker_days,list_price_usd\n"
+        "key,requests,cpu_ms,wall_ms,bytes_in,bytes_out,memory_peak_bytes,worker_days,egress_requests,\
+         egress_sent_bytes,egress_received_bytes,list_price_usd\n"
             .to_owned();
     for Row { key, numbers } in rows {
         let _ = writeln!(
             out,
-            "{},{},{:.3},{:.3},{},{},{},{},{:.6}",
+            "{},{},{:.3},{:.3},{},{},{},{},{},{},{},{:.6}",
             csv_text(key),
             numbers.requests,
             cpu_ms(numbers),
@@ -377,6 +390,9 @@ fn as_csv(rows: &[Row], prices: &Prices) -> String {
             numbers.bytes_out,
             numbers.memory_peak,
             numbers.worker_days,
+            numbers.egress_requests,
+            numbers.egress_sent,
+            numbers.egress_received,
             prices.list(numbers),
         );
     }

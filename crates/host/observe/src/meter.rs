@@ -93,6 +93,9 @@ fn added(used: Used) -> Added {
             bytes_out: used.bytes_out,
             memory_peak: used.memory_peak,
             worker_days: used.loads,
+            egress_requests: used.egress_requests,
+            egress_sent: used.egress_sent,
+            egress_received: used.egress_received,
         },
         codes: used.codes,
     }

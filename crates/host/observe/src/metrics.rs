@@ -294,6 +294,21 @@ fn host_numbers(out: &mut String, host: &mayfly_supervisor::Metrics) {
             host.tail_events_dropped,
             "Events that a streaming tail was too slow for.",
         ),
+        (
+            "mayfly_egress_requests_total",
+            host.egress_requests,
+            "Requests, WebSockets and connections that Workers asked of the internet.",
+        ),
+        (
+            "mayfly_egress_sent_bytes_total",
+            host.egress_sent_bytes,
+            "Bytes that Workers sent to the internet.",
+        ),
+        (
+            "mayfly_egress_received_bytes_total",
+            host.egress_received_bytes,
+            "Bytes that came back.",
+        ),
     ];
     for (name, value, help) in counters {
         head(out, name, "counter", help);

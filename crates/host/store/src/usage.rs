@@ -9,7 +9,7 @@
 //!
 //! Invariant: what one [`Usage::add`] was given is in the file wholly or not at all.
 
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,7 +40,8 @@ CREATE TABLE IF NOT EXISTS usage (
   day INTEGER NOT NULL, worker TEXT NOT NULL, id TEXT NOT NULL,
   requests INTEGER NOT NULL, cpu_us INTEGER NOT NULL, wall_us INTEGER NOT NULL,
   bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, memory_peak INTEGER NOT NULL,
-  worker_days INTEGER NOT NULL,
+  worker_days INTEGER NOT NULL, egress_requests INTEGER NOT NULL DEFAULT 0,
+  egress_sent INTEGER NOT NULL DEFAULT 0, egress_received INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (day, worker, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counted (
@@ -51,8 +52,20 @@ CREATE TABLE IF NOT EXISTS prefixes (
   day INTEGER NOT NULL, worker TEXT NOT NULL, prefix TEXT NOT NULL, ids INTEGER NOT NULL,
   PRIMARY KEY (day, worker, prefix)
 ) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 ";
+
+/// What the file of a version lacks, and so is done to it on opening.
+const UPGRADES: [(i64, &str); 1] = [(
+    1,
+    "ALTER TABLE usage ADD COLUMN egress_requests INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE usage ADD COLUMN egress_sent INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE usage ADD COLUMN egress_received INTEGER NOT NULL DEFAULT 0;
+     PRAGMA user_version = 2;",
+)];
+
+/// The version that this program writes.
+const VERSION: i64 = 2;
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +80,9 @@ pub enum UsageError {
         source: rusqlite::Error,
     },
     /// It is of a later version of Mayfly.
-    #[error("{path} was written by a later version of Mayfly (format {version}, this one knows 1)")]
+    #[error(
+        "{path} was written by a later version of Mayfly (format {version}, this one knows {VERSION})"
+    )]
     Version {
         /// Which.
         path: PathBuf,
@@ -96,6 +111,12 @@ pub struct Numbers {
     pub memory_peak: u64,
     /// Unique dynamic Workers, each counted once a day.
     pub worker_days: u64,
+    /// What was asked of the internet.
+    pub egress_requests: u64,
+    /// Bytes sent there.
+    pub egress_sent: u64,
+    /// Bytes that came back.
+    pub egress_received: u64,
 }
 
 /// What was used since the last time.
@@ -229,7 +250,8 @@ impl Usage {
         };
         let sql = format!(
             "SELECT {key} AS key, sum(requests), sum(cpu_us) AS cpu, sum(wall_us), sum(bytes_in), \
-             sum(bytes_out), max(memory_peak), sum(worker_days) FROM usage \
+             sum(bytes_out), max(memory_peak), sum(worker_days), sum(egress_requests), \
+             sum(egress_sent), sum(egress_received) FROM usage \
              WHERE day >= ?1 AND day < ?2 GROUP BY key ORDER BY {order}"
         );
         let mut statement = self.db.prepare(&sql)?;
@@ -244,6 +266,9 @@ impl Usage {
                     bytes_out: number(row, 5)?,
                     memory_peak: number(row, 6)?,
                     worker_days: number(row, 7)?,
+                    egress_requests: number(row, 8)?,
+                    egress_sent: number(row, 9)?,
+                    egress_received: number(row, 10)?,
                 },
             })
         })?;
@@ -272,25 +297,42 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, UsageError> {
         path: path.to_owned(),
         source,
     };
-    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let mut db = Connection::open_with_flags(path, flags).map_err(failed)?;
     db.busy_timeout(BUSY).map_err(failed)?;
-    let version: i64 = db
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(failed)?;
-    if version > 1 {
+    let version = version_of(&db).map_err(failed)?;
+    if version > VERSION {
         return Err(UsageError::Version {
             path: path.to_owned(),
             version,
         });
     }
+    if UPGRADES.iter().any(|(of, _)| *of == version) {
+        upgrade(&mut db).map_err(failed)?;
+    }
     Ok(db)
+}
+
+fn version_of(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+fn upgrade(db: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it meanwhile.
+    for (of, upgrade) in UPGRADES {
+        if version_of(&transaction)? == of {
+            transaction.execute_batch(upgrade)?;
+        }
+    }
+    transaction.commit()
 }
 
 fn roll_up(transaction: &Transaction<'_>, before: i64) -> rusqlite::Result<()> {
     transaction.execute(
         &format!(
             "INSERT INTO usage SELECT day, worker, '{OTHER}', sum(requests), sum(cpu_us), \
-             sum(wall_us), sum(bytes_in), sum(bytes_out), max(memory_peak), sum(worker_days) \
+             sum(wall_us), sum(bytes_in), sum(bytes_out), max(memory_peak), sum(worker_days), \
+             sum(egress_requests), sum(egress_sent), sum(egress_received) \
              FROM usage WHERE day < ?1 AND id NOT IN ('', '{OTHER}') GROUP BY day, worker \
              {ON_CONFLICT}"
         ),
@@ -308,7 +350,10 @@ const ON_CONFLICT: &str = "ON CONFLICT (day, worker, id) DO UPDATE SET \
     wall_us = wall_us + excluded.wall_us, bytes_in = bytes_in + excluded.bytes_in, \
     bytes_out = bytes_out + excluded.bytes_out, \
     memory_peak = max(memory_peak, excluded.memory_peak), \
-    worker_days = worker_days + excluded.worker_days";
+    worker_days = worker_days + excluded.worker_days, \
+    egress_requests = egress_requests + excluded.egress_requests, \
+    egress_sent = egress_sent + excluded.egress_sent, \
+    egress_received = egress_received + excluded.egress_received";
 
 /// The rows of a day, while they are added to.
 struct Rows {
@@ -325,8 +370,9 @@ impl Rows {
             worker_days += self.count(transaction, &one.worker, id, *code)?;
         }
         let id = self.row_of(transaction, &one.worker, id)?;
-        let sql =
-            format!("INSERT INTO usage VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) {ON_CONFLICT}");
+        let sql = format!(
+            "INSERT INTO usage VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13) {ON_CONFLICT}"
+        );
         let numbers = &one.numbers;
         transaction.prepare_cached(&sql)?.execute(params![
             self.day,
@@ -339,6 +385,9 @@ impl Rows {
             whole(numbers.bytes_out),
             whole(numbers.memory_peak),
             whole(worker_days),
+            whole(numbers.egress_requests),
+            whole(numbers.egress_sent),
+            whole(numbers.egress_received),
         ])?;
         Ok(())
     }
@@ -575,6 +624,40 @@ mod tests {
         assert_eq!(
             (rows[0].numbers.requests, rows[0].numbers.worker_days),
             (3, 2)
+        );
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_gets_what_it_lacks() {
+        let folder = folder("upgrade");
+        let db = Connection::open(folder.join(FILE)).unwrap();
+        db.execute_batch(
+            "CREATE TABLE usage (
+               day INTEGER NOT NULL, worker TEXT NOT NULL, id TEXT NOT NULL,
+               requests INTEGER NOT NULL, cpu_us INTEGER NOT NULL, wall_us INTEGER NOT NULL,
+               bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, memory_peak INTEGER NOT NULL,
+               worker_days INTEGER NOT NULL, PRIMARY KEY (day, worker, id)) WITHOUT ROWID;
+             INSERT INTO usage VALUES (1, 'a', '', 5, 0, 0, 0, 0, 0, 0);
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+        drop(db);
+        let mut out = added("a", "", 1, &[]);
+        (out.numbers.egress_requests, out.numbers.egress_sent) = (2, 30);
+        Usage::open(&folder).unwrap().add(1, &[out]).unwrap();
+        let rows = Usage::read(&folder)
+            .unwrap()
+            .report(1, 2, By::Worker)
+            .unwrap();
+        let numbers = &rows[0].numbers;
+        assert_eq!(
+            (
+                numbers.requests,
+                numbers.egress_requests,
+                numbers.egress_sent
+            ),
+            (6, 2, 30)
         );
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -446,6 +446,16 @@ impl Actor {
         }
     }
 
+    /// Whether another instance runs it beside itself.
+    pub(crate) fn is_facet(&self) -> bool {
+        matches!(self.kind, Kind::Facet { .. })
+    }
+
+    /// The id that a trace tells of it: a facet's is its object's.
+    pub(crate) fn traced_id(&self) -> String {
+        self.id().0
+    }
+
     /// Its id and name; a facet's are its parent's.
     fn id(&self) -> (String, Option<String>) {
         match &self.kind {

@@ -19,6 +19,25 @@ pub const READ_BYTES: usize = 128 * 1024;
 /// Bytes of one guest's frames handled before other tasks get their turn.
 pub const TURN_BYTES_MAX: usize = 1024 * 1024;
 
+/// Time on one guest's frames before other tasks get their turn: a megabyte of the smallest frames
+/// takes a hundred times as long as one of the largest.
+pub const TURN_TIME_MAX: Duration = Duration::from_micros(500);
+
+/// Bytes of one read from a guest whose last read took longer than that to handle.
+pub const READ_BYTES_COSTLY: usize = 4 * 1024;
+
+/// CPU that a call may use at once before its guest gives way to others: a few times what most use in
+/// all, and what the CPU watch can tell.
+pub const PATIENT_CPU: Duration = Duration::from_millis(10);
+
+/// One of so many parts of a core is what a call may use for as long as it likes without being counted
+/// as one that computes for long: a chat over a WebSocket, say.
+pub const COOLING: u32 = 4;
+
+/// Exchanges with the internet and connections to it that one guest has under way; further ones wait for
+/// their turn. Each takes a descriptor of the host's, and up to 16 MiB where its answer is compressed.
+pub const EGRESS_AT_ONCE_MAX: usize = 256;
+
 /// Unread stream bytes of one writing guest, all streams together: what a hoarder of streams can
 /// make the host or a reader hold.
 pub const STREAM_BYTES_MAX: u64 = 256 * 1024 * 1024;

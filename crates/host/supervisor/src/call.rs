@@ -15,6 +15,7 @@ use crate::tail::{Session, TailPermit};
 use crate::trace::SpanContext;
 use crate::translate::Lower;
 use crate::turn::Turn;
+use crate::usage::Toll;
 use crate::worker::{Worker, WorkerId};
 use mayfly_wire::{ActorId, CallId, ExportId, Failure, FailureKind, ToGuest};
 use std::fmt;
@@ -114,6 +115,17 @@ impl Call {
     /// Whether the caller has its outcome.
     pub fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
+    }
+
+    /// Books what it makes pass between its caller and the internet.
+    pub(crate) fn toll(&self) -> Toll {
+        let Caller::Guest(guest, _) = &self.caller else {
+            return Toll::default();
+        };
+        let account = guest.account.get().cloned();
+        account.map_or_else(Toll::default, |account| {
+            Toll::of(account, guest.egress_places.clone())
+        })
     }
 
     /// Its caller is counted at `worker` until it is over.

@@ -19,6 +19,7 @@ use crate::guest::Guest;
 use crate::hibernation::Sockets;
 use crate::relay::{self, Violation};
 use crate::turn::Turn;
+use mayfly_sandbox::process_stat::thread_cpu;
 use mayfly_store::Syncer;
 use mayfly_wire::{
     ActorId, Failure, FailureKind, Outcome, StorageReply, StorageRequest, StorageResult, ToGuest,
@@ -27,7 +28,7 @@ use mayfly_wire::{
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::RuntimeFlavor;
 
 /// See the file's head.
@@ -176,9 +177,18 @@ fn start_sync(guest: &Arc<Guest>, gate: &mut Gate) {
 
 /// A question of an instance's to its storage. It is answered whatever it was, since the guest waits.
 fn answer(guest: &Arc<Guest>, number: ActorId, request: StorageRequest, turn: &mut Turn) {
-    let resident = guest.lock().actors.get(&number.0).cloned();
+    let (resident, left) = {
+        let state = guest.lock();
+        (state.actors.get(&number.0).cloned(), state.cpu_left())
+    };
     let reply = match &resident {
-        Some(resident) => ask(resident, request),
+        Some(resident) => {
+            let before = thread_cpu();
+            let reply = ask(resident, request, left);
+            let used = thread_cpu().saturating_sub(before);
+            guest.lock().charge_for_question(used);
+            reply
+        }
         None => over(),
     };
     if reply.open
@@ -189,7 +199,7 @@ fn answer(guest: &Arc<Guest>, number: ActorId, request: StorageRequest, turn: &m
     guest.send(turn, &ToGuest::StorageReply { reply });
 }
 
-fn ask(resident: &Resident, request: StorageRequest) -> StorageReply {
+fn ask(resident: &Resident, request: StorageRequest, left: Option<Duration>) -> StorageReply {
     let Resident { actor, incarnation } = resident;
     let began = Instant::now();
     let mut storage = actor.storage();
@@ -212,7 +222,10 @@ fn ask(resident: &Resident, request: StorageRequest) -> StorageReply {
         storage.fresh = true;
         return failed(&error.message);
     }
-    let outcome = match actor.slow.load(Ordering::Relaxed) && may_block() {
+    database.limit_cpu(left);
+    // A facet's class is mostly a dynamic Worker's, so its first question may be meant to be in the way.
+    let apart = actor.is_facet() || actor.slow.load(Ordering::Relaxed);
+    let outcome = match apart && may_block() {
         true => tokio::task::block_in_place(|| database.answer(request)),
         false => database.answer(request),
     };

@@ -15,7 +15,7 @@ pub use invocation::{HeldTrace, Inbound, Invocation};
 pub use state::{Role, State};
 
 use crate::actor::Resident;
-use crate::bounds::{COLLECT_BYTES, COLLECT_CAPS, OUT_BYTES_MAX};
+use crate::bounds::{COLLECT_BYTES, COLLECT_CAPS, EGRESS_AT_ONCE_MAX, OUT_BYTES_MAX};
 use crate::capability::Capability;
 use crate::ending::{EXIT_OUT_OF_MEMORY, EndReason};
 use crate::gate::{Gate, Synced};
@@ -35,7 +35,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Names a guest for the life of the host; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +58,10 @@ pub struct Guest {
     /// What the zygote said about its end.
     exit: Mutex<Option<EndReason>>,
     last_cpu: Mutex<LastCpu>,
+    /// Its Worker's, from `Start` on.
+    pub(crate) account: OnceLock<Arc<Account>>,
+    /// For what it has under way outside of this host.
+    pub(crate) egress_places: Arc<Semaphore>,
     /// Bytes since they were last booked on the Worker's account.
     pub(crate) bytes_read: AtomicUsize,
     bytes_written: AtomicUsize,
@@ -88,6 +92,8 @@ pub struct Guest {
     pub(crate) heard: AtomicBool,
     /// Calls it made that have no outcome yet.
     pub(crate) calls_waiting: AtomicU32,
+    /// It computes for long and gives way to others; the CPU watch changes it.
+    pub(crate) patient: AtomicBool,
     /// Bound to a core with another guest; `pairs` changes it.
     pub(crate) paired: AtomicBool,
     /// What it said after writes that are not durable yet.
@@ -132,6 +138,8 @@ impl Guest {
             wake: Notify::new(),
             exit: Mutex::new(None),
             last_cpu: Mutex::new(LastCpu::default()),
+            account: OnceLock::new(),
+            egress_places: Arc::new(Semaphore::new(EGRESS_AT_ONCE_MAX)),
             bytes_read: AtomicUsize::new(0),
             bytes_written: AtomicUsize::new(0),
             exit_told: Notify::new(),
@@ -148,6 +156,7 @@ impl Guest {
             watched: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             calls_waiting: AtomicU32::new(0),
+            patient: AtomicBool::new(false),
             paired: AtomicBool::new(false),
             gate: Mutex::default(),
             synced: Synced::default(),

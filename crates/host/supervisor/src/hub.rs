@@ -13,6 +13,7 @@ use crate::call::Call;
 use crate::ending::EndReason;
 use crate::guest::HeldTrace;
 use crate::guest::{Guest, GuestId, Invocation};
+use crate::limits;
 use crate::link::{Link, writer_gone};
 use crate::loader::{self, Cache, CacheKey};
 use crate::lock::Mutex;
@@ -26,6 +27,7 @@ use crate::tail::{TailPermit, TailWork, Telling};
 use crate::turn::Turn;
 use crate::usage::Meter;
 use crate::worker::{PendingInvoke, Worker, WorkerId};
+use mayfly_sandbox::schedule::Urgency;
 use mayfly_store::Store;
 use mayfly_wire::{ExportId, Failure, LogLevel};
 use std::cell::RefCell;
@@ -307,18 +309,21 @@ impl Hub {
 
     /// Takes in a guest that was forked and starts its task. It waits in the pool from now on.
     pub fn adopt(self: &Arc<Self>, stream: Socket, process: Arc<dyn Process>) -> Arc<Guest> {
-        self.adopt_as(stream, process, false)
+        self.adopt_as(stream, process, false, Urgency::Prompt)
     }
 
-    /// The same for a guest of either kind.
+    /// The same for a guest of either kind, whose zygote may have been in no hurry.
     pub(crate) fn adopt_as(
         self: &Arc<Self>,
         stream: Socket,
         process: Arc<dyn Process>,
         jitless: bool,
+        urgency: Urgency,
     ) -> Arc<Guest> {
         let stream = Arc::new(stream);
         let guest = Guest::new(self, Some(stream.clone()), process, jitless);
+        let patient = urgency == Urgency::Patient;
+        guest.patient.store(patient, Ordering::Relaxed);
         self.counters.forks.fetch_add(1, Ordering::Relaxed);
         self.guests.lock().insert(guest.id, guest.clone());
         self.runtime.spawn(crate::inbox::run(guest.clone(), stream));
@@ -354,6 +359,7 @@ impl Hub {
             if guest.is_busy() {
                 return true;
             }
+            limits::schedule(guest, false);
             guest.watched.store(false, Ordering::SeqCst);
             // A call that began before that store did not put the guest on the list again.
             guest.is_busy() && !guest.watched.swap(true, Ordering::SeqCst)

@@ -6,7 +6,7 @@
 //! that really arrived, so that an idle guest costs no buffer and a claimed length costs nothing. The
 //! content of a large `Bytes` frame is read straight into the memory in which it goes on.
 
-use crate::bounds::{EXIT_WAIT, READ_BYTES, TURN_BYTES_MAX};
+use crate::bounds::{EXIT_WAIT, READ_BYTES, READ_BYTES_COSTLY, TURN_BYTES_MAX, TURN_TIME_MAX};
 use crate::ending::EndReason;
 use crate::gate;
 use crate::guest::Guest;
@@ -22,6 +22,13 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether a guest that is not read is still there.
+const FULL_LOOK: Duration = Duration::from_millis(10);
+
+/// How many reads that were costly are one that was not.
+const READ_RATIO: u32 = (READ_BYTES / READ_BYTES_COSTLY) as u32;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
@@ -64,6 +71,8 @@ pub struct Inbox {
     /// The beginning of a frame that is not whole yet.
     rest: Vec<u8>,
     apart: Option<Apart>,
+    /// Many small frames came, each of which is work.
+    costly: bool,
 }
 
 /// A large `Bytes` frame of which some has come.
@@ -267,6 +276,11 @@ pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<Socket>) {
                 }
                 Err(_) => break None,
             },
+            // Its socket is not read now, so its end would not be seen there.
+            () = tokio::time::sleep(FULL_LOOK), if full => match stream.is_abandoned().await {
+                true => break None,
+                false => continue,
+            },
             () = guest.wake.notified() => match gate::release(&guest, &mut Turn::new()) {
                 Ok(()) => continue,
                 Err(violation) => break Some(EndReason::Violation(violation)),
@@ -314,7 +328,15 @@ fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drain
             turn.breathe();
             Ok(())
         };
+        let began = Instant::now();
+        let mut before = began;
         while total < TURN_BYTES_MAX {
+            let most = if inbox.costly {
+                READ_BYTES_COSTLY
+            } else {
+                READ_BYTES
+            };
+            let scratch = &mut scratch[..most];
             let (read, asked, apart) = match inbox.room() {
                 Some(room) => (stream.try_read(room), room.len(), true),
                 None => (stream.try_read(scratch), scratch.len(), false),
@@ -334,9 +356,17 @@ fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drain
                 true => inbox.filled(count, &mut with)?,
                 false => inbox.feed(&scratch[..count], &mut with)?,
             }
+            let now = Instant::now();
+            let took = now.duration_since(before);
+            before = now;
+            inbox.costly = !apart
+                && (took > TURN_TIME_MAX || inbox.costly && took * READ_RATIO > TURN_TIME_MAX);
             // A short read empties the socket; asking again would cost a system call.
             if count < asked {
                 return Ok(Drained::Empty);
+            }
+            if now.duration_since(began) > TURN_TIME_MAX {
+                break;
             }
         }
         Ok(Drained::More)

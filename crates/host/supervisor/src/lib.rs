@@ -27,7 +27,7 @@ pub mod definition;
 pub mod ending;
 pub mod error;
 mod evict;
-mod gate;
+pub mod gate;
 pub mod guest;
 pub mod held;
 mod hibernation;

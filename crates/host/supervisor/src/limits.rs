@@ -5,6 +5,9 @@
 //! among n idle calls run n times as long, so there is a second rule: a guest that burns a whole
 //! limit without a word to the host is stuck in one turn and ends as well.
 //!
+//! What computes for long gives way to what does not ([`State::is_patient`]): a guest's neighbours
+//! answer in a millisecond and should not wait behind it for the kernel's idea of fairness.
+//!
 //! While the main module runs its own limit holds instead of those of the calls that wait for it.
 //!
 //! Sleeps while nothing is in flight anywhere.
@@ -16,6 +19,7 @@ use crate::guest::{Guest, State};
 use crate::hub::Hub;
 use crate::pairs::TURN_MAX;
 use crate::turn::Turn;
+use mayfly_sandbox::schedule::Urgency;
 use mayfly_wire::CallId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -98,6 +102,10 @@ fn look(guest: &Arc<Guest>, cap: Option<Duration>) -> Over {
     if heard {
         state.cpu_silent = Duration::ZERO;
     }
+    let patient = state.is_patient();
+    drop(state);
+    schedule(guest, patient);
+    let mut state = guest.lock();
     if state.cpu_silent > TURN_MAX && guest.paired.load(Ordering::Relaxed) {
         guest.hub.pairs.too_long();
     }
@@ -123,15 +131,24 @@ fn look(guest: &Arc<Guest>, cap: Option<Duration>) -> Over {
     over_wall(&mut state)
 }
 
+/// Tells the kernel once where it is news.
+pub(crate) fn schedule(guest: &Guest, patient: bool) {
+    if guest.patient.swap(patient, Ordering::Relaxed) != patient {
+        guest.process.schedule(if patient {
+            Urgency::Patient
+        } else {
+            Urgency::Prompt
+        });
+    }
+}
+
 fn over_cpu(state: &State, cap: Option<Duration>) -> Option<EndReason> {
     state.calls_in.values().find_map(|inbound| {
         let limit = match &inbound.invocation {
             Some(invocation) => invocation.cpu_max,
             None => cap,
         }?;
-        let free = inbound.cpu_of_start.max(inbound.excused);
-        let own = inbound.cpu.saturating_sub(free);
-        let used = own.max(state.cpu_silent);
+        let used = inbound.own_cpu().max(state.cpu_silent);
         (used > limit).then_some(EndReason::ExceededCpu { used, limit })
     })
 }

@@ -11,13 +11,14 @@ use crate::held::{HeldBody, HeldEvent, HeldOutcome, HeldSocket};
 use crate::hub::{Chores, Hub};
 use crate::link::{Link, ReaderEnd, Taken, WriterEnd};
 use crate::turn::Turn;
+use crate::usage::Toll;
 use bytes::Bytes;
 use mayfly_exchange::{
     Body, BodyReader, BodyWriter, BoxFuture, Connect, Connected, Duplex, Request, Response,
     SharedService, Source, body_channel,
 };
 use mayfly_wire::bounds::{CHUNK_BYTES_MAX, INLINE_BODY_BYTES_MAX};
-use mayfly_wire::{Blob, Failure, FailureKind};
+use mayfly_wire::{Blob, Failure, FailureKind, RequestHead};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::runtime;
@@ -30,27 +31,35 @@ pub fn ask(
     service: &SharedService,
     event: HeldEvent,
 ) {
+    let toll = if service.reaches_out() {
+        call.toll()
+    } else {
+        Toll::default()
+    };
     let outcome = match event {
         HeldEvent::Fetch { request, body, .. } => {
-            let body = to_exchange(&hub.runtime, body, None);
+            toll.asked();
+            toll.sent(head_bytes(&request));
+            let body = to_exchange(&hub.runtime, body, None, &toll);
             let request = Request {
                 head: *request,
                 body,
             };
-            fetch(hub, service.clone(), request)
+            fetch(hub, service.clone(), request, toll)
         }
         HeldEvent::Connect {
             authority,
             secure,
             socket,
         } => {
-            let socket = socket_to_exchange(&hub.runtime, socket);
+            toll.asked();
+            let socket = socket_to_exchange(&hub.runtime, socket, &toll);
             let connect = Connect {
                 authority,
                 secure,
                 socket,
             };
-            open(service.clone(), connect)
+            open(service.clone(), connect, toll)
         }
         _ => {
             let message = "this service answers HTTP requests and takes connections only";
@@ -71,21 +80,40 @@ pub fn ask(
     }
 }
 
-fn fetch(hub: &Hub, service: SharedService, request: Request) -> BoxFuture<HeldOutcome> {
+fn head_bytes(head: &RequestHead) -> usize {
+    head.method.len() + head.url.len() + headers_bytes(&head.headers)
+}
+
+fn headers_bytes(headers: &[(String, String)]) -> usize {
+    let each = headers.iter().map(|(name, value)| name.len() + value.len());
+    each.sum()
+}
+
+fn fetch(
+    hub: &Hub,
+    service: SharedService,
+    request: Request,
+    toll: Toll,
+) -> BoxFuture<HeldOutcome> {
     let (runtime, chores) = (hub.runtime.clone(), hub.chores.clone());
     Box::pin(async move {
+        toll.admitted().await;
         match service.fetch(request).await {
-            Ok(Response { head, body }) => HeldOutcome::Response {
-                head: Box::new(head),
-                body: from_exchange(&runtime, &chores, body),
-            },
+            Ok(Response { head, body }) => {
+                toll.received(headers_bytes(&head.headers));
+                HeldOutcome::Response {
+                    head: Box::new(head),
+                    body: from_exchange(&runtime, &chores, body, &toll),
+                }
+            }
             Err(failure) => HeldOutcome::Failed(failure),
         }
     })
 }
 
-fn open(service: SharedService, connect: Connect) -> BoxFuture<HeldOutcome> {
+fn open(service: SharedService, connect: Connect, toll: Toll) -> BoxFuture<HeldOutcome> {
     Box::pin(async move {
+        toll.admitted().await;
         match service.connect(connect).await {
             Ok(Connected { upgrade }) => HeldOutcome::Connected {
                 upgrade: upgrade.map(Capability::Network),
@@ -96,60 +124,77 @@ fn open(service: SharedService, connect: Connect) -> BoxFuture<HeldOutcome> {
 }
 
 /// A socket of a guest's for the host.
-pub fn socket_to_exchange(runtime: &runtime::Handle, socket: HeldSocket) -> Duplex {
+fn socket_to_exchange(runtime: &runtime::Handle, socket: HeldSocket, toll: &Toll) -> Duplex {
     let (to_host, reader) = body_channel();
     let (writer, to_guest) = body_channel();
-    runtime.spawn(pump_out(socket.reader, to_host));
-    runtime.spawn(pump_in(to_guest, socket.writer));
+    runtime.spawn(pump_out(socket.reader, to_host, toll.clone()));
+    runtime.spawn(pump_in(to_guest, socket.writer, toll.clone()));
     Duplex { reader, writer }
 }
 
 /// A WebSocket of the host's for a guest.
-pub fn websocket_from_exchange(
+fn websocket_from_exchange(
     runtime: &runtime::Handle,
     chores: &Chores,
     socket: Duplex,
+    toll: &Toll,
 ) -> HeldSocket {
     let (to_guest, reader) = Link::pair(chores);
     let (writer, to_host) = Link::pair(chores);
     if let Some(link) = to_guest.link() {
         link.carries_messages();
     }
-    runtime.spawn(pump_in(socket.reader, to_guest));
-    runtime.spawn(pump_out(to_host, socket.writer));
+    runtime.spawn(pump_in(socket.reader, to_guest, toll.clone()));
+    runtime.spawn(pump_out(to_host, socket.writer, toll.clone()));
     HeldSocket { reader, writer }
 }
 
 /// A guest's body for the host. `call` is cancelled where the reader leaves before the end.
-pub fn to_exchange(runtime: &runtime::Handle, body: HeldBody, call: Option<Arc<Call>>) -> Body {
+pub fn to_exchange(
+    runtime: &runtime::Handle,
+    body: HeldBody,
+    call: Option<Arc<Call>>,
+    toll: &Toll,
+) -> Body {
     match body {
         HeldBody::Empty => Body::Empty,
-        HeldBody::Inline(bytes) => Body::Full(Bytes::from(bytes.0)),
+        HeldBody::Inline(bytes) => {
+            toll.sent(bytes.0.len());
+            Body::Full(Bytes::from(bytes.0))
+        }
         HeldBody::Stream { reader, length } => {
             let leaving = Leaving {
                 reader: Some(reader),
                 call,
                 taken: 0,
+                toll: toll.clone(),
             };
             Body::Stream {
                 reader: BodyReader::from_source(leaving),
                 length,
             }
         }
-        HeldBody::Socket(socket) => Body::Socket(socket_to_exchange(runtime, socket)),
+        HeldBody::Socket(socket) => Body::Socket(socket_to_exchange(runtime, socket, toll)),
     }
 }
 
 /// A body of the host's for a guest.
-pub fn from_exchange(runtime: &runtime::Handle, chores: &Chores, body: Body) -> HeldBody {
+pub fn from_exchange(
+    runtime: &runtime::Handle,
+    chores: &Chores,
+    body: Body,
+    toll: &Toll,
+) -> HeldBody {
     match body {
         Body::Empty => HeldBody::Empty,
         Body::Full(bytes) if bytes.len() <= INLINE_BODY_BYTES_MAX => {
+            toll.received(bytes.len());
             HeldBody::Inline(Blob(bytes.into()))
         }
         Body::Full(bytes) => {
             let (writer, reader) = Link::pair(chores);
             let length = u64::try_from(bytes.len()).ok();
+            toll.received(bytes.len());
             runtime.spawn(pump_bytes(bytes, writer));
             HeldBody::Stream { reader, length }
         }
@@ -158,10 +203,12 @@ pub fn from_exchange(runtime: &runtime::Handle, chores: &Chores, body: Body) -> 
             length,
         } => {
             let (writer, reader) = Link::pair(chores);
-            runtime.spawn(pump_in(body, writer));
+            runtime.spawn(pump_in(body, writer, toll.clone()));
             HeldBody::Stream { reader, length }
         }
-        Body::Socket(socket) => HeldBody::Socket(websocket_from_exchange(runtime, chores, socket)),
+        Body::Socket(socket) => {
+            HeldBody::Socket(websocket_from_exchange(runtime, chores, socket, toll))
+        }
     }
 }
 
@@ -177,6 +224,7 @@ struct Leaving {
     call: Option<Arc<Call>>,
     /// Bytes of the last piece: gone when the next one is asked for.
     taken: usize,
+    toll: Toll,
 }
 
 impl Source for Leaving {
@@ -190,6 +238,7 @@ impl Source for Leaving {
         reader.poll_take(cx).map(|taken| match taken {
             Taken::Bytes(bytes) => {
                 self.taken = bytes.len();
+                self.toll.sent(bytes.len());
                 Some(Ok(Bytes::from(bytes)))
             }
             Taken::End => {
@@ -217,7 +266,7 @@ impl Drop for Leaving {
     }
 }
 
-async fn pump_out(reader: ReaderEnd, writer: BodyWriter) {
+async fn pump_out(reader: ReaderEnd, writer: BodyWriter, toll: Toll) {
     loop {
         let taken = tokio::select! {
             taken = reader.take() => taken,
@@ -229,6 +278,7 @@ async fn pump_out(reader: ReaderEnd, writer: BodyWriter) {
                 if writer.write(Bytes::from(bytes)).await.is_err() {
                     break;
                 }
+                toll.sent(count);
                 reader.grant(&mut Turn::new(), count);
             }
             Taken::End => return writer.finish().await,
@@ -238,7 +288,7 @@ async fn pump_out(reader: ReaderEnd, writer: BodyWriter) {
     reader.cancel(&mut Turn::new(), READER_LEFT);
 }
 
-async fn pump_in(mut body: BodyReader, writer: WriterEnd) {
+async fn pump_in(mut body: BodyReader, writer: WriterEnd, toll: Toll) {
     loop {
         let piece = tokio::select! {
             piece = body.next() => piece,
@@ -246,6 +296,7 @@ async fn pump_in(mut body: BodyReader, writer: WriterEnd) {
         };
         match piece {
             Some(Ok(bytes)) => {
+                toll.received(bytes.len());
                 if !write_all(&writer, &bytes).await {
                     return;
                 }

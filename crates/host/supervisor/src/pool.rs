@@ -21,7 +21,7 @@ use std::time::Instant;
 
 /// Makes guests.
 pub trait Nursery: Send + Sync {
-    /// Asks for `count` more; each arrives at [`Hub::guest_born`] or is told to
+    /// Asks for `count` more, if any, and for haste if somebody waits; each arrives at [`Hub::guest_born`] or is told to
     /// [`Pool::fork_failed`].
     fn fork(&self, count: usize);
 }
@@ -123,8 +123,17 @@ impl Pool {
             }
             (taken, state.wanted(self.guests_max))
         };
-        self.ask(forks);
+        match taken {
+            // Forks under way are waited for now, which the nursery has to know.
+            Taken::Queued => self.nursery.fork(forks),
+            _ => self.ask(forks),
+        }
         taken
+    }
+
+    /// Somebody waits for the next fork.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.state.lock().waiting.is_empty()
     }
 
     /// No guest is given before another ends.

@@ -5,7 +5,8 @@
 use mayfly_sandbox::Pid;
 use mayfly_sandbox::affinity::Cores;
 use mayfly_sandbox::pidfd::Pidfd;
-use mayfly_sandbox::process_stat::{CpuClock, resident};
+use mayfly_sandbox::process_stat::{CpuClock, parent, resident};
+use mayfly_sandbox::schedule::Urgency;
 use std::fmt;
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ pub trait Process: Send + Sync + fmt::Debug {
     fn memory_bytes(&self) -> Option<u64>;
     /// Its pid in the host's namespace, for messages; 0 where unknown.
     fn pid(&self) -> i32;
+    /// Says how soon it should run, as far as the kernel allows.
+    fn schedule(&self, _urgency: Urgency) {}
+    /// Lets it run like any other: it was forked by a patient zygote, and has one thread yet.
+    fn hurry(&self) {}
     /// Lets it run on these cores only, as far as the kernel allows.
     fn bind(&self, _cores: &Cores) {}
     /// Lets all of its threads run on these cores again.
@@ -41,6 +46,11 @@ impl GuestProcess {
         let pid = pidfd.pid().ok().flatten();
         let clock = pid.and_then(|pid| CpuClock::of(pid).ok());
         Self { pidfd, pid, clock }
+    }
+
+    /// The zygote that forked it.
+    pub(crate) fn parent(&self) -> Option<Pid> {
+        parent(self.named()?).ok()
     }
 
     /// The pid, while it still names this process. It may end right after: then another that got
@@ -74,6 +84,19 @@ impl Process for GuestProcess {
 
     fn pid(&self) -> i32 {
         self.pid.map_or(0, |pid| pid.0)
+    }
+
+    fn schedule(&self, urgency: Urgency) {
+        if let Some(pid) = self.named() {
+            // Only its neighbours' speed is lost without it.
+            let _ = urgency.apply(pid);
+        }
+    }
+
+    fn hurry(&self) {
+        if let Some(pid) = self.named() {
+            let _ = Urgency::Prompt.apply_to_first(pid);
+        }
     }
 
     fn bind(&self, cores: &Cores) {

@@ -9,6 +9,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
@@ -33,6 +34,13 @@ impl Socket {
     pub async fn writable(&self) -> io::Result<()> {
         let copy = register(self.inner.get_ref().try_clone()?, Interest::WRITABLE)?;
         copy.writable().await.map(drop)
+    }
+
+    /// Whether the other end is closed, whatever there is to read before it.
+    pub async fn is_abandoned(&self) -> bool {
+        let ready = self.inner.readable();
+        let ready = tokio::time::timeout(Duration::ZERO, ready).await;
+        ready.is_ok_and(|ready| ready.is_ok_and(|ready| ready.ready().is_read_closed()))
     }
 
     /// Reads what is there, without waiting.

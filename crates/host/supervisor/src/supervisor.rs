@@ -19,7 +19,7 @@ use crate::pool::{NoNursery, Nursery};
 use crate::relay::{invoke, no_props};
 use crate::trace::Tails;
 use crate::turn::Turn;
-use crate::usage::Used;
+use crate::usage::{Toll, Used};
 use crate::worker::{Origin, Worker};
 use crate::zygote::{self, ZygoteNursery};
 use crate::{alarms, evict, limits, tail};
@@ -71,6 +71,9 @@ pub struct Metrics {
     pub logs_dropped: u64,
     pub traces_dropped: u64,
     pub tail_events_dropped: u64,
+    pub egress_requests: u64,
+    pub egress_sent_bytes: u64,
+    pub egress_received_bytes: u64,
 }
 
 impl Supervisor {
@@ -290,6 +293,9 @@ impl Supervisor {
             logs_dropped: read(&counters.logs_dropped),
             traces_dropped: read(&counters.traces_dropped),
             tail_events_dropped: read(&counters.tail_events_dropped),
+            egress_requests: read(&self.hub.meter.egress.requests),
+            egress_sent_bytes: read(&self.hub.meter.egress.sent),
+            egress_received_bytes: read(&self.hub.meter.egress.received),
         }
     }
 
@@ -445,14 +451,14 @@ impl Service for WorkerService {
         Box::pin(async move {
             let event = HeldEvent::Fetch {
                 request: Box::new(request.head),
-                body: from_exchange(&hub.runtime, &hub.chores, request.body),
+                body: from_exchange(&hub.runtime, &hub.chores, request.body, &Toll::default()),
                 weight: Weight::default(),
             };
             let (outcome, call) = host_call(&hub, &service, event).await;
             match outcome {
                 HeldOutcome::Response { head, body } => Ok(Response {
                     head: *head,
-                    body: to_exchange(&hub.runtime, body, Some(call)),
+                    body: to_exchange(&hub.runtime, body, Some(call), &Toll::default()),
                 }),
                 HeldOutcome::Failed(failure) => Err(failure),
                 _ => Err(wrong_outcome()),

@@ -22,6 +22,8 @@ use crate::relay;
 use crate::trace::Onset;
 use crate::turn::Turn;
 use mayfly_wire::{CallId, ToGuest};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -175,6 +177,31 @@ fn send(turn: &mut Turn, guest: &Arc<Guest>, call: CallId, events: String) {
     guest.send(turn, &ToGuest::TailEvents { call, events });
 }
 
+/// What an event comes in, as `trace` writes it.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    span_context: &'a RawValue,
+    #[serde(borrow)]
+    invocation_id: &'a RawValue,
+    timestamp: u64,
+    sequence: u64,
+    #[serde(borrow)]
+    event: &'a RawValue,
+}
+
+impl<'a> Envelope<'a> {
+    /// The next one.
+    fn after(&self, event: &'a RawValue) -> Self {
+        Self {
+            sequence: self.sequence + 1,
+            event,
+            ..*self
+        }
+    }
+}
+
 impl SessionState {
     fn push(&mut self, hub: &Hub, event: &str) {
         let before = self.queue.len();
@@ -190,18 +217,25 @@ impl SessionState {
     /// The note has the place of the last event, which moves on by one.
     fn insert_before_last(&mut self, hub: &Hub, note: &str) {
         let queue = self.take(hub);
-        let values: Vec<serde_json::Value> =
-            serde_json::from_str(&format!("[{queue}]")).unwrap_or_default();
-        let Some(last) = values.last() else { return };
-        let mut diagnostic = last.clone();
-        let mut last = last.clone();
-        diagnostic["event"] = serde_json::from_str(note).unwrap_or_default();
-        last["sequence"] = (last["sequence"].as_u64().unwrap_or(0) + 1).into();
-        for value in &values[..values.len() - 1] {
-            self.push(hub, &value.to_string());
+        let values = format!("[{queue}]");
+        let values: Vec<&RawValue> = serde_json::from_str(&values).unwrap_or_default();
+        let (Some((last, before)), Ok(note)) = (values.split_last(), serde_json::from_str(note))
+        else {
+            return;
+        };
+        for value in before {
+            self.push(hub, value.get());
         }
-        self.push(hub, &diagnostic.to_string());
-        self.push(hub, &last.to_string());
+        // The envelopes are the host's own.
+        let Ok(mut outcome) = serde_json::from_str::<Envelope<'_>>(last.get()) else {
+            return self.push(hub, last.get());
+        };
+        let event = std::mem::replace(&mut outcome.event, note);
+        for envelope in [&outcome.clone(), &outcome.after(event)] {
+            if let Ok(text) = serde_json::to_string(envelope) {
+                self.push(hub, &text);
+            }
+        }
     }
 
     fn take(&mut self, hub: &Hub) -> String {

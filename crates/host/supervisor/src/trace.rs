@@ -14,13 +14,14 @@ mod told;
 
 pub use onset::Onset;
 
+use crate::actor::Actor;
 use crate::bounds::{SPANS_MAX, TRACE_BYTES_MAX};
 use crate::capability::Capability;
 use crate::held::HeldEvent;
 use crate::hub::Hub;
 use crate::observe::InvocationReport;
 use crate::tail::{Must, Session};
-use line::{Line, base64, exception_json, log_json, push_item, without_header};
+use line::{Line, base64, exception_json, is_shallow, log_json, push_item, without_header};
 use mayfly_wire::{Failure, LogLevel, Outcome};
 use onset::envelope;
 use room::TraceRoom;
@@ -124,6 +125,8 @@ pub struct Trace {
     invocation_id: u128,
     worker: String,
     entrypoint: String,
+    /// Of the Durable Object, if it is one's.
+    object: Option<String>,
     event: Arc<Told>,
     began: SystemTime,
     status: Option<u16>,
@@ -180,6 +183,8 @@ pub struct Begin<'a> {
     pub tails: &'a Arc<Tails>,
     /// Export name; empty means `default`.
     pub entrypoint: &'a str,
+    /// The Durable Object or facet that it is delivered to.
+    pub actor: Option<&'a Actor>,
     /// What is delivered.
     pub event: &'a HeldEvent,
     /// The span that the call came from.
@@ -219,6 +224,7 @@ impl Trace {
             invocation_id: random_128(),
             worker: begin.worker.name.clone(),
             entrypoint: begin.entrypoint.to_owned(),
+            object: begin.actor.map(Actor::traced_id),
             event: Arc::new(Told::of(begin.event)),
             began: SystemTime::now(),
             status: None,
@@ -399,8 +405,8 @@ impl Trace {
         };
         // From a guest: only what really is a JSON array is taken as one.
         let attributes = match serde_json::from_str::<Vec<&RawValue>>(&attributes) {
-            Ok(_) => attributes,
-            Err(_) => String::new(),
+            Ok(_) if is_shallow(&attributes) => attributes,
+            _ => String::new(),
         };
         if !self.sessions.is_empty() {
             if !attributes.is_empty() {
@@ -475,8 +481,8 @@ impl Trace {
             item,
             concat!(
                 r#","eventTimestamp":{},"logs":[{}],"exceptions":[{}],"#,
-                r#""diagnosticsChannelEvents":[{}],"scriptName":{}{},"outcome":{},"#,
-                r#""executionModel":"stateless","truncated":{},"cpuTime":{},"wallTime":{}}}"#
+                r#""diagnosticsChannelEvents":[{}],"scriptName":{}{}{},"outcome":{},"#,
+                r#""executionModel":"{}","truncated":{},"cpuTime":{},"wallTime":{}}}"#
             ),
             ms(self.began),
             self.logs,
@@ -484,7 +490,9 @@ impl Trace {
             self.diagnostics,
             json!(self.worker),
             entrypoint,
+            object_json(self.object.as_deref()),
             json!(report.outcome),
+            execution_model(self.object.as_deref()),
             self.truncated,
             cpu_ms,
             wall_ms,
@@ -529,6 +537,7 @@ impl Trace {
             timestamp: now_ms(),
             worker: self.worker.clone(),
             entrypoint: self.entrypoint.clone(),
+            object: self.object.clone(),
             event: self.event.clone(),
         });
         self.sequence = 1;
@@ -568,6 +577,20 @@ impl Trace {
         let (trace_id, invocation_id) = (self.context.trace_id, self.invocation_id);
         envelope(trace_id, invocation_id, span, now_ms(), sequence, event)
     }
+}
+
+/// The word for what runs.
+fn execution_model(object: Option<&str>) -> &'static str {
+    match object {
+        Some(_) => "durableObject",
+        None => "stateless",
+    }
+}
+
+fn object_json(object: Option<&str>) -> String {
+    object.map_or_else(String::new, |id| {
+        format!(r#","durableObjectId":{}"#, json!(id))
+    })
 }
 
 fn hex64(id: u64) -> String {

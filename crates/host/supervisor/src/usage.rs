@@ -13,9 +13,10 @@ use mayfly_wire::Module;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The id under which Workers of `load()` are counted.
 pub const LOADED: &str = "(load)";
@@ -41,6 +42,7 @@ pub struct Account {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     memory_peak: AtomicU64,
+    egress: Egress,
     /// Workers of `load()` and `get(null)` that started: each is one.
     loads: AtomicU64,
     /// The code of the guest that runs now, for days that it was not started on.
@@ -67,10 +69,83 @@ pub struct Used {
     pub bytes_out: u64,
     /// The most memory that one of its processes was seen with.
     pub memory_peak: u64,
+    /// What it asked of the internet: requests, WebSockets and connections.
+    pub egress_requests: u64,
+    /// Bytes that it sent there: bodies and what a connection carried, and heads as they were asked for.
+    pub egress_sent: u64,
+    /// Bytes that came back.
+    pub egress_received: u64,
     /// Dynamic Workers that count each: of `load()` and `get(null)`.
     pub loads: u64,
     /// Hashes of the code that its id had; each counts once a day.
     pub codes: Vec<u64>,
+}
+
+/// What leaves the host and what comes back.
+#[derive(Default)]
+pub(crate) struct Egress {
+    pub requests: AtomicU64,
+    pub sent: AtomicU64,
+    pub received: AtomicU64,
+}
+
+/// Books what passes between a Worker and the internet, and bounds how much is under way at once; nothing
+/// where a service of the host's answers.
+#[derive(Clone, Debug, Default)]
+pub struct Toll(Option<Arc<Passage>>);
+
+/// One exchange or connection. Whoever moves its bytes holds it, so its place is free once all have
+/// ended.
+#[derive(Debug)]
+struct Passage {
+    account: Arc<Account>,
+    places: Arc<Semaphore>,
+    place: OnceLock<OwnedSemaphorePermit>,
+}
+
+impl Toll {
+    /// One that a Worker pays, whose guest has so many places.
+    pub fn of(account: Arc<Account>, places: Arc<Semaphore>) -> Self {
+        Self(Some(Arc::new(Passage {
+            account,
+            places,
+            place: OnceLock::new(),
+        })))
+    }
+
+    /// Waits for a place.
+    pub async fn admitted(&self) {
+        if let Some(passage) = &self.0
+            && let Ok(place) = passage.places.clone().acquire_owned().await
+        {
+            // It is asked for once.
+            let _ = passage.place.set(place);
+        }
+    }
+
+    fn book(&self, number: impl Fn(&Egress) -> &AtomicU64, by: usize) {
+        if let Some(Passage { account, .. }) = self.0.as_deref() {
+            for egress in [&account.egress, &account.meter.egress] {
+                number(egress).fetch_add(by as u64, Ordering::Relaxed);
+            }
+            account.touch();
+        }
+    }
+
+    /// A request, a WebSocket or a connection is asked for.
+    pub fn asked(&self) {
+        self.book(|egress| &egress.requests, 1);
+    }
+
+    /// Bytes leave.
+    pub fn sent(&self, bytes: usize) {
+        self.book(|egress| &egress.sent, bytes);
+    }
+
+    /// Bytes came back.
+    pub fn received(&self, bytes: usize) {
+        self.book(|egress| &egress.received, bytes);
+    }
 }
 
 /// The name of the Worker that loaded them, and the id that they share.
@@ -80,6 +155,8 @@ type Owner = (Arc<str>, &'static str);
 #[derive(Default)]
 pub struct Meter {
     enabled: bool,
+    /// Of all accounts, since the start.
+    pub(crate) egress: Egress,
     listed: Mutex<Vec<Arc<Account>>>,
     /// Accounts that several Workers share.
     shared: Mutex<HashMap<Owner, Arc<Account>>>,
@@ -107,6 +184,7 @@ impl Meter {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
+            egress: Egress::default(),
             loads: AtomicU64::new(0),
             code: AtomicU64::new(0),
             codes: Mutex::new(Vec::new()),
@@ -210,6 +288,9 @@ impl Account {
             bytes_in: take(&self.bytes_in),
             bytes_out: take(&self.bytes_out),
             memory_peak: take(&self.memory_peak),
+            egress_requests: take(&self.egress.requests),
+            egress_sent: take(&self.egress.sent),
+            egress_received: take(&self.egress.received),
             loads: take(&self.loads),
             codes,
         }

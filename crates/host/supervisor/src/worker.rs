@@ -426,6 +426,9 @@ impl Worker {
             return;
         };
         let caps = state.caps.clone();
+        if guest.patient.swap(false, Ordering::Relaxed) {
+            guest.process.hurry();
+        }
         if !self.send_start(turn, guest, &code, &caps) {
             // It died in the pool: its own affair, so the next one is tried. The pool never gives
             // a guest whose end is known.
@@ -476,6 +479,8 @@ impl Worker {
         }
         self.count_start(code);
         state.worker = Some(self.clone());
+        // A guest starts once.
+        let _ = guest.account.set(self.account.clone());
         state.outbound = code.outbound.clone();
         state.cpu_seen = guest.process.cpu().unwrap_or_default();
         state.starting = Some(state.cpu_seen);
@@ -597,6 +602,7 @@ impl Worker {
             worker: self,
             tails,
             entrypoint: &service.entrypoint,
+            actor: actor.as_deref(),
             event: &event,
             caller: call.from(),
             trace_bytes: &guest.trace_bytes,

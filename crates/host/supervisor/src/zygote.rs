@@ -17,8 +17,10 @@ use crate::pool::Nursery;
 use crate::process::GuestProcess;
 use crate::socket::Socket;
 use crate::turn::Turn;
+use mayfly_sandbox::Pid;
 use mayfly_sandbox::packets::{self, Packet};
 use mayfly_sandbox::pidfd::Pidfd;
+use mayfly_sandbox::schedule::Urgency;
 use mayfly_sandbox::seccomp::{Jit, Profile};
 use mayfly_sandbox::spawn::spawn_zygote;
 use mayfly_wire::bounds::FORK_COUNT_MAX;
@@ -365,6 +367,8 @@ fn run(hub: &Arc<Hub>, zygote: ReadyZygote, closing: &watch::Receiver<bool>, jit
         control: zygote.control,
         guests: HashMap::new(),
         outstanding: 0,
+        zygote: None,
+        urgency: Urgency::Prompt,
     };
     let closing = closing.clone();
     let launcher = zygote.launcher;
@@ -390,6 +394,9 @@ struct Talk {
     guests: HashMap<u32, Arc<Guest>>,
     /// Forks asked for and not answered.
     outstanding: usize,
+    /// Its pid as this host sees it, from its first guest on.
+    zygote: Option<Pid>,
+    urgency: Urgency,
 }
 
 impl Talk {
@@ -429,6 +436,7 @@ impl Talk {
     }
 
     async fn ask(&mut self, mut count: usize) -> io::Result<()> {
+        self.schedule();
         self.outstanding += count;
         while count > 0 {
             let part = u32::try_from(count)
@@ -438,6 +446,21 @@ impl Talk {
             count -= part as usize;
         }
         Ok(())
+    }
+
+    /// Forks that nobody waits for give way to Workers: a burst of them would be in everybody's way.
+    fn schedule(&mut self) {
+        let urgency = match self.hub.pool_of(self.jitless).is_waited_for() {
+            true => Urgency::Prompt,
+            false => Urgency::Patient,
+        };
+        if let Some(zygote) = self.zygote
+            && self.urgency != urgency
+        {
+            self.urgency = urgency;
+            // Only speed is lost without it, and the next packet tells of a zygote that has ended.
+            let _ = urgency.apply_to_first(zygote);
+        }
     }
 
     fn heard(&mut self, packet: Packet) -> io::Result<()> {
@@ -474,12 +497,19 @@ impl Talk {
         Ok(())
     }
 
-    fn adopt(&self, descriptors: Vec<OwnedFd>) -> io::Result<Arc<Guest>> {
+    fn adopt(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<Arc<Guest>> {
         let [socket, pidfd] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidData, "Forked without descriptors")
         })?;
         let socket = Socket::new(std::os::unix::net::UnixStream::from(socket))?;
         let process = Arc::new(GuestProcess::new(Pidfd::from(pidfd)));
-        Ok(self.hub.adopt_as(socket, process, self.jitless))
+        // Once the zygote has been patient, any guest of it may be so.
+        let urgency = match self.zygote {
+            Some(_) => Urgency::Patient,
+            None => Urgency::Prompt,
+        };
+        self.zygote = self.zygote.or_else(|| process.parent());
+        let guest = self.hub.adopt_as(socket, process, self.jitless, urgency);
+        Ok(guest)
     }
 }

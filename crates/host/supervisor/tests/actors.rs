@@ -7,8 +7,11 @@ mod fake;
 
 use fake::*;
 use mayfly_store::{Namespace, ObjectId, Store};
-use mayfly_supervisor::BindingDefinition;
+use mayfly_supervisor::turn::Turn;
+use mayfly_supervisor::{BindingDefinition, Options, gate};
 use mayfly_wire::*;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 const CLASS: &str = "Room";
 
@@ -20,10 +23,15 @@ struct Rooms {
 
 impl Rooms {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Options)) -> Self {
         let store = Store::ephemeral().unwrap();
         let namespace = store.make_namespace("rooms", CLASS, true).unwrap();
         let mut options = options();
         options.store = Some(store);
+        change(&mut options);
         let world = World::with(options);
         let binding = BindingDefinition::Actors {
             worker: "rooms".to_owned(),
@@ -392,4 +400,166 @@ async fn an_alarm_goes_to_its_object_and_is_over_when_it_is_done() {
         alarm(ask(&mut guest, actor, StorageRequest::GetAlarm {}).await),
         None
     );
+}
+
+/// What it said is held until its turn is over, and above a bound its socket is not read: its end is heard
+/// all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_not_read_any_more_can_still_be_seen_to_end() {
+    let mut rooms = Rooms::new();
+    let (mut front, namespace) = rooms.front().await;
+    rooms.call(&mut front, namespace, "a", 1).await;
+    let (mut guest, _) = rooms.world.started().await;
+    let (actor, _) = started_actor(&mut guest).await;
+    invoked_actor(&mut guest).await;
+    ask(&mut guest, actor, put("k")).await;
+    let mut bytes = Vec::new();
+    let line = ToHost::Log {
+        call: None,
+        level: LogLevel::Log {},
+        text: "x".repeat(64 * 1024),
+        message: String::new(),
+    };
+    write_frame(&line, &mut bytes);
+    let flood = async {
+        for _ in 0..1000 {
+            guest.stream.write_all(&bytes).await.unwrap();
+        }
+    };
+    let stopped = tokio::time::timeout(Duration::from_millis(500), flood).await;
+    assert!(stopped.is_err(), "the host reads whatever comes");
+    drop(guest);
+    assert!(matches!(front.returned().await.1, Outcome::Failed { .. }));
+}
+
+/// A query that goes on for ever is charged to whoever asked it, and keeps nobody else waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_query_is_its_workers_cpu_time() {
+    let mut rooms = Rooms::with(|options| options.cpu_max = Some(Duration::from_millis(30)));
+    let (mut front, namespace) = rooms.front().await;
+    rooms.call(&mut front, namespace, "a", 1).await;
+    let (mut guest, _) = rooms.world.started().await;
+    let (actor, _) = started_actor(&mut guest).await;
+    invoked_actor(&mut guest).await;
+    let endless = StorageRequest::Exec {
+        sql: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+              SELECT max(i) FROM n"
+            .to_owned(),
+        bindings: Vec::new(),
+    };
+    let began = std::time::Instant::now();
+    guest
+        .send(ToHost::Storage {
+            actor,
+            request: endless,
+        })
+        .await;
+    match front.returned().await.1 {
+        Outcome::Failed { failure } => assert_eq!(failure.kind, FailureKind::ExceededCpu {}),
+        other => panic!("{other:?}"),
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    guest.is_killed().await;
+}
+
+/// Frames about objects in any order, with numbers that are often wrong: the tables never break, and every
+/// caller has an outcome in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_frames_about_objects_never_break_the_tables() {
+    for seed in 1..40_u64 {
+        let mut rooms = Rooms::new();
+        let waiting = rooms.world.fetch("front");
+        let (mut front, start) = rooms.world.started().await;
+        front.invoke().await;
+        let Env::Bindings { bindings } = start.env else {
+            panic!("no bindings");
+        };
+        let Binding::Actors { namespace } = &bindings[0].1 else {
+            panic!("no namespace");
+        };
+        let namespace = namespace.cap;
+        rooms.call(&mut front, namespace, "a", 1).await;
+        let (mut guest, _) = rooms.world.started().await;
+        let (actor, _) = started_actor(&mut guest).await;
+        invoked_actor(&mut guest).await;
+        let mut chance = seed.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1;
+        let mut below = |limit: u32| {
+            chance ^= chance << 13;
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            u32::try_from(chance % u64::from(limit)).unwrap()
+        };
+        for _ in 0..300 {
+            let number = ActorId(below(2) * actor.0 + below(3));
+            let slot = CapId(below(30) * 2 + 1);
+            let name = format!("f{}", below(3));
+            let failure = Failure::new(FailureKind::Exception {}, "Error", "x");
+            let frame = match below(12) {
+                0 => ToHost::Storage {
+                    actor: number,
+                    request: put("k"),
+                },
+                1 => ToHost::Storage {
+                    actor: number,
+                    request: StorageRequest::Begin {},
+                },
+                2 => ToHost::Storage {
+                    actor: number,
+                    request: StorageRequest::Rollback {},
+                },
+                3 => ToHost::Settled {},
+                4 => ToHost::ActorBroken {
+                    actor: number,
+                    failure,
+                },
+                5 => ToHost::AbortFacet {
+                    actor: number,
+                    name,
+                    failure,
+                },
+                6 => ToHost::DeleteFacet {
+                    actor: number,
+                    name,
+                },
+                7 => ToHost::GetFacet {
+                    stub: slot,
+                    actor: number,
+                    name,
+                    start: ExportId(below(4)),
+                },
+                8 => ToHost::GetSelfClass {
+                    class: slot,
+                    name: CLASS.to_owned(),
+                    props: Payload::empty(),
+                },
+                9 => ToHost::GetActor {
+                    stub: slot,
+                    namespace: if below(2) == 0 { namespace } else { slot },
+                    id: rooms.id(&name),
+                    name: None,
+                },
+                10 => ToHost::Call {
+                    call: CallId(below(4000)),
+                    cap: slot,
+                    event: rpc_event("x"),
+                    result: None,
+                },
+                _ => ToHost::ReleaseCap { cap: slot },
+            };
+            let who = if below(2) == 0 { &front } else { &guest };
+            let mut turn = Turn::new();
+            // Most are lies; ending the guest at the first would test little.
+            if let Err(violation) = gate::pass(&who.guest, frame, 16, &mut turn) {
+                drop(turn);
+                let _ = violation.to_string();
+            }
+        }
+        drop((front, guest));
+        within(rooms.world.supervisor.shutdown(Duration::ZERO)).await;
+        let _ = within(waiting).await.unwrap();
+    }
 }

@@ -1,9 +1,9 @@
 //! Every raw system call of the project, behind a safe API.
 //!
 //! Both sides of the wall use it. The host: [`spawn`] starts a zygote, [`packets`] carries the
-//! control socket, [`pidfd`] and [`process_stat`] watch and end guests. The zygote and its guests: the
-//! rest. It knows no frames, no JavaScript and no policy beyond
-//! the tables it keeps as data.
+//! control socket, [`pidfd`], [`process_stat`] and [`schedule`] watch, hold back and end guests. The
+//! zygote and its guests: the rest. It knows no frames, no JavaScript and no policy beyond the tables
+//! it keeps as data.
 //!
 //! Invariant: `unsafe` stands behind safe functions; no caller can break memory safety by the
 //! order or the arguments of its calls.
@@ -14,6 +14,7 @@ pub mod packets;
 pub mod pidfd;
 pub mod poll;
 pub mod process_stat;
+pub mod schedule;
 pub mod spawn;
 
 pub mod ask;

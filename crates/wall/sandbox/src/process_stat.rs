@@ -40,6 +40,17 @@ impl CpuClock {
     }
 }
 
+/// CPU time that the calling thread has used.
+pub fn thread_cpu() -> Duration {
+    // SAFETY: all zeroes is a valid `timespec`.
+    let mut time: libc::timespec = unsafe { zeroed() };
+    // SAFETY: `time` is ours for the call to fill, which the kernel does for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}
+
 /// Pages a process has in memory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resident {
@@ -65,6 +76,16 @@ pub fn resident(pid: Pid) -> io::Result<Resident> {
         bytes: resident.saturating_mul(page_bytes),
         file_bytes: shared.saturating_mul(page_bytes),
     })
+}
+
+/// The process that forked `pid`, or took it over.
+pub fn parent(pid: Pid) -> io::Result<Pid> {
+    let text = std::fs::read_to_string(format!("/proc/{}/stat", pid.0))?;
+    // The name stands in parentheses and may hold any character; the state and the parent follow.
+    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let parent = rest.split_ascii_whitespace().nth(1);
+    let parent = parent.and_then(|word| word.parse().ok()).map(Pid);
+    parent.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "odd stat"))
 }
 
 /// Writable private memory of the calling process, in use or not: what `RLIMIT_DATA` counts.
@@ -131,6 +152,19 @@ mod tests {
         while clock.read().unwrap() < before + Duration::from_millis(5) {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
+    }
+
+    #[test]
+    fn a_child_knows_its_parent() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = Pid(i32::try_from(child.id()).unwrap());
+        assert_eq!(parent(pid).unwrap(), own_pid());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(parent(pid).is_err());
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub const NAMESPACE_TASKS_MAX: u64 = 8192;
 /// Descriptors are 0-2 (nothing), the socket and the waker; a `poll` may name as many.
 pub const DESCRIPTORS_MAX: u64 = 8;
 
+/// `RLIMIT_NICE` counts down from 20: this is nice level 0.
+const NICE_ORDINARY: u64 = 20;
+
 /// How ready the kernel is to choose a zygote or guest when the machine is out of memory, from
 /// -1000 to 1000: well before the host and what else runs there.
 const OOM_SCORE: &str = "500";
@@ -51,16 +54,34 @@ pub const LIMITS: &[Limit] = &[
     limit!(RLIMIT_MEMLOCK, 0, "memory must stay the kernel's to take"),
     limit!(RLIMIT_MSGQUEUE, 0, "no message queues"),
     limit!(RLIMIT_LOCKS, 0, "no file locks"),
-    limit!(RLIMIT_NICE, 0, "no higher priority"),
+    limit!(
+        RLIMIT_NICE,
+        NICE_ORDINARY,
+        "no higher priority; the host may give back the ordinary one, see `schedule`"
+    ),
     limit!(RLIMIT_RTPRIO, 0, "no real-time priority"),
     limit!(RLIMIT_RTTIME, 0, "no real-time work"),
 ];
 
-/// Sets every row of [`LIMITS`] on this process.
+/// Sets every row of [`LIMITS`] on this process; one that is lower already stays.
 pub fn apply() -> Result<(), SysError> {
-    LIMITS
-        .iter()
-        .try_for_each(|limit| set(limit.name, limit.resource, limit.value))
+    LIMITS.iter().try_for_each(|limit| {
+        let most = current(limit.name, limit.resource)?;
+        set(limit.name, limit.resource, limit.value.min(most))
+    })
+}
+
+/// The hard limit that this process has.
+fn current(name: &'static str, resource: u32) -> Result<u64, SysError> {
+    let mut limit = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is ours for the call to fill, and pid 0 is the caller.
+    check(name, unsafe {
+        libc::prlimit64(0, resource, std::ptr::null(), &raw mut limit)
+    })?;
+    Ok(limit.rlim_max)
 }
 
 /// Bounds memory that is writable and private: heaps of every kind, not shared binary pages and

@@ -182,12 +182,6 @@ pub const RULES: &[Rule] = &[
         "guest loop",
         "waits for the socket, the waker, the next timer"
     ),
-    rule!(
-        SYS_restart_syscall,
-        ANY,
-        "kernel",
-        "resumes a wait after SIGSTOP and SIGCONT"
-    ),
     // Memory.
     rule!(
         SYS_mmap,
@@ -261,12 +255,6 @@ pub const RULES: &[Rule] = &[
         "attributes of a thread"
     ),
     rule!(
-        SYS_sched_yield,
-        ANY,
-        "threads",
-        "locks of the engine spin politely"
-    ),
-    rule!(
         SYS_prctl,
         Verdict::Allow(&[Test::Equal(0, libc::PR_SET_NAME as u32)]),
         "threads",
@@ -278,7 +266,6 @@ pub const RULES: &[Rule] = &[
         "GC, malloc",
         "names anonymous memory"
     ),
-    rule!(SYS_exit, ANY, "threads", "ends one"),
     rule!(SYS_exit_group, ANY, "guest loop", "ends"),
     // Signals: Wasm traps are faults that the engine handles.
     rule!(
@@ -594,6 +581,53 @@ mod tests {
             i32::from(code == -1 || turned != 0)
         });
         assert_eq!(ended, Ended::Exit(0));
+    }
+
+    /// How `attempt` ends in a sealed fork whose filter lacks this row.
+    fn sealed_without(name: &str, attempt: impl Fn() -> i32) -> Ended {
+        let row = RULES.iter().position(|rule| rule.name == name);
+        let profile = Profile {
+            jit: Jit::On,
+            without: Some(row.unwrap()),
+        };
+        let filter = Filter::compile(profile).unwrap();
+        // SAFETY: the child only makes system calls and ends by `_exit` or a signal.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let code = filter.seal().map_or(99, |()| attempt());
+            crate::fork::exit_now(code);
+        }
+        Pidfd::open(Pid(pid)).unwrap().wait().unwrap()
+    }
+
+    #[test]
+    fn an_abort_is_a_crash_and_no_violation() {
+        let abort = || -> i32 {
+            // SAFETY: the child ends here; no handler of ours runs.
+            unsafe { libc::abort() }
+        };
+        let ended = sealed(abort);
+        assert!(
+            matches!(ended, Ended::Signal(signal) if signal != libc::SIGSYS),
+            "{ended:?}"
+        );
+        for row in ["SYS_getpid", "SYS_tgkill", "SYS_rt_sigaction"] {
+            assert_eq!(sealed_without(row, abort), KILLED, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_the_vdso_does_not_know_is_the_kernels() {
+        let read = || {
+            let mut time = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            // SAFETY: `time` is ours for the call to fill. The C library has only the kernel to ask.
+            unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }
+        };
+        assert_eq!(sealed(read), Ended::Exit(0));
+        assert_eq!(sealed_without("SYS_clock_gettime", read), KILLED);
     }
 
     #[test]

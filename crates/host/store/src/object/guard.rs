@@ -9,6 +9,7 @@
 use crate::lock::Mutex;
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -20,8 +21,8 @@ const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
 const OPS_PER_LOOK: i32 = 5000;
 
 /// What a query hears that ran too long.
-pub const TOO_LONG: &str =
-    "the SQL query ran for more than 10 seconds and was interrupted: SQLITE_INTERRUPT";
+pub const TOO_LONG: &str = "the SQL query ran for more than 10 seconds, or for longer than its invocation may compute, and was \
+     interrupted: SQLITE_INTERRUPT";
 
 const NO_TRANSACTIONS: &str = "To execute a transaction, please use the state.storage.transaction() or \
     state.storage.transactionSync() APIs instead of the SQL BEGIN TRANSACTION or SAVEPOINT \
@@ -225,6 +226,29 @@ const PRAGMAS: &[(&str, Value)] = &[
     ("optimize", Value::OptionalNumber),
 ];
 
+/// When a question began.
+#[derive(Debug, Clone, Copy)]
+struct Began {
+    at: Instant,
+    /// The CPU time that its thread had used.
+    cpu: Duration,
+    /// What it may use.
+    cpu_max: Option<Duration>,
+}
+
+impl Began {
+    fn is_too_long(&self) -> bool {
+        let over = |max| thread_cpu().saturating_sub(self.cpu) > max;
+        self.at.elapsed() > QUERY_TIME_MAX || self.cpu_max.is_some_and(over)
+    }
+}
+
+fn thread_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
 /// See the file's head.
 #[derive(Debug, Default)]
 pub struct Guard {
@@ -236,7 +260,7 @@ pub struct Guard {
     configured: AtomicBool,
     /// Why the last statement was refused, where SQLite's own words would not do.
     reason: Mutex<Option<String>>,
-    began: Mutex<Option<Instant>>,
+    began: Mutex<Option<Began>>,
 }
 
 /// While it lives, everything is allowed.
@@ -265,9 +289,13 @@ impl Guard {
         Trust(self)
     }
 
-    /// The clock of one question starts.
-    pub fn begin(&self) {
-        *self.began.lock() = Some(Instant::now());
+    /// The clocks of one question start; it may use so much of this thread's CPU time.
+    pub fn begin(&self, cpu_max: Option<Duration>) {
+        *self.began.lock() = Some(Began {
+            at: Instant::now(),
+            cpu: thread_cpu(),
+            cpu_max,
+        });
         self.altered.store(false, Ordering::Relaxed);
         *self.reason.lock() = None;
     }
@@ -289,10 +317,7 @@ impl Guard {
 
     fn is_too_long(&self) -> bool {
         self.trusted.load(Ordering::Relaxed) == 0
-            && self
-                .began
-                .lock()
-                .is_some_and(|began| began.elapsed() > QUERY_TIME_MAX)
+            && self.began.lock().is_some_and(|began| began.is_too_long())
     }
 
     fn judge(&self, context: &AuthContext<'_>) -> Authorization {

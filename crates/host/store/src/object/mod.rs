@@ -33,6 +33,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Bytes of a string, a BLOB or a row: Cloudflare's documented 2 MB, and room for the key.
 pub const VALUE_BYTES_MAX: usize = 2 * 1024 * 1024 + 4096;
@@ -87,6 +88,8 @@ pub struct Database {
     ringing: Option<u64>,
     /// The alarm was set or deleted since the last `settle`.
     alarm_changed: bool,
+    /// See [`Database::limit_cpu`].
+    query_cpu_max: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -236,7 +239,15 @@ impl Database {
             broken: None,
             ringing: None,
             alarm_changed: false,
+            query_cpu_max: None,
         }
+    }
+
+    /// Bounds the next questions by what whoever asks may still compute; `None` is no such bound. What was
+    /// used is charged by who asks, and a little more than was left ends it.
+    pub fn limit_cpu(&mut self, left: Option<Duration>) {
+        const BEYOND: Duration = Duration::from_millis(5);
+        self.query_cpu_max = left.map(|left| left.saturating_add(BEYOND));
     }
 
     /// Answers a question.

@@ -226,7 +226,7 @@ impl Database {
         run: impl FnOnce(&mut Self) -> Result<T, Failed>,
     ) -> Result<T, Failed> {
         let guard = self.open()?.guard.clone();
-        guard.begin();
+        guard.begin(self.query_cpu_max);
         let alters = sql
             .split(|c: char| !c.is_ascii_alphabetic())
             .any(|word| word.eq_ignore_ascii_case("alter"));

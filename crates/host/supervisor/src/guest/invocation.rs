@@ -20,6 +20,9 @@ pub struct Inbound {
     pub returned: bool,
     /// Its share of the process's CPU time.
     pub cpu: Duration,
+    /// The recent part of it: what it uses beyond a part of a core
+    /// ([`COOLING`](crate::bounds::COOLING)).
+    pub heat: Duration,
     /// The part of it that went into starting the Worker.
     pub cpu_of_start: Duration,
     /// What of that does not count against its limit any more: a message came since.
@@ -138,6 +141,12 @@ impl Inbound {
         actor.is_some_and(|actor| actor.serial == serial)
     }
 
+    /// What counts against its limit.
+    pub fn own_cpu(&self) -> Duration {
+        let free = self.cpu_of_start.max(self.excused);
+        self.cpu.saturating_sub(free)
+    }
+
     /// Nothing happened to it yet.
     pub fn new(call: Arc<Call>, invocation: Option<Box<Invocation>>, keep: Option<Handle>) -> Self {
         Self {
@@ -145,6 +154,7 @@ impl Inbound {
             call,
             returned: false,
             cpu: Duration::ZERO,
+            heat: Duration::ZERO,
             cpu_of_start: Duration::ZERO,
             excused: Duration::ZERO,
             invocation,

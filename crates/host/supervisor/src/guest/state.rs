@@ -8,8 +8,8 @@ use super::{HeldTrace, Inbound, Invocation};
 use crate::abroad::Abroad;
 use crate::actor::Resident;
 use crate::bounds::{
-    COLLECT_BYTES, COLLECT_CAPS, HEAP_BYTES_DEFAULT, LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY,
-    STARTUP_CPU_DEFAULT, TRACES_HELD_MAX,
+    COLLECT_BYTES, COLLECT_CAPS, COOLING, HEAP_BYTES_DEFAULT, LOG_LINES_PER_SECOND_MAX,
+    OUT_BYTES_BUSY, PATIENT_CPU, STARTUP_CPU_DEFAULT, TRACES_HELD_MAX,
 };
 use crate::call::{Call, overloaded};
 use crate::capability::Capability;
@@ -68,6 +68,8 @@ pub struct State {
     pub abroad: Abroad,
     /// CPU time at the last look.
     pub cpu_seen: Duration,
+    /// When that was.
+    cpu_seen_at: Instant,
     /// CPU used since a frame last came, while calls were in flight.
     pub cpu_silent: Duration,
     log_second: Option<Instant>,
@@ -118,6 +120,7 @@ impl State {
             memory_max: HEAP_BYTES_DEFAULT,
             abroad: Abroad::default(),
             cpu_seen: Duration::ZERO,
+            cpu_seen_at: Instant::now(),
             cpu_silent: Duration::ZERO,
             log_second: None,
             log_lines: 0,
@@ -189,20 +192,53 @@ impl State {
         let Some(now) = now else { return };
         let used = now.saturating_sub(self.cpu_seen);
         self.cpu_seen = now;
+        let at = Instant::now();
+        let cooled = at.duration_since(self.cpu_seen_at) / COOLING;
+        self.cpu_seen_at = at;
         if let Some(worker) = &self.worker
             && !used.is_zero()
         {
             worker.account.ran(used);
         }
         let calls = u32::try_from(self.calls_in.len()).unwrap_or(u32::MAX);
-        if calls == 0 || used.is_zero() {
+        if calls == 0 {
             return;
         }
         self.cpu_silent += used;
         let share = used / calls;
         for inbound in self.calls_in.values_mut() {
             inbound.cpu += share;
+            inbound.heat = inbound.heat.saturating_sub(cooled) + share;
         }
+    }
+
+    /// Shares CPU that the host used for it among the calls in flight: what a query costs is its
+    /// Worker's, wherever it runs.
+    pub fn charge_for_question(&mut self, used: Duration) {
+        if let Some(worker) = &self.worker {
+            worker.account.ran(used);
+        }
+        let calls = u32::try_from(self.calls_in.len()).unwrap_or(u32::MAX);
+        for inbound in self.calls_in.values_mut() {
+            inbound.cpu += used / calls;
+            inbound.heat += used / calls;
+        }
+    }
+
+    /// What the call that has the least left may still use.
+    pub fn cpu_left(&self) -> Option<Duration> {
+        let left = self.calls_in.values().filter_map(|inbound| {
+            let limit = inbound.invocation.as_ref()?.cpu_max?;
+            Some(limit.saturating_sub(inbound.own_cpu()))
+        });
+        left.min()
+    }
+
+    /// Whether all that is under way computes for long, so that it may wait for what does not. A
+    /// Worker that answers many is none of those, however busy: each of its calls uses little.
+    pub fn is_patient(&self) -> bool {
+        let coolest = self.calls_in.values().map(|inbound| inbound.heat).min();
+        self.cpu_silent > PATIENT_CPU || coolest.is_some_and(|heat| heat > PATIENT_CPU)
     }
 
     /// The main module was evaluated, with the CPU used so far.

@@ -43,6 +43,7 @@ impl<'a> Line<'a> {
             && let Ok(both) = serde_json::from_str::<WithErrors<'a>>(message)
             && is_array(both.m)
             && is_array(both.e)
+            && is_shallow(message)
         {
             return Self {
                 message: Message::Json(both.m),
@@ -50,7 +51,7 @@ impl<'a> Line<'a> {
             };
         }
         match serde_json::from_str::<&RawValue>(message) {
-            Ok(json) if is_array(json) => line(Message::Json(json)),
+            Ok(json) if is_array(json) && is_shallow(message) => line(Message::Json(json)),
             // In whole characters, so that it may be up to three bytes shorter.
             _ if message.len() + 4 > LOG_MESSAGE_BYTES_MAX => line(Message::Cut(message)),
             _ => line(Message::Text(text)),
@@ -84,6 +85,29 @@ impl<'a> Line<'a> {
         let errors = errors_json(self.errors);
         format!(r#"{{"type":"log","level":"{level}","message":{message}{cut}{errors}}}"#)
     }
+}
+
+/// How deep a value of a guest's may be nested. Readers of JSON stop somewhere (`serde_json` at 128), and
+/// what they cannot read they do not show: a Worker could hide what it did behind a deep log line.
+const DEPTH_MAX: usize = 64;
+
+/// Whether well-formed JSON is nested no deeper than that.
+pub(super) fn is_shallow(json: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return false;
+        }
+    }
+    true
 }
 
 fn is_array(json: &RawValue) -> bool {
@@ -196,6 +220,18 @@ mod tests {
             let event: Value = serde_json::from_str(&line.event("log")).unwrap();
             assert_eq!(event["message"], expect, "{message}");
         }
+    }
+
+    #[test]
+    fn a_line_that_no_reader_would_read_is_a_text() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let told = |message: &str| Line::of("deep", message).entry("log");
+        assert!(told(&nested(64)).contains(&nested(64)));
+        let deep = told(&nested(65));
+        assert!(deep.contains(r#""message":["deep"]"#), "{deep}");
+        // Brackets in a string nest nothing.
+        let text = format!(r#"["\\\"{}"]"#, "[".repeat(100));
+        assert!(told(&text).contains(&text));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The first event that a streaming tail gets, and the envelope that all of them come in.
 
 use super::told::Told;
-use super::{SpanContext, hex64};
+use super::{SpanContext, execution_model, hex64, object_json};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ pub struct Onset {
     pub(super) timestamp: u64,
     pub(super) worker: String,
     pub(super) entrypoint: String,
+    pub(super) object: Option<String>,
     pub(super) event: Arc<Told>,
 }
 
@@ -25,11 +26,13 @@ impl Onset {
         };
         let event = format!(
             concat!(
-                r#"{{"type":"onset","executionModel":"stateless","spanId":"{}"{},"#,
+                r#"{{"type":"onset","executionModel":"{}","spanId":"{}"{}{},"#,
                 r#""scriptName":{},"scriptTags":[],"info":{}}}"#
             ),
+            execution_model(self.object.as_deref()),
             hex64(self.context.span_id),
             entrypoint,
+            object_json(self.object.as_deref()),
             json!(self.worker),
             self.event.info(),
         );

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever a guest sent, both forms are well-formed.
 
+use super::line::is_shallow;
 use crate::held::HeldEvent;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,6 +31,9 @@ pub(super) enum Told {
     /// The scripts whose items a tail got.
     Tail {
         scripts: Vec<Value>,
+    },
+    Alarm {
+        time_ms: f64,
     },
     Connect,
     Other,
@@ -74,8 +78,10 @@ impl Told {
                 scripts: Vec::new(),
             },
             HeldEvent::Connect { .. } => Self::Connect,
+            HeldEvent::Alarm { scheduled_ms, .. } => Self::Alarm {
+                time_ms: *scheduled_ms,
+            },
             HeldEvent::LoadCode
-            | HeldEvent::Alarm { .. }
             | HeldEvent::StartFacet
             | HeldEvent::SocketText { .. }
             | HeldEvent::SocketBytes { .. }
@@ -144,6 +150,7 @@ impl Told {
                 let events = scripts.iter().map(|name| json!({"scriptName": name}));
                 json!({"type": "tail", "consumedEvents": events.collect::<Vec<_>>()})
             }
+            Self::Alarm { time_ms } => json!({"type": "alarm", "scheduledTime": time_ms}),
             Self::Connect => json!({"type": "connect"}),
             Self::Other => json!({"type": "custom"}),
         };
@@ -177,6 +184,7 @@ impl Told {
             }
             Self::Queue { queue } => json!({"type": "queue", "queueName": queue}),
             Self::Tail { scripts } => json!({"type": "trace", "traces": scripts}),
+            Self::Alarm { time_ms } => json!({"type": "alarm", "scheduledTime": time_ms}),
             Self::Connect => json!({"type": "connect"}),
             Self::Other => json!({"type": "custom"}),
         };
@@ -200,9 +208,8 @@ fn merged(headers: &[(String, String)]) -> Vec<(String, String)> {
 }
 
 fn object(json: &str) -> Option<Value> {
-    serde_json::from_str::<Value>(json)
-        .ok()
-        .filter(Value::is_object)
+    let shallow = is_shallow(json).then(|| serde_json::from_str::<Value>(json).ok());
+    shallow.flatten().filter(Value::is_object)
 }
 
 #[derive(Deserialize)]
