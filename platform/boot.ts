@@ -13,6 +13,7 @@ import { engine, wire } from "./ops.ts";
 import type { Handlers, StartInfo } from "./ops.ts";
 import { invokeActor, startActor, stopActor } from "./cloudflare/actors/instance.ts";
 import { currentInvocation } from "./cloudflare/async-context.ts";
+import { globals as cacheGlobals } from "./cloudflare/cache.ts";
 import { returned, setOutbound } from "./cloudflare/calls.ts";
 import { capBroken } from "./cloudflare/caps.ts";
 import { enable } from "./cloudflare/compat.ts";
@@ -64,6 +65,7 @@ installProxyWatch();
 defineGlobals(streamGlobals);
 defineGlobals(fetchGlobals);
 defineGlobals(serviceWorkerGlobals);
+defineGlobals(cacheGlobals);
 // Workers have no origin.
 defineGlobals({ Cloudflare, origin: "null", self: globalThis });
 if (typeof WebAssembly === "undefined") defineGlobals({ WebAssembly: noWebAssembly });

@@ -381,6 +381,7 @@ export interface Wire {
   storage(actor: ActorId, request: StorageRequest): StorageReply;
   actorBroken(actor: ActorId, failure: Failure): void;
   getActor(stub: CapId, namespace: CapId, id: Uint8Array, name: string | undefined): void;
+  getCaches(caches: CapId): void;
   getClass(cls: CapId, worker: CapId, name: string | undefined, props: Payload): void;
   getSelfClass(cls: CapId, name: string, props: Payload): void;
   getFacet(stub: CapId, actor: ActorId, name: string, start: ExportId): void;

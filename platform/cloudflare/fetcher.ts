@@ -9,6 +9,7 @@
 import { Fetcher, serviceStates } from "./fetcher-class.ts";
 import type { ServiceState } from "./fetcher-class.ts";
 import type { CallEvent, Outcome } from "../ops.ts";
+import { checkIntegrity } from "../web/integrity.ts";
 import { fetchFollowing } from "../web/redirect.ts";
 import { deliverThrough, fetchThrough } from "./calls.ts";
 import { Cap, disowned, ownedBy } from "./caps.ts";
@@ -22,7 +23,7 @@ import type { QueueResult } from "./queues.ts";
 import { unpack } from "./rpc/message.ts";
 import { callThrough, newProperty, registerOrigin } from "./rpc/stub.ts";
 import type { Origin, Result } from "./rpc/stub.ts";
-import { Request } from "../web/request.ts";
+import { Request, requestIntegrity } from "../web/request.ts";
 import type { Response } from "../web/response.ts";
 import { connectThrough } from "./sockets.ts";
 import { DISPOSE } from "./symbols.ts";
@@ -161,7 +162,8 @@ class ServiceHandler implements ProxyHandler<object> {
 
   async #fetch(input: unknown, init: unknown): Promise<Response> {
     const request = new Request(input, init);
-    return fetchFollowing(request, (next) => fetchThrough(this.#state.cap(), next));
+    const response = fetchFollowing(request, (next) => fetchThrough(this.#state.cap(), next));
+    return requestIntegrity(request) === "" ? response : checkIntegrity(request, response);
   }
 
   async #queue(name: unknown, messages: unknown, metadata: unknown): Promise<QueueResult> {

@@ -13,9 +13,10 @@ import { fetchThrough } from "../cloudflare/calls.ts";
 import { bodyFromBytes } from "./body.ts";
 import { parseDataUrl } from "./data-url.ts";
 import { Headers, defaultHeader } from "./headers.ts";
+import { checkIntegrity } from "./integrity.ts";
 import { serializeMimeType } from "./mime.ts";
 import { fetchFollowing } from "./redirect.ts";
-import { Request, requestSignal } from "./request.ts";
+import { Request, requestIntegrity, requestSignal } from "./request.ts";
 import { type Response, responseFromParts } from "./response.ts";
 import { requireArguments } from "./webidl.ts";
 
@@ -29,10 +30,11 @@ export async function fetch(input: unknown, init: unknown = undefined): Promise<
   const { url } = request;
   const scheme = url.slice(0, url.indexOf(":") + 1);
   if (scheme === "http:" || scheme === "https:") {
-    return fetchFollowing(request, (next) => fetchThrough(undefined, next));
+    const response = fetchFollowing(request, (next) => fetchThrough(undefined, next));
+    return requestIntegrity(request) === "" ? response : checkIntegrity(request, response);
   }
   if (scheme === "data:") {
-    return fetchDataUrl(request);
+    return checkIntegrity(request, fetchDataUrl(request));
   }
   throw new TypeError(`Fetch API cannot load: ${url} (only http, https and data URLs can be fetched)`);
 }

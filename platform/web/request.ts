@@ -47,6 +47,7 @@ let internals: {
   is(value: unknown): value is Request;
   fromParts(parts: RequestParts): Request;
   signal(request: Request): AbortSignal | undefined;
+  integrity(request: Request): string;
   cfJson(request: Request): string;
   responseEncoding(request: Request): EncodeBody;
 };
@@ -57,6 +58,7 @@ export class Request extends Body {
   #headers: Headers | undefined;
   #redirect: Redirect = "follow";
   #cache: CacheMode | undefined;
+  #integrity = "";
   #encodeResponseBody: EncodeBody = "automatic";
   #signal: AbortSignal | undefined;
   /** What `signal` shows: one that follows the given one, or never aborts where none was given. */
@@ -100,6 +102,7 @@ export class Request extends Body {
         return request;
       },
       signal: (request) => request.#signal,
+      integrity: (request) => request.#integrity,
       cfJson: (request) => request.#cfJsonNow(),
       responseEncoding: (request) => request.#encodeResponseBody,
     };
@@ -111,6 +114,7 @@ export class Request extends Body {
     this.#headers = copyHeaders(input.#headers as Headers, "none");
     this.#redirect = input.#redirect;
     this.#cache = input.#cache;
+    this.#integrity = input.#integrity;
     this.#encodeResponseBody = input.#encodeResponseBody;
     this.#signal = input.#signal;
     this.#copyCf(input);
@@ -132,8 +136,8 @@ export class Request extends Body {
     }
     // Read in alphabetical order, as Web IDL reads a dictionary.
     const { body, cache, cf, encodeResponseBody, headers, integrity, method, redirect, signal } = init;
-    if (integrity !== undefined && DOMString(integrity, "Request constructor: integrity") !== "") {
-      throw new TypeError("Subrequest integrity checking is not implemented: the integrity option must be undefined or an empty string.");
+    if (integrity !== undefined) {
+      this.#integrity = DOMString(integrity, "Request constructor: integrity");
     }
     if (method !== undefined) {
       this.#method = parseMethod(method);
@@ -234,8 +238,7 @@ export class Request extends Body {
   }
 
   get integrity(): string {
-    this.#method;
-    return "";
+    return this.#integrity;
   }
 
   get keepalive(): boolean {
@@ -255,6 +258,7 @@ export class Request extends Body {
     clone.#headers = headers;
     clone.#redirect = this.#redirect;
     clone.#cache = this.#cache;
+    clone.#integrity = this.#integrity;
     clone.#encodeResponseBody = this.#encodeResponseBody;
     clone.#signal = this.#signal;
     clone.#copyCf(this);
@@ -375,6 +379,11 @@ export function requestFromParts(parts: RequestParts): Request {
 /** The signal that was given, if any: one that is merely asked for never aborts. */
 export function requestSignal(request: Request): AbortSignal | undefined {
   return internals.signal(request);
+}
+
+/** What the response's bytes must hash to, in the form of Subresource Integrity. */
+export function requestIntegrity(request: Request): string {
+  return internals.integrity(request);
 }
 
 /** `cf` as JSON, empty for none. */

@@ -192,6 +192,7 @@ fn introduces_cap(frame: &ToHost) -> bool {
         | ToHost::GetClass { .. }
         | ToHost::GetSelfClass { .. }
         | ToHost::GetFacet { .. }
+        | ToHost::GetCaches { .. }
         | ToHost::DupCap { .. } => true,
         _ => false,
     }

@@ -221,6 +221,11 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 name: args.at(3)?,
             })
         }),
+        wire("getCaches", |state, args| {
+            state.frame(ToHost::GetCaches {
+                caches: args.at(0)?,
+            })
+        }),
         wire("getClass", |state, args| {
             state.frame(ToHost::GetClass {
                 class: args.at(0)?,

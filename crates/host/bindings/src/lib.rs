@@ -4,8 +4,9 @@
 //! `redirect` and `decode` for the rules it follows, `websocket` and `socket` for what is no exchange
 //! of a request and an answer, `connect` for opening connections and TLS, and `egress` for where it
 //! may go at all; `counted` bounds how many connections are open. `assets` are the files of a folder,
-//! `kv` is a KV namespace, `rate_limit` a limit. Bindings are [`mayfly_exchange::Service`]s, with what they
-//! share in `answer`; who holds one is the supervisor's affair.
+//! `kv` is a KV namespace, `rate_limit` a limit, `cache` is what Workers find in `caches`. Bindings are
+//! [`mayfly_exchange::Service`]s, with what they share in `answer`; who holds one is the supervisor's
+//! affair.
 //!
 //! Invariant: no byte leaves for an address that `egress` has not judged.
 
@@ -13,6 +14,7 @@
 
 mod answer;
 pub mod assets;
+pub mod cache;
 mod connect;
 mod counted;
 mod decode;

@@ -22,7 +22,7 @@ use mayfly_wire::{Blob, Limits, LogLevel, Module, ModuleKind, Redirect};
 use crate::args::{LogForm, RunArgs};
 use crate::exit::Exit;
 use crate::logs::{self, Printer};
-use crate::{guest, host};
+use crate::{guest, host, state};
 
 const WORKER: &str = "run";
 
@@ -42,7 +42,8 @@ pub async fn run(arguments: RunArgs) -> Result<(), Exit> {
         LogForm::Pretty => Arc::new(Plain(Printer::new(LogForm::Pretty))),
         LogForm::Json => Arc::new(Printer::new(LogForm::Json)),
     };
-    let options = host::options(guest, &arguments.runtime, observer);
+    let mut options = host::options(guest, &arguments.runtime, observer);
+    options.caches = Some(state::caches(None));
     let supervisor = host::supervisor(options).await?;
     let network = host::made(network).await?;
     supervisor

@@ -51,6 +51,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     options.metered = usage.is_some();
     host::evict(&mut options, &arguments.eviction);
     options.store = state::open(&arguments.state, &mut loaded)?;
+    options.caches = Some(state::caches(options.store.clone()));
     let supervisor = Arc::new(host::supervisor(options).await?);
     let network = host::made(network).await?;
     let definitions = loaded.iter().map(|worker| worker.definition.clone());

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mayfly_bindings::cache::{Caches, Owner};
 use mayfly_bindings::kv::KvService;
 use mayfly_config::{Migration, MigrationStep};
 use mayfly_store::kv::Kv;
 use mayfly_store::{Applied, ClassChange, Store, StoreError};
-use mayfly_supervisor::{BindingDefinition, HostedService};
+use mayfly_supervisor::{BindingDefinition, CacheOwner, HostedService, MakeCaches};
 use mayfly_wire::HostedKind;
 
 use crate::args::StateArgs;
@@ -57,6 +58,23 @@ pub fn open(arguments: &StateArgs, loaded: &mut [Loaded]) -> Result<Option<Arc<S
             .collect();
     }
     Ok(Some(store))
+}
+
+/// What keeps the entries of `caches`: beside the other state where there is some, else in memory.
+pub fn caches(store: Option<Arc<Store>>) -> MakeCaches {
+    let caches = Arc::new(Caches::new(store));
+    Arc::new(move |owner: &CacheOwner| {
+        let CacheOwner {
+            family,
+            member,
+            passing,
+        } = owner.clone();
+        caches.of(Owner {
+            family,
+            member,
+            passing,
+        })
+    })
 }
 
 fn needs_store(worker: &Loaded) -> bool {

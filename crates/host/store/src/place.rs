@@ -4,6 +4,7 @@
 //! <state>/lock                        held by the host that uses the folder
 //! <state>/index.sqlite                namespaces and alarms
 //! <state>/kv/<namespace>.sqlite         keys and values
+//! <state>/cache/<digest of a family>.sqlite   what Workers put into `caches`
 //! <state>/objects/<namespace>/<id>.sqlite
 //! <state>/objects/<namespace>/<id>.history, .base, .restore    its past: `object/history`
 //! <state>/objects/<namespace>/<id>.facets/<digest of the name>.sqlite
@@ -104,6 +105,11 @@ impl Store {
             _lock: None,
         };
         Ok(Arc::new(store))
+    }
+
+    /// Whether it outlives the process.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.root, Root::Folder(_))
     }
 
     /// Opens a database, which is made by the first write.

@@ -20,7 +20,8 @@ pub mod actor;
 mod alarms;
 pub mod bounds;
 pub mod budget;
-pub mod call;
+pub mod caches;
+mod call;
 pub mod capability;
 pub mod code;
 pub mod definition;
@@ -56,13 +57,14 @@ pub mod usage;
 pub mod worker;
 mod zygote;
 
+pub use caches::CacheOwner;
 pub use definition::{
     BindingDefinition, HostedService, OutboundDefinition, ServiceTarget, WorkerDefinition,
 };
 pub use ending::EndReason;
 pub use error::SupervisorError;
 pub use observe::{EventKind, InvocationReport, LogLine, Observer, Silent};
-pub use options::{Compatibility, Options, Sandbox};
+pub use options::{Compatibility, MakeCaches, Options, Sandbox};
 pub use policy::{Caps, Policy};
 pub use supervisor::{Metrics, Supervisor};
 pub use trace::{Span, SpanContext, TraceReport};

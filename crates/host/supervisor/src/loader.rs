@@ -11,6 +11,7 @@
 //! Invariant: a key holds the parent's incarnation or a shared loader's name, so no parent ever
 //! gets another parent's Worker.
 
+use crate::caches::CacheOwner;
 use crate::capability::{Capability, LoaderCap, Scope, StubCap};
 use crate::code;
 use crate::guest::{Guest, State};
@@ -22,7 +23,7 @@ use crate::translate::{Lift, LiftError};
 use crate::turn::Turn;
 use crate::usage::{LOADED, UNNAMED};
 use crate::worker::{Origin, Worker};
-use mayfly_wire::{CapId, ExportId, WorkerCode};
+use mayfly_wire::{CapId, ExportId, Failure, FailureKind, WorkerCode};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, MutexGuard, Weak};
@@ -90,6 +91,7 @@ pub fn load(
     let loader = loader_cap(&state, loader)?;
     let depth = depth_of(&state);
     let root = root_of(&state);
+    let owner = owner_of(&state);
     let policy = policy_of(guest, &state, &loader);
     let held = match Lift::new(guest, &mut state).code(code) {
         Ok(held) => held,
@@ -102,7 +104,10 @@ pub fn load(
             let account = guest.hub.meter.shared(&root, LOADED);
             let code = Some(Arc::new(code));
             let origin = Origin::Loaded;
-            let handle = Worker::create(&guest.hub, name, origin, depth, code, policy, account);
+            let caches = owner.unnamed(guest.hub.next_worker_id());
+            let handle = Worker::create(
+                &guest.hub, name, origin, depth, code, policy, account, caches,
+            );
             stub(handle, None)
         }
         Err(failure) => failed(failure),
@@ -123,6 +128,7 @@ pub fn get(
     let loader = loader_cap(&state, loader)?;
     let depth = depth_of(&state);
     let root = root_of(&state);
+    let owner = owner_of(&state);
     let policy = policy_of(guest, &state, &loader);
     let callback = Lift::new(guest, &mut state).export(callback);
     let handle = match id {
@@ -136,9 +142,10 @@ pub fn get(
                 None,
                 policy,
                 guest.hub.meter.shared(&root, UNNAMED),
+                owner.unnamed(guest.hub.next_worker_id()),
             ))
         }
-        Some(id) => named(&guest.hub, &loader, id, depth, policy, &root).handle(),
+        Some(id) => named(&guest.hub, &loader, id, depth, policy, &root, &owner).handle(),
     };
     let Some(handle) = handle else {
         // A named Worker always gives a handle.
@@ -167,6 +174,7 @@ fn named(
     depth: u32,
     policy: Policy,
     root: &Arc<str>,
+    owner: &CacheOwner,
 ) -> Arc<Worker> {
     let name = format!("{}/{id}", loader.binding);
     let key = CacheKey {
@@ -177,7 +185,8 @@ fn named(
     hub.cache.worker(&key, || {
         let origin = Origin::Named(key.clone());
         let account = hub.meter.account(root, &key.id);
-        Worker::create(hub, name, origin, depth, None, policy, account)
+        let caches = owner.named(&key.scope, &loader.binding, &key.id, key.jitless);
+        Worker::create(hub, name, origin, depth, None, policy, account, caches)
             .worker()
             .clone()
     })
@@ -208,6 +217,27 @@ fn root_of(state: &State) -> Arc<str> {
         Some(worker) => worker.account.worker.clone(),
         // `apply` refuses frames of a guest without a Worker.
         None => Arc::from(""),
+    }
+}
+
+/// The `caches` of the guest's Worker.
+pub fn caches(guest: &Guest, state: &State) -> Capability {
+    match &guest.hub.options.caches {
+        Some(make) => Capability::Network(make(&owner_of(state))),
+        None => failed(Failure::new(
+            FailureKind::Exception {},
+            "Error",
+            "This host keeps no caches.",
+        )),
+    }
+}
+
+/// Whose `caches` the guest's are.
+fn owner_of(state: &State) -> CacheOwner {
+    match &state.worker {
+        Some(worker) => worker.caches.clone(),
+        // `apply` refuses frames of a guest without a Worker.
+        None => CacheOwner::configured(""),
     }
 }
 

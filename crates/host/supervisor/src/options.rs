@@ -1,7 +1,9 @@
 //! What an operator may set, with defaults that suit one machine.
 
 use crate::bounds::{HEAP_BYTES_DEFAULT, STARTUP_CPU_DEFAULT, WORKERS_IN_FLIGHT_DEFAULT};
+use crate::caches::CacheOwner;
 use crate::observe::{Observer, Silent};
+use mayfly_exchange::SharedService;
 use mayfly_store::Store;
 use std::fmt;
 use std::path::PathBuf;
@@ -12,6 +14,9 @@ use std::time::Duration;
 /// in force, or says in words what is wrong with them.
 pub type Compatibility =
     Arc<dyn Fn(&str, &[String], bool) -> Result<Vec<String>, String> + Send + Sync>;
+
+/// Gives a Worker's `caches`.
+pub type MakeCaches = Arc<dyn Fn(&CacheOwner) -> SharedService + Send + Sync>;
 
 /// Whether a guest binary that lacks the sandbox's main layer may run code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,8 @@ pub struct Options {
     pub workers_in_flight_max: usize,
     /// Collect garbage at every turn: a test climate.
     pub collect_always: bool,
+    /// What keeps the entries of `caches`; without it every use of them fails.
+    pub caches: Option<MakeCaches>,
     /// Knows compatibility dates and flags.
     pub compatibility: Compatibility,
     /// Whether what Workers use is gathered for [`crate::Supervisor::drain_usage`].
@@ -94,6 +101,7 @@ impl Options {
             wall_max: None,
             workers_in_flight_max: WORKERS_IN_FLIGHT_DEFAULT,
             collect_always: false,
+            caches: None,
             compatibility: Arc::new(|_, flags, _| Ok(flags.to_vec())),
             metered: false,
             observer: Arc::new(Silent),

@@ -475,6 +475,10 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
             id,
             name,
         } => get_actor(guest, state, stub, namespace, &id.0, name),
+        ToHost::GetCaches { caches } => {
+            let capability = loader::caches(guest, &state);
+            introduce(&mut state, caches, capability)
+        }
         ToHost::GetClass {
             class,
             worker,

@@ -1,6 +1,7 @@
 //! The supervisor as the rest of the host sees it: start, deploy, call, shut down.
 
 use crate::actor::Namespace;
+use crate::caches::CacheOwner;
 use crate::call::Call;
 use crate::capability::{Capability, Handle, ServiceCap};
 use crate::code::{Code, CodeEnv, HeldBinding, check_modules};
@@ -159,6 +160,7 @@ impl Supervisor {
                 None,
                 Policy::default(),
                 account,
+                CacheOwner::configured(&name),
             );
             if handles.insert(name, handle).is_some() {
                 return Err(problem("is defined twice".to_owned()));

@@ -9,6 +9,7 @@
 
 use crate::actor::{Actor, ActorUse, Entered, Namespace};
 use crate::bounds::{LOADER_DEPTH_MAX, WORKER_QUEUE_MAX};
+use crate::caches::CacheOwner;
 use crate::call::{Call, Caller, Target, Undelivered, deliver, overloaded};
 use crate::capability::{Capability, Handle, HandleInner, LoaderCap, ObjectCap, Scope, ServiceCap};
 use crate::code::{self, Code, CodeEnv, HeldBinding};
@@ -64,6 +65,8 @@ pub struct Worker {
     pub policy: Policy,
     /// Where what it uses is counted.
     pub(crate) account: Arc<Account>,
+    /// Whose `caches` it has.
+    pub caches: CacheOwner,
     pub(crate) hub: Arc<Hub>,
     handle: OnceLock<Weak<HandleInner>>,
     /// Of a configured Worker: those that take its further objects. See [`crate::placement`].
@@ -110,6 +113,7 @@ pub struct PendingInvoke {
 
 impl Worker {
     /// A cold Worker and the first handle to it.
+    #[expect(clippy::too_many_arguments, reason = "each is a fact about the Worker")]
     pub(crate) fn create(
         hub: &Arc<Hub>,
         name: String,
@@ -118,6 +122,7 @@ impl Worker {
         code: Option<Arc<Code>>,
         policy: Policy,
         account: Arc<Account>,
+        caches: CacheOwner,
     ) -> Handle {
         let policy_caps = policy.caps.clone();
         let worker = Arc::new(Self {
@@ -127,6 +132,7 @@ impl Worker {
             depth,
             policy,
             account,
+            caches,
             hub: hub.clone(),
             handle: OnceLock::new(),
             siblings: Mutex::new(Vec::new()),

@@ -256,6 +256,8 @@ wire_enum! {
         /// The guest itself takes the other end of a socket that the host holds: it reads `hears` and
         /// writes `says`.
         111 = OpenSocket { actor: ActorId, socket: u32, hears: StreamId, says: StreamId, },
+        /// The Worker's `caches`: a service in slot `caches` that `HostedKind::Cache` describes.
+        120 = GetCaches { caches: CapId, },
     }
 }
 
@@ -372,7 +374,7 @@ wire_enum! {
         3 = Queue {},
         /// A D1 database.
         4 = D1 {},
-        /// `caches`. No property of `env`.
+        /// `caches`. No property of `env`: a guest asks for it with `GetCaches`.
         5 = Cache {},
         /// A rate limit.
         6 = RateLimit {},
