@@ -143,7 +143,14 @@ function prelude(path, variant) {
       self.Request = resolving(R);
       R.prototype.constructor = self.Request;
       if (E) self.EventSource = resolving(E);
-      if (W) self.WebSocket = resolving(W);
+      // What is no URL to a browser is a path to it.
+      if (W) {
+        self.WebSocket = new Proxy(W, {
+          construct: (target, args, newTarget) =>
+            Reflect.construct(target, args.length === 0 ? args : [__absolute(String(args[0])), ...args.slice(1)], newTarget),
+        });
+        W.prototype.constructor = self.WebSocket;
+      }
     }
   `;
 }

@@ -40,9 +40,11 @@ const STREAM = "node/stream/index.ts";
 
 /** A module, or what makes it when it is first asked for. */
 const modules = new Map<string, Exports | Make>([
+  ["cloudflare:email", later("cloudflare/small-modules.ts", "cloudflareEmail")],
   ["cloudflare:node", later("cloudflare/node.ts", "cloudflareNode")],
   ["cloudflare:sockets", sockets],
   ["cloudflare:workers", workers],
+  ["cloudflare:workflows", later("cloudflare/small-modules.ts", "cloudflareWorkflows")],
   ["node:_http_agent", later(HTTP, "httpAgentModule")],
   ["node:_http_client", later(HTTP, "httpClientModule")],
   ["node:_http_common", later(HTTP, "httpCommonModule")],

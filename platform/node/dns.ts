@@ -335,4 +335,4 @@ const promiseMembers: Record<string, unknown> = { ...shared, ...promises, Resolv
 const members: Record<string, unknown> = { ...shared, ...HINTS, ...callbacks, Resolver: resolverOf(callbacks), lookup, promises: promiseMembers };
 
 export const dnsModule: Record<string, unknown> = { ...members, default: members };
-export const dnsPromisesModule: Record<string, unknown> = { ...promiseMembers, default: promiseMembers };
+export const dnsPromisesModule: Record<string, unknown> = { ...HINTS, ...promiseMembers, default: promiseMembers };

@@ -360,7 +360,8 @@ export class SocketClass extends Base {
 
   /** How a connection is asked for; TLS asks otherwise. */
   protected secureTransport(): "off" | "on" | "starttls" {
-    return "off";
+    // Whether `tls.connect({socket})` will want it is not known yet.
+    return "starttls";
   }
 
   #open(options: Options, host: string, port: number): void {

@@ -215,19 +215,23 @@ export class TLSSocketClass extends SocketClass {
       setTimeout(() => {
         if (!this.destroyed) this.destroy(new Error("TLS is only possible over a net.Socket"));
       }, 0);
+    }
+  }
+
+  /** Begins the handshake over the socket that this one was made of, once that is connected. */
+  _start(): void {
+    const socket = this._parentWrap;
+    if (!(socket instanceof SocketClass)) return;
+    if (socket.connecting || socket._handle === null) {
+      if (!socket.destroyed) socket.once("connect", () => this._start());
       return;
     }
-    const upgrade = (): void => {
-      const handle = socket._handle;
-      if (this.destroyed || handle === null) return;
-      try {
-        this.adopt(secured(handle, this.servername));
-      } catch (error) {
-        queueMicrotask(() => void this.destroy(error));
-      }
-    };
-    if (socket.connecting) socket.once("connect", upgrade);
-    else upgrade();
+    if (this.destroyed || this._handle !== null) return;
+    try {
+      this.adopt(secured(socket._handle, this.servername));
+    } catch (error) {
+      queueMicrotask(() => void this.destroy(error));
+    }
   }
 
   protected override opened(): void {
@@ -313,7 +317,8 @@ export function connect(...args: unknown[]): TLSSocketClass {
   const made = new TLSSocketClass(socket, options);
   if (typeof servername === "string") made.servername = servername;
   if (callback !== null) made.once("secureConnect", callback);
-  if (!socket) {
+  if (socket) made._start();
+  else {
     if (timeout) made.setTimeout(timeout);
     made.connect({ ...options, timeout: undefined });
   }

@@ -610,7 +610,7 @@ function guarded(work: unknown): unknown {
 const shared: Record<string, unknown> = { codes: zlibCodes, constants: Z, crc32 };
 for (const [name, value] of Object.entries(Z)) {
   // What older code takes from the module itself.
-  if (!name.startsWith("ZSTD_") || name.startsWith("ZSTD_error")) shared[name] = value;
+  if (!name.startsWith("ZSTD_") || /^ZSTD_(?:error|(?:DE)?COMPRESS$)/.test(name)) shared[name] = value;
 }
 
 let made: Record<string, unknown> | undefined;

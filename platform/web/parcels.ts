@@ -11,7 +11,7 @@ import { domException } from "../cloudflare/errors.ts";
 /** Bytes of one message: Cloudflare's documented limit. In step with `wire/src/bounds.rs`. */
 export const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
 
-const HEADER_BYTES = 5;
+export const HEADER_BYTES = 5;
 const TEXT = 1;
 const BINARY = 2;
 const CLOSE = 3;

@@ -13,7 +13,7 @@
 import { wire } from "../ops.ts";
 import type { Failure, HeldSocket, PassedSocket, StreamId, WireSocket } from "../ops.ts";
 import { failureOf } from "../cloudflare/failures.ts";
-import { Close, type Said, Parcels, encodeSaid } from "./parcels.ts";
+import { HEADER_BYTES, Close, type Said, Parcels, encodeSaid } from "./parcels.ts";
 import { RESOLVED, upon } from "./streams/promises.ts";
 import { type Drain, type Feed, type Forward, type WireReader, openReader, openWriter } from "./streams/wire.ts";
 import { startTimer } from "./timers.ts";
@@ -118,6 +118,8 @@ class Pipe implements Feed {
   #ended = false;
   /** Bytes said that have not left this Worker. */
   unsent = 0;
+  /** Those of them that are messages' own: at most. */
+  unsentPayload = 0;
   whenDeaf: (() => void) | undefined;
 
   say(what: Said): void {
@@ -134,6 +136,7 @@ class Pipe implements Feed {
   #send(writer: Forward, what: Said): void {
     const bytes = encodeSaid(what);
     this.unsent += bytes.length;
+    if (!(what instanceof Close)) this.unsentPayload += bytes.length - HEADER_BYTES;
     writer.push(bytes);
     if (what instanceof Close) writer.end();
   }
@@ -195,6 +198,7 @@ class Pipe implements Feed {
 
   grant(bytes: number): void {
     this.unsent -= bytes;
+    if (this.unsentPayload > this.unsent) this.unsentPayload = this.unsent;
   }
 
   sayCancel(): void {
@@ -287,6 +291,11 @@ export class Line implements Speech {
     return this.#out.unsent;
   }
 
+  get unsentPayload(): number {
+    return this.#out.unsentPayload;
+  }
+
+  /** Settles when all that was said has left this Worker. */
   get sent(): Promise<undefined> {
     return this.#out.sent;
   }

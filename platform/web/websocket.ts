@@ -5,8 +5,8 @@
 // `accept()` begins delivery, `send()` after `close()` throws, messages may be sent after a close was
 // received, and the protocol that was not chosen is null.
 //
-// Deliberately absent: `bufferedAmount` and compression. A socket that the host holds for a Durable Object
-// has a `Keeper` (`cloudflare/actors/sockets.ts`), and no event listeners.
+// Deliberately absent: compression. A socket that the host holds for a Durable Object has a `Keeper`
+// (`cloudflare/actors/sockets.ts`), and no event listeners.
 //
 // Invariants: an end is accepted or given away in a Response, once; `close` is dispatched at most once.
 
@@ -20,7 +20,7 @@ import type { Held, Invocation } from "../cloudflare/context.ts";
 import { errorOf } from "../cloudflare/failures.ts";
 import { packAttachment, unpackAttachment } from "../cloudflare/socket-attachment.ts";
 import { AbortController } from "./abort.ts";
-import { Blob } from "./blob.ts";
+import { Blob, blobBytes, isBlob } from "./blob.ts";
 import { DOMException } from "./dom-exception.ts";
 import {
   CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent, adoptHandler, defineEventHandler, fireEvent,
@@ -113,7 +113,7 @@ export class WebSocket extends EventTarget {
     const list = protocolList(protocols);
     const target = connectUrl(text);
     checkProtocols(list, protocols);
-    this.#url = text;
+    this.#url = has("pedantic_wpt") ? asSocketUrl(text) : text;
     this.#connect(target, list);
   }
 
@@ -287,10 +287,13 @@ export class WebSocket extends EventTarget {
 
   send(message: unknown): void {
     requireArguments(arguments.length, 1, "WebSocket.send");
-    const said = isBufferSource(message) ? bytesCopy(message) : USVString(message, "WebSocket.send: message");
+    const said = toBeSaid(message);
     if (this.#closedOutgoing) throw new TypeError("Can't call WebSocket send() after close().");
     // As the standard says, what is sent after the connection broke is dropped.
     if (this.#deaf || this.#error !== undefined || this.#phase === "released") return;
+    if (this.#phase === "connecting" && has("pedantic_wpt")) {
+      throw new DOMException("Can't call WebSocket send() before the connection is open.", "InvalidStateError");
+    }
     const line = this.#acceptedLine();
     const bytes = said.length;
     if (bytes > MESSAGE_BYTES_MAX) {
@@ -306,6 +309,7 @@ export class WebSocket extends EventTarget {
   }
 
   close(code: unknown = undefined, reason: unknown = undefined): void {
+    this.#phase;
     const number = code === undefined ? undefined : long(code, "WebSocket.close: code");
     const text = reason === undefined ? undefined : USVString(reason, "WebSocket.close: reason");
     if (number !== undefined && !mayClose(number)) {
@@ -405,6 +409,8 @@ export class WebSocket extends EventTarget {
   // ---- Attributes
 
   get readyState(): number {
+    // Closed before it was open: its events are still to come.
+    if (this.#connecting !== undefined && this.#phase === "released") return CLOSING;
     if ((this.#closedIncoming && this.#closedOutgoing) || this.#error !== undefined) return CLOSED;
     if (this.#closedIncoming || this.#closedOutgoing) return CLOSING;
     return this.#phase === "connecting" ? CONNECTING : OPEN;
@@ -422,11 +428,17 @@ export class WebSocket extends EventTarget {
     return this.#extensions;
   }
 
+  /** Bytes of messages that have not left this Worker. */
+  get bufferedAmount(): number {
+    return this.#line?.unsentPayload ?? 0;
+  }
+
   get binaryType(): string {
     return this.#binaryType;
   }
 
   set binaryType(value: unknown) {
+    this.#binaryType;
     const type = DOMString(value, "WebSocket.binaryType");
     if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
   }
@@ -470,8 +482,21 @@ function syntaxError(message: string): DOMException {
   return new DOMException(`WebSocket Constructor: ${message}`, "SyntaxError");
 }
 
+function toBeSaid(message: unknown): string | Uint8Array {
+  if (isBufferSource(message)) return bytesCopy(message);
+  return isBlob(message) ? blobBytes(message) : USVString(message, "WebSocket.send: message");
+}
+
+/** As the standard shows it: parsed, and of a WebSocket's own scheme. */
+function asSocketUrl(text: string): string {
+  const href = ops.urlParse(text, undefined)?.[0] as string;
+  return href.replace(/^http(?=s?:)/, "ws");
+}
+
 /** The URL to fetch: of HTTP, without user and password. */
-function connectUrl(text: string): string {
+function connectUrl(given: string): string {
+  // workerd knows schemes of sockets alone, the standard those of HTTP as well.
+  const text = has("pedantic_wpt") ? given.replace(/^\s*http(?=s?:)/i, "ws") : given;
   const parsed = ops.urlParse(text, undefined);
   if (parsed === undefined) throw syntaxError("The url is invalid.");
   const [scheme, rest] = [/^[^:]*/.exec(parsed[0] as string)?.[0], (parsed[0] as string).replace(/^[^:]*:/, "")];
@@ -503,8 +528,9 @@ function checkProtocols(list: readonly string[], given: unknown): void {
           : "One of the protocol header tokens is invalid.",
       );
     }
-    if (known.has(protocol)) throw syntaxError("The protocols header cannot have repeating values.");
-    known.add(protocol);
+    const name = has("pedantic_wpt") ? protocol.toLowerCase() : protocol;
+    if (known.has(name)) throw syntaxError("The protocols header cannot have repeating values.");
+    known.add(name);
   }
 }
 

@@ -27,6 +27,7 @@ mayfly_tests::cases! {
     observers_are_told_of_marks_and_measures,
     flags_are_there_to_be_read,
     names_of_the_scope,
+    fetch_checks_integrity,
     object_prototype_then_does_not_see_bodies,
 }
 

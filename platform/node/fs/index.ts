@@ -257,4 +257,4 @@ const members: Record<string, unknown> = {
 };
 
 export const fsModule: Record<string, unknown> = { ...members, default: members };
-export const fsPromisesModule: Record<string, unknown> = { ...promises, default: promises };
+export const fsPromisesModule: Record<string, unknown> = { ...promises, FileHandle, default: promises };

@@ -100,6 +100,8 @@ async function echoConversation({ socket, next, closed }) {
   same([...new Uint8Array(await next())], [1, 2, 255]);
   socket.send(new Uint16Array([258]).buffer);
   same([...new Uint8Array(await next())], [2, 1]);
+  socket.send(new Blob([new Uint8Array([7, 8])]));
+  same([...new Uint8Array(await next())], [7, 8]);
   socket.send("");
   equal(await next(), "");
   socket.send("x".repeat(300_000));

@@ -42,6 +42,28 @@ export const globals = {
     equal(Object.prototype.toString.call(new Headers()), "[object Headers]");
   },
 
+  async fetch_checks_integrity() {
+    const url = "data:text/plain,hello";
+    const digest = async (name) => {
+      const bytes = new Uint8Array(await crypto.subtle.digest(name, new TextEncoder().encode("hello")));
+      return btoa(String.fromCharCode(...bytes));
+    };
+    const [short, long] = [`sha256-${await digest("SHA-256")}`, `sha512-${await digest("SHA-512")}`];
+    const wrong = "sha384-AAAA";
+    for (const integrity of [short, `sha1-x ${short}`, `${wrong} ${long}`, `${short}?note`, "md5-x", ""]) {
+      const response = await fetch(url, { integrity });
+      equal(await response.text(), "hello", integrity);
+      equal(response.headers.get("content-type"), "text/plain");
+    }
+    for (const integrity of [wrong, `${short} ${wrong}`, `${short.slice(0, -3)}A==`]) {
+      await fails(() => fetch(url, { integrity }), { name: "TypeError", message: /does not have the integrity/ });
+    }
+    const request = new Request(url, { integrity: wrong });
+    equal(request.clone().integrity, wrong);
+    await fails(() => fetch(new Request(request)), { message: /integrity/ });
+    equal((await fetch(request, { integrity: "" })).status, 200);
+  },
+
   async object_prototype_then_does_not_see_bodies() {
     // Chunks of a body stay the platform's until it is read whole.
     const response = new Response(new ReadableStream({ start: (c) => (c.enqueue(new TextEncoder().encode("text")), c.close()) }));

@@ -159,10 +159,16 @@ const handlers = {
 
   "dump-authorization-header.py": (request) => text(request.headers.get("authorization") ?? "none"),
 
-  "message.py": (request, query) =>
-    new Response(query.get("message") ?? "data: data\n\n", {
+  "message.py": async (request, query) => {
+    await sleep(Number(query.get("sleep") ?? 0));
+    const message = query.get("message") ?? "data: data";
+    return new Response(query.get("newline") === "none" ? message : `${message}\n\n`, {
       headers: { ...CORS, "content-type": query.get("mime") ?? "text/event-stream" },
-    }),
+    });
+  },
+
+  // A message of two lines, an empty one, lines that are none, and the end.
+  "message2.py": () => events("data:msg\ndata:msg\n\n:\nfalse:x\n\nData:x\n\ndata\n\ndata:end\n\n"),
 
   "last-event-id.py": (request) => {
     const id = request.headers.get("last-event-id") ?? "";
@@ -186,9 +192,14 @@ const handlers = {
       headers: { ...CORS, "content-type": "text/event-stream" },
     }),
 
-  "cors.py": (request, query) =>
-    new Response(query.get("run") ?? "data: data\n\n", { headers: { ...CORS, "content-type": "text/event-stream" } }),
+  "cors.py": (request, query) => {
+    const run = query.get("run") ?? "message";
+    if (run === "cache-control") return events(`data: ${request.headers.get("cache-control")}\n\n`);
+    return (handlers[`${run}.py`] ?? handlers["message.py"])(request, query);
+  },
 };
+
+const events = (text) => new Response(text, { headers: { ...CORS, "content-type": "text/event-stream" } });
 
 /** The suite's WebSocket handlers, by path: what each does with a socket and the protocols asked for. */
 const sockets = {
@@ -204,6 +215,18 @@ const sockets = {
   protocol: (socket, url, asked) => socket.send(asked),
   protocol_array: (socket, url, asked) => socket.send(asked.split(",")[0]),
   "delayed-passive-close": () => {},
+  "receive-many-with-backpressure": (socket) => {
+    let before = Promise.resolve();
+    onMessage(socket, (data) => {
+      before = before.then(async () => {
+        await sleep(100);
+        socket.send(String(data.byteLength ?? data.length));
+      });
+    });
+  },
+  referrer: (socket, url, asked, headers) => socket.send(headers.get("referer") ?? "MISSING AS PER FETCH"),
+  handshake_sleep_2: () => {},
+  handshake_no_extensions: () => {},
   "remote-close": (socket, url) => {
     const code = url.searchParams.get("code");
     const reason = url.searchParams.get("reason");
@@ -229,9 +252,11 @@ async function accept(request, url, name) {
   if (handle === undefined) return new Response("no such handler", { status: 404 });
   const asked = request.headers.get("sec-websocket-protocol") ?? "";
   const [theirs, ours] = Object.values(new WebSocketPair());
-  ours.accept();
+  if (name === "handshake_sleep_2") await sleep(2000);
+  ours.accept({ allowHalfOpen: true });
   ours.binaryType = "arraybuffer";
-  ours.addEventListener("close", ({ code, reason }) => {
+  ours.addEventListener("close", async ({ code, reason }) => {
+    if (name === "delayed-passive-close") await sleep(1000);
     try {
       if (code === 1005) ours.close();
       else ours.close(code, reason);
@@ -239,7 +264,7 @@ async function accept(request, url, name) {
       // It is closed already.
     }
   });
-  handle(ours, url, asked);
+  handle(ours, url, asked, request.headers);
   const protocol = chosenProtocol(name, asked);
   const headers = protocol === undefined ? {} : { "sec-websocket-protocol": protocol };
   return new Response(null, { status: 101, webSocket: theirs, headers });

@@ -23,7 +23,7 @@ struct Row {
     to: &'static CStr,
 }
 
-const ROWS: [Row; 3] = [
+const ROWS: [Row; 4] = [
     Row {
         number: JSErrNum::JSMSG_OVER_RECURSED,
         from: c"too much recursion",
@@ -38,6 +38,11 @@ const ROWS: [Row; 3] = [
         number: JSErrNum::JSMSG_OUT_OF_MEMORY,
         from: c"out of memory",
         to: c"out of memory",
+    },
+    Row {
+        number: JSErrNum::JSMSG_RESULTING_STRING_TOO_LARGE,
+        from: c"repeat count must be less than infinity and not overflow maximum string size",
+        to: c"Invalid string length",
     },
 ];
 

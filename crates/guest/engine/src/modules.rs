@@ -597,7 +597,7 @@ fn evaluate(cx: &mut JSContext, record: HandleObject) -> Result<*mut JSObject, T
 }
 
 /// Evaluates a module that must be done when this returns.
-fn evaluate_now(cx: &mut JSContext, record: HandleObject, name: &str) -> Result<(), Thrown> {
+fn evaluate_now(cx: &mut JSContext, record: HandleObject) -> Result<(), Thrown> {
     let promise = evaluate(cx, record)?;
     rooted!(&in(cx) let promise = promise);
     // SAFETY: `promise` is a rooted promise of the engine's.
@@ -613,10 +613,9 @@ fn evaluate_now(cx: &mut JSContext, record: HandleObject, name: &str) -> Result<
             Err(throw::throw_value(cx, error.handle()))
         }
         PromiseState::Pending => {
-            let message = format!(
-                "The module \"{name}\" has top-level await, so it cannot be loaded synchronously."
-            );
-            Err(throw::throw(cx, "Error", &message))
+            // workerd's words, which programs look for.
+            let message = "Top-level await in module is not permitted at this time.";
+            Err(throw::throw(cx, "Error", message))
         }
     }
 }
@@ -625,7 +624,7 @@ fn evaluate_now(cx: &mut JSContext, record: HandleObject, name: &str) -> Result<
 pub(crate) fn evaluate_platform(cx: &mut JSContext, entry: &str) -> Result<(), Thrown> {
     let record = entry_record(cx, entry)?;
     rooted!(&in(cx) let record = record);
-    evaluate_now(cx, record.handle(), entry)
+    evaluate_now(cx, record.handle())
 }
 
 /// A module of the platform that was left for later, with what it imports: its namespace.
@@ -636,7 +635,7 @@ pub(crate) fn platform_module(
 ) -> Result<(), Thrown> {
     let record = entry_record(cx, name)?;
     rooted!(&in(cx) let record = record);
-    evaluate_now(cx, record.handle(), name)?;
+    evaluate_now(cx, record.handle())?;
     // SAFETY: the record is rooted and linked.
     let object = some(unsafe { GetModuleNamespace(cx, record.handle()) })?;
     namespace.set(ObjectValue(object));
@@ -651,7 +650,7 @@ pub(crate) fn require(
 ) -> Result<(), Thrown> {
     let record = exact_record(cx, name)?;
     rooted!(&in(cx) let record = record);
-    evaluate_now(cx, record.handle(), name)?;
+    evaluate_now(cx, record.handle())?;
     // SAFETY: the record is rooted and linked.
     let object = some(unsafe { GetModuleNamespace(cx, record.handle()) })?;
     namespace.set(ObjectValue(object));

@@ -205,7 +205,7 @@ fn modules() {
         "require",
         "tla.js",
         &[
-            "refused The module \"tla.js\" has top-level await, so it cannot be loaded synchronously.",
+            "refused Top-level await in module is not permitted at this time.",
             "slow",
             "after yes",
         ],

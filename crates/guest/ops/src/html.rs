@@ -17,8 +17,8 @@ use std::rc::Rc;
 use encoding_rs::Encoding;
 use lol_html::html_content::{Comment, Doctype, DocumentEnd, Element, EndTag, TextChunk, UserData};
 use lol_html::{
-    AsciiCompatibleEncoding, DocumentContentHandlers, ElementContentHandlers, HtmlRewriter,
-    MemorySettings, OutputSink, Selector, Settings,
+    AsciiCompatibleEncoding, DocumentContentHandlers, ElementContentHandlers, HandlerResult,
+    HtmlRewriter, MemorySettings, OutputSink, Selector, Settings,
 };
 use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
 
@@ -289,20 +289,35 @@ fn element_handlers(
         });
     }
     if wants & WANTS_COMMENTS != 0 {
-        let record = record.clone();
-        handlers = handlers.comments(move |comment: &mut Comment<'_>| {
-            note_comment(&record, number, comment);
-            Ok(())
-        });
+        handlers = handlers.comments(comments_into(record, number));
     }
     if wants & WANTS_TEXT != 0 {
-        let record = record.clone();
-        handlers = handlers.text(move |text: &mut TextChunk<'_>| {
-            note_text(&record, encoding, number, text);
-            Ok(())
-        });
+        handlers = handlers.text(text_into(record, number, encoding));
     }
     handlers
+}
+
+fn comments_into(
+    record: &Shared,
+    number: u32,
+) -> impl FnMut(&mut Comment<'_>) -> HandlerResult + 'static {
+    let record = record.clone();
+    move |comment| {
+        note_comment(&record, number, comment);
+        Ok(())
+    }
+}
+
+fn text_into(
+    record: &Shared,
+    number: u32,
+    encoding: &'static Encoding,
+) -> impl FnMut(&mut TextChunk<'_>) -> HandlerResult + 'static {
+    let record = record.clone();
+    move |text| {
+        note_text(&record, encoding, number, text);
+        Ok(())
+    }
 }
 
 fn document_handlers(
@@ -320,18 +335,10 @@ fn document_handlers(
         });
     }
     if wants & WANTS_COMMENTS != 0 {
-        let record = record.clone();
-        handlers = handlers.comments(move |comment: &mut Comment<'_>| {
-            note_comment(&record, number, comment);
-            Ok(())
-        });
+        handlers = handlers.comments(comments_into(record, number));
     }
     if wants & WANTS_TEXT != 0 {
-        let record = record.clone();
-        handlers = handlers.text(move |text: &mut TextChunk<'_>| {
-            note_text(&record, encoding, number, text);
-            Ok(())
-        });
+        handlers = handlers.text(text_into(record, number, encoding));
     }
     if wants & WANTS_END != 0 {
         let record = record.clone();

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use bytes::{Bytes, BytesMut};
+use mayfly_config::{HtmlHandling, NotFoundHandling, WorkerFirst};
 use mayfly_exchange::{
     Body, BoxFuture, Failure, Request, Response, Service, SharedService, body_channel,
 };
@@ -49,43 +50,6 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'`')
     .add(b'{')
     .add(b'}');
-
-/// `assets.html_handling`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HtmlHandling {
-    /// `/a` for `a.html`, `/a/` for `a/index.html`.
-    #[default]
-    AutoTrailingSlash,
-    /// `/a/` for both.
-    ForceTrailingSlash,
-    /// `/a` for both.
-    DropTrailingSlash,
-    /// Files by their own names only.
-    None,
-}
-
-/// `assets.not_found_handling`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NotFoundHandling {
-    /// The Worker is asked, or the answer is 404.
-    #[default]
-    None,
-    /// The nearest `404.html`, with status 404.
-    NotFoundPage,
-    /// `/index.html`, with status 200.
-    SinglePageApplication,
-}
-
-/// `assets.run_worker_first`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WorkerFirst {
-    /// Assets first.
-    Never,
-    /// The Worker alone; it has the binding.
-    Always,
-    /// The Worker for paths that match one of the patterns and none of those that begin with `!`.
-    Paths(Vec<String>),
-}
 
 /// Why a folder cannot be served.
 #[derive(Debug, Error)]

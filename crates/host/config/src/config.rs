@@ -233,37 +233,37 @@ pub struct Assets {
 /// `assets.html_handling`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HtmlHandling {
-    /// `auto-trailing-slash`.
+    /// `auto-trailing-slash`: `/a` for `a.html`, `/a/` for `a/index.html`.
     #[default]
     AutoTrailingSlash,
-    /// `force-trailing-slash`.
+    /// `force-trailing-slash`: `/a/` for both.
     ForceTrailingSlash,
-    /// `drop-trailing-slash`.
+    /// `drop-trailing-slash`: `/a` for both.
     DropTrailingSlash,
-    /// `none`.
+    /// `none`: files by their own names only.
     None,
 }
 
 /// `assets.not_found_handling`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NotFoundHandling {
-    /// `none`.
+    /// `none`: the Worker is asked, or the answer is 404.
     #[default]
     None,
-    /// `404-page`.
+    /// `404-page`: the nearest `404.html`, with status 404.
     NotFoundPage,
-    /// `single-page-application`.
+    /// `single-page-application`: `/index.html`, with status 200.
     SinglePageApplication,
 }
 
 /// `assets.run_worker_first`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerFirst {
-    /// `false`.
+    /// `false`: assets first.
     Never,
-    /// `true`.
+    /// `true`: the Worker alone; it has the binding.
     Always,
-    /// A list of patterns.
+    /// The Worker for paths that match one of the patterns and none of those that begin with `!`.
     Paths(Vec<String>),
 }
 

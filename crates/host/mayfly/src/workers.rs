@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mayfly_bindings::assets::{Assets, HtmlHandling, NotFoundHandling, WorkerFirst};
+use mayfly_bindings::assets::Assets;
 use mayfly_bundle::BundleError;
 use mayfly_config::modules::Modules;
 use mayfly_config::{
     Binding, BindingValue, Build, Caps as ConfiguredCaps, Config, ConfigError, Cron, Migration,
-    Outbound, ServiceTarget as ConfiguredTarget, check_all,
+    Outbound, ServiceTarget as ConfiguredTarget, WorkerFirst, check_all,
 };
 use mayfly_supervisor::{
     BindingDefinition, Caps, HostedService, OutboundDefinition, Policy, ServiceTarget,
@@ -205,27 +205,10 @@ fn kv_of(config: &Config) -> Vec<(String, String)> {
 }
 
 fn open_assets(configured: mayfly_config::Assets) -> Result<(Assets, WorkerFirst), Exit> {
-    let html = match configured.html_handling {
-        mayfly_config::HtmlHandling::AutoTrailingSlash => HtmlHandling::AutoTrailingSlash,
-        mayfly_config::HtmlHandling::ForceTrailingSlash => HtmlHandling::ForceTrailingSlash,
-        mayfly_config::HtmlHandling::DropTrailingSlash => HtmlHandling::DropTrailingSlash,
-        mayfly_config::HtmlHandling::None => HtmlHandling::None,
-    };
-    let not_found = match configured.not_found_handling {
-        mayfly_config::NotFoundHandling::None => NotFoundHandling::None,
-        mayfly_config::NotFoundHandling::NotFoundPage => NotFoundHandling::NotFoundPage,
-        mayfly_config::NotFoundHandling::SinglePageApplication => {
-            NotFoundHandling::SinglePageApplication
-        }
-    };
-    let first = match configured.run_worker_first {
-        mayfly_config::WorkerFirst::Never => WorkerFirst::Never,
-        mayfly_config::WorkerFirst::Always => WorkerFirst::Always,
-        mayfly_config::WorkerFirst::Paths(paths) => WorkerFirst::Paths(paths),
-    };
+    let (html, not_found) = (configured.html_handling, configured.not_found_handling);
     let assets = Assets::open(&configured.directory, html, not_found)
         .map_err(|error| Exit::Definition(format!("{}: assets: {error}", configured.at)))?;
-    Ok((assets, first))
+    Ok((assets, configured.run_worker_first))
 }
 
 fn bind(

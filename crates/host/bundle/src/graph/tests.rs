@@ -341,3 +341,22 @@ fn names_lead_from_one_module_to_another() {
         "_up/node_modules/x/i.js"
     );
 }
+
+#[test]
+fn without_bundling_types_are_taken_out_where_the_flag_asks() {
+    let project = Project::new(&[("main.js", "export const a: number = 1;\n")]);
+    let kept = project
+        .build_with("main.js", ", \"no_bundle\": true")
+        .unwrap();
+    assert!(Built(kept.0).text("main.js").contains(": number"));
+    let flag = ", \"no_bundle\": true, \"compatibility_flags\": [\"experimental\", \"typescript_strip_types\"]";
+    let stripped = project.build_with("main.js", flag).unwrap();
+    assert!(
+        Built(stripped.0)
+            .text("main.js")
+            .starts_with("export const a = 1;\n")
+    );
+    project.write("main.js", "export const a: = 1;");
+    let error = project.build_with("main.js", flag).unwrap_err();
+    assert!(error.to_string().contains("main.js:1:"), "{error}");
+}

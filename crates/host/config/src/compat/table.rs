@@ -253,7 +253,7 @@ pub const FLAGS: &[Flag] = &[
     on("tail_worker_user_spans").experimental(),
     on("tcp_sockets_support"),
     on("typescript_implemented_streams").experimental(),
-    on("typescript_strip_types").experimental(),
+    on("typescript_strip_types").experimental().here(),
     on("unsafe_module").experimental(),
     on("unsupported_process_actual_platform").experimental(),
     on("wasm_esm_integration_builtins"),

@@ -155,7 +155,7 @@ fn the_platform_knows_the_same_names() {
     assert_eq!(known, wanted);
 }
 
-/// A flag has an effect where the platform or the guest asks for it by its quoted name. Names
+/// A flag has an effect where the platform, the guest or the bundler asks for it by its quoted name. Names
 /// without an underscore are too common as words to be looked for.
 #[test]
 fn marks_say_what_the_sources_ask_for() {
@@ -163,6 +163,7 @@ fn marks_say_what_the_sources_ask_for() {
     let mut sources = String::new();
     read_sources(&root.join("platform"), &mut sources);
     read_sources(&root.join("crates/guest"), &mut sources);
+    read_sources(&root.join("crates/host/bundle"), &mut sources);
     let mut wrong = Vec::new();
     for flag in FLAGS.iter().filter(|flag| flag.on.contains('_')) {
         let quoted = ['"', '\''].map(|quote| format!("{quote}{}{quote}", flag.on));
