@@ -227,8 +227,11 @@ export class TLSSocketClass extends SocketClass {
       return;
     }
     if (this.destroyed || this._handle !== null) return;
+    const handle = socket._handle;
+    // The other socket no longer reads: what comes is this one's.
+    socket._handle = null;
     try {
-      this.adopt(secured(socket._handle, this.servername));
+      this.adopt(secured(handle, this.servername));
     } catch (error) {
       queueMicrotask(() => void this.destroy(error));
     }

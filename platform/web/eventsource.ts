@@ -61,6 +61,8 @@ class EventParser {
   #afterReturn = false;
   #type = "";
   #data: string[] = [];
+  /** Counts once an event is whole. */
+  #id: string | undefined;
   #chars = 0;
 
   constructor(heard: Heard) {
@@ -85,11 +87,13 @@ class EventParser {
 
   #line(line: string): void {
     if (line === "") {
-      const [type, data] = [this.#type, this.#data.join("\n")];
+      const [type, data] = [this.#type, this.#data];
       this.#type = "";
       this.#data = [];
       this.#chars = 0;
-      if (data !== "") this.#heard.message(type === "" ? "message" : type, data);
+      if (this.#id !== undefined) this.#heard.id(this.#id);
+      // A line `data` alone is an event without text; no such line is no event.
+      if (data.length > 0) this.#heard.message(type === "" ? "message" : type, data.join("\n"));
       return;
     }
     const colon = line.indexOf(":");
@@ -102,7 +106,7 @@ class EventParser {
     } else if (field === "event") {
       this.#type = value;
     } else if (field === "id") {
-      if (!value.includes("\0")) this.#heard.id(value);
+      if (!value.includes("\0")) this.#id = value;
     } else if (field === "retry" && /^[0-9]{1,9}$/.test(value)) {
       this.#heard.retry(Number(value));
     }

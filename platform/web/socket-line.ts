@@ -119,7 +119,9 @@ class Pipe implements Feed {
   /** Bytes said that have not left this Worker. */
   unsent = 0;
   /** Those of them that are messages' own: at most. */
-  unsentPayload = 0;
+  #payload = 0;
+  /** Bytes of messages that this turn has said; they count as unsent until it is over. */
+  #justSaid = 0;
   whenDeaf: (() => void) | undefined;
 
   say(what: Said): void {
@@ -136,9 +138,19 @@ class Pipe implements Feed {
   #send(writer: Forward, what: Said): void {
     const bytes = encodeSaid(what);
     this.unsent += bytes.length;
-    if (!(what instanceof Close)) this.unsentPayload += bytes.length - HEADER_BYTES;
+    if (!(what instanceof Close)) this.#count(bytes.length - HEADER_BYTES);
     writer.push(bytes);
     if (what instanceof Close) writer.end();
+  }
+
+  #count(bytes: number): void {
+    this.#payload += bytes;
+    if (this.#justSaid === 0) void Promise.resolve().then(() => (this.#justSaid = 0));
+    this.#justSaid += bytes;
+  }
+
+  get unsentPayload(): number {
+    return Math.max(this.#payload, this.#justSaid);
   }
 
   listen(listener: Listener): void {
@@ -198,7 +210,7 @@ class Pipe implements Feed {
 
   grant(bytes: number): void {
     this.unsent -= bytes;
-    if (this.unsentPayload > this.unsent) this.unsentPayload = this.unsent;
+    if (this.#payload > this.unsent) this.#payload = this.unsent;
   }
 
   sayCancel(): void {

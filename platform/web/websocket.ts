@@ -224,7 +224,8 @@ export class WebSocket extends EventTarget {
     this.#line = line;
     this.#phase = "accepted";
     this.#protocol = response.headers.get("sec-websocket-protocol");
-    this.#extensions = response.headers.get("sec-websocket-extensions");
+    // Null where there are none, as in workerd and not in the standard.
+    this.#extensions = response.headers.get("sec-websocket-extensions") ?? (has("pedantic_wpt") ? "" : null);
     this.#holdBy(this.#invocation);
     this.#dispatch(new Event("open"));
     this.#listen();

@@ -162,7 +162,7 @@ const handlers = {
   "message.py": async (request, query) => {
     await sleep(Number(query.get("sleep") ?? 0));
     const message = query.get("message") ?? "data: data";
-    return new Response(query.get("newline") === "none" ? message : `${message}\n\n`, {
+    return new Response(`${message}${query.get("newline") === "none" ? "" : "\n\n"}\n`, {
       headers: { ...CORS, "content-type": query.get("mime") ?? "text/event-stream" },
     });
   },
@@ -247,7 +247,7 @@ function chosenProtocol(name, asked) {
   return name.startsWith("protocol") ? all[0] : all.includes("echo") ? "echo" : undefined;
 }
 
-async function accept(request, url, name) {
+async function accept(request, url, name, ctx) {
   const handle = sockets[name];
   if (handle === undefined) return new Response("no such handler", { status: 404 });
   const asked = request.headers.get("sec-websocket-protocol") ?? "";
@@ -255,14 +255,17 @@ async function accept(request, url, name) {
   if (name === "handshake_sleep_2") await sleep(2000);
   ours.accept({ allowHalfOpen: true });
   ours.binaryType = "arraybuffer";
-  ours.addEventListener("close", async ({ code, reason }) => {
-    if (name === "delayed-passive-close") await sleep(1000);
-    try {
-      if (code === 1005) ours.close();
-      else ours.close(code, reason);
-    } catch {
-      // It is closed already.
-    }
+  ours.addEventListener("close", ({ code, reason }) => {
+    const answer = async () => {
+      if (name === "delayed-passive-close") await sleep(1000);
+      try {
+        if (code === 1005) ours.close();
+        else ours.close(code, reason);
+      } catch {
+        // It is closed already.
+      }
+    };
+    ctx.waitUntil(answer());
   });
   handle(ours, url, asked, request.headers);
   const protocol = chosenProtocol(name, asked);
@@ -274,7 +277,7 @@ export class Site extends WorkerEntrypoint {
   async fetch(request) {
     const url = new URL(request.url);
     const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
-    if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return accept(request, url, name);
+    if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return accept(request, url, name, this.ctx);
     const handler = handlers[name];
     if (handler !== undefined) return handler(request, url.searchParams);
     const answer = await fetch(`${this.ctx.props.site}${url.pathname}`);
