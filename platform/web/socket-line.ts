@@ -91,6 +91,8 @@ export interface Speech {
   readonly remote: boolean;
   /** Bytes said that have not left this Worker. */
   readonly unsent: number;
+  /** Those of them that are messages' own: `bufferedAmount`. */
+  readonly unsentPayload: number;
   /** Settles when all that was said has left this Worker. */
   readonly sent: Promise<undefined>;
   /** Called when the other end has left this Worker. */

@@ -34,6 +34,7 @@ class HostSpeech implements Speech {
   readonly #socket: number;
   readonly remote = false;
   readonly unsent = 0;
+  readonly unsentPayload = 0;
   readonly sent = RESOLVED;
   whenRemote: (() => void) | undefined;
 
