@@ -215,6 +215,7 @@ impl Worker {
             Some(code),
             self.policy.clone(),
             self.account.clone(),
+            self.caches.clone(),
         );
         let sibling = made.worker().clone();
         siblings.push(sibling.clone());
