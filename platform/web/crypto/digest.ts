@@ -47,8 +47,19 @@ export function hashSizes(name: string): HashSizes {
   return sizes;
 }
 
+/** Data longer than some of these is hashed in pieces: each is copied for the native side, and what is copied
+ * a piece at a time stays in the processor's cache. */
+const PIECE_BYTES = 64 * 1024;
+
 function digestOf(name: string): Algorithm {
-  return { name, digest: operation(noParameters, (_, data) => ops.cryptoDigest(name, data)) };
+  return { name, digest: operation(noParameters, (_, data) => digestBytes(name, data)) };
+}
+
+function digestBytes(name: string, data: Uint8Array): Uint8Array {
+  if (data.length <= 4 * PIECE_BYTES) return ops.cryptoDigest(name, data);
+  const hashing = new Hashing(name);
+  for (let at = 0; at < data.length; at += PIECE_BYTES) hashing.update(data.subarray(at, at + PIECE_BYTES));
+  return hashing.finish();
 }
 
 export const digests: readonly Algorithm[] = [...HASHES.keys(), "MD5"].map(digestOf);
