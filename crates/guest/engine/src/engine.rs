@@ -33,7 +33,7 @@ use crate::data::{Data, OpDecl};
 use crate::modules::{self, ModuleEntry};
 use crate::throw::{self, JsError, Thrown};
 use crate::turn::{self, Called};
-use crate::{convert, intrinsics, memory, natives, policy, threads, wasm};
+use crate::{convert, intrinsics, memory, natives, policy, stencil, threads, wasm};
 
 /// Stack that native code may still use when a script has used its own up.
 const STACK_RESERVE_BYTES: usize = 128 * 1024;
@@ -126,6 +126,7 @@ impl<S: 'static> Engine<S> {
         })?;
         threads::install(options.helper_threads_max);
         crate::messages::speak_as_v8();
+        stencil::install();
         let mut runtime = Runtime::new(engine.handle());
         // Dropping it would shut SpiderMonkey down, which needs every context gone.
         mem::forget(engine);
@@ -222,6 +223,13 @@ impl<S: 'static> Engine<S> {
     pub fn set_modules(&mut self, modules: Vec<ModuleEntry>) {
         self.core.modules.set_table(modules);
         self.core.strings_compile.set(false);
+    }
+
+    /// Compiles an ES module without running anything, and gives what [`ModuleEntry::compiled`] takes in
+    /// another process of this build. `None` where its source is wrong or cannot be written down
+    /// compiled.
+    pub fn encode_module(&mut self, name: &str, content: &[u8]) -> Option<Vec<u8>> {
+        stencil::encode(self.runtime.cx(), name, &String::from_utf8_lossy(content))
     }
 
     /// Calls `handlers.<handler>(...args)` and runs all that it queues.

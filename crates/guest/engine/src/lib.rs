@@ -27,6 +27,7 @@ mod natives;
 mod policy;
 mod resolve;
 mod shim;
+mod stencil;
 mod threads;
 mod throw;
 mod turn;

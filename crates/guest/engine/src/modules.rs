@@ -38,7 +38,7 @@ use crate::core::{ObjectRoot, core};
 use crate::resolve::{self, Resolved};
 use crate::shim::{self, DefaultExport};
 use crate::throw::{self, Thrown};
-use crate::{commonjs, convert, wasm};
+use crate::{commonjs, convert, stencil, wasm};
 
 /// How deep `module.exports = require(...)` is followed for names.
 const COMMONJS_AGAIN_DEPTH_MAX: usize = 8;
@@ -69,6 +69,8 @@ pub struct ModuleEntry {
     pub kind: ModuleKind,
     /// UTF-8 for all kinds but data and wasm; what is not is replaced by U+FFFD.
     pub content: Vec<u8>,
+    /// For an ES module: what [`crate::Engine::encode_module`] made of this name and content.
+    pub compiled: Option<Vec<u8>>,
 }
 
 /// Who a module is, found by the number in its private value.
@@ -180,6 +182,11 @@ impl Modules {
             .borrow()
             .get(name)
             .map(|entry| entry.content.clone())
+    }
+
+    /// What was compiled elsewhere of a module, once.
+    fn take_compiled(&self, name: &str) -> Option<Vec<u8>> {
+        self.table.borrow_mut().get_mut(name)?.compiled.take()
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<String> {
@@ -410,7 +417,10 @@ fn module_record(cx: &mut JSContext, name: &str, as_source: bool) -> Result<*mut
     let record = match kind {
         ModuleKind::Js => {
             let source = String::from_utf8_lossy(&content);
-            compile_module(cx, name, &source, Origin::Module, name, ptr::null_mut())?
+            match compiled_record(cx, name, source.len()) {
+                Some(record) => record,
+                None => compile_module(cx, name, &source, Origin::Module, name, ptr::null_mut())?,
+            }
         }
         ModuleKind::CommonJs => commonjs_record(cx, name)?,
         ModuleKind::Json => json_record(cx, name, &String::from_utf8_lossy(&content))?,
@@ -478,6 +488,17 @@ fn compile_module(
         SetModulePrivate(record, &Int32Value(number));
         Ok(record)
     }
+}
+
+/// A module that was compiled elsewhere, if it was and what came of it is sound.
+fn compiled_record(cx: &mut JSContext, name: &str, source_bytes: usize) -> Option<*mut JSObject> {
+    let modules = &core().modules;
+    let compiled = modules.take_compiled(name)?;
+    let record = stencil::decode(cx, compiled, source_bytes)?;
+    let number = modules.add_info(Origin::Module, name, ptr::null_mut());
+    // SAFETY: the record is a module that was just made, and nothing has run it.
+    unsafe { SetModulePrivate(record, &Int32Value(number)) };
+    Some(record)
 }
 
 fn commonjs_record(cx: &mut JSContext, name: &str) -> Result<*mut JSObject, Thrown> {

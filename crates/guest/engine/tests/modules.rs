@@ -61,6 +61,7 @@ fn module(name: &str, kind: ModuleKind, content: &[u8]) -> ModuleEntry {
         name: name.to_owned(),
         kind,
         content: content.to_vec(),
+        compiled: None,
     }
 }
 

@@ -183,6 +183,7 @@ fn fork_case() {
                     name: "m.js".to_owned(),
                     kind: ModuleKind::Js,
                     content: b"export default 'loaded'".to_vec(),
+                    compiled: None,
                 }]);
                 let loaded = said(&mut engine, "load", vec![]).join("");
                 said(&mut engine, "random", vec![]).join("") + &loaded

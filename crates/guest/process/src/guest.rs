@@ -20,7 +20,9 @@ use mayfly_sandbox::pages::PageRuns;
 use mayfly_sandbox::poll::{self, Interest, Waker};
 use mayfly_sandbox::seccomp::{Filter, SeccompError};
 use mayfly_sandbox::{SysError, ask, descriptors, libc_state, rlimits, signals, trap};
-use mayfly_wire::{Attachment, CallId, Failure, FailureKind, Start, ToGuest, ToHost, write_frame};
+use mayfly_wire::{
+    Attachment, Blob, CallId, Failure, FailureKind, Start, ToGuest, ToHost, write_frame,
+};
 use thiserror::Error;
 
 use crate::convert::{self, IntoData};
@@ -47,6 +49,9 @@ const SILENCE: Duration = Duration::from_millis(100);
 /// Writable memory that is the engine's rather than the Worker's: compilers at work, stacks of helper
 /// threads, the young generation, and buffers that are garbage and not collected yet.
 const DATA_BYTES_BESIDE_HEAP: u64 = 192 * 1024 * 1024;
+
+/// Writable memory that compiling a module may take: some hundred times the largest that is sent.
+const COMPILER_DATA_BYTES: u64 = 512 * 1024 * 1024;
 
 /// A start that took no longer is told of together with what followed it.
 const START_UNTOLD_MAX: Duration = Duration::from_millis(10);
@@ -266,7 +271,8 @@ impl Guest {
                 self.started = true;
                 self.start(*start);
             }
-            ToGuest::Start { .. } => exit_now(exit::PROTOCOL),
+            ToGuest::Compile { name, source } if !self.started => self.compile(&name, &source.0),
+            ToGuest::Start { .. } | ToGuest::Compile { .. } => exit_now(exit::PROTOCOL),
             _ if !self.started => exit_now(exit::PROTOCOL),
             ToGuest::Bytes { bytes } => self.engine.state().beside.push_back(bytes.0),
             ToGuest::Collect {} => self.collect(),
@@ -312,6 +318,21 @@ impl Guest {
             // What comes next is no longer the start's doing, which the host must know.
             self.engine.state().output.flush();
         }
+    }
+
+    /// The whole life of a guest that compiles: it runs nobody's code, so that others may trust what it
+    /// says of this one source.
+    fn compile(&mut self, name: &str, source: &[u8]) -> ! {
+        if rlimits::limit_data(self.data_bytes.saturating_add(COMPILER_DATA_BYTES)).is_err() {
+            exit_now(exit::SYSTEM);
+        }
+        let bytes = self.engine.encode_module(name, source).unwrap_or_default();
+        let output = &mut self.engine.state().output;
+        let bytes = Blob(bytes);
+        if output.push(&ToHost::Compiled { bytes }).is_ok() {
+            output.flush_all();
+        }
+        exit_now(exit::DONE)
     }
 
     fn wake_if_due(&mut self) {
@@ -377,6 +398,7 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
         // A reply is taken by the op that waits for it; one that nobody waits for means nothing.
         ToGuest::Start { .. }
         | ToGuest::Bytes { .. }
+        | ToGuest::Compile { .. }
         | ToGuest::Collect {}
         | ToGuest::Traced { .. }
         | ToGuest::StorageReply { .. } => return None,

@@ -103,6 +103,7 @@ fn start() -> Start {
         actors: vec![],
         heap_bytes_max: 0,
         collect_always: false,
+        compiled: vec![],
     }
 }
 

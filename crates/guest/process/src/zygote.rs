@@ -88,6 +88,9 @@ fn prepare(
     let _ = text::make_private();
     let mut engine = boot(profile.jit)?;
     let count = threads.read()?;
+    // Only speed is lost without it. The process reads its own pages for it; below it forbids that to
+    // everybody.
+    let _ = privileges::allow_inspection().map(|()| pages::make_huge());
     // Only speed is lost without it.
     let warm_pages = learn_pages(&mut engine, &threads).unwrap_or_default();
     let data_bytes = process_stat::data_bytes()?;

@@ -552,3 +552,68 @@ fn by_hand_it_says_one_line_and_its_version() {
 
 /// A compile-time reminder that the helper's guest is what these tests talk to.
 const _: fn(&mut Guest, &str) -> String = Guest::fetch;
+
+const NAME: &str = "main.js";
+
+/// What a guest makes of a module.
+fn compiled(host: &mut Host, source: &str) -> Vec<u8> {
+    let mut guest = host.fork();
+    guest.send(&ToGuest::Compile {
+        name: NAME.to_owned(),
+        source: Blob(source.as_bytes().to_vec()),
+    });
+    let Some(ToHost::Compiled { bytes }) = guest.receive() else {
+        panic!("nothing was compiled");
+    };
+    assert_eq!(guest.receive(), None, "it says one thing");
+    assert_eq!(host.exited(guest.pid), End::Exit { code: 0 });
+    bytes.0
+}
+
+fn start_compiled(source: &str, bytes: Vec<u8>) -> ToGuest {
+    let mut frame = host::start(source);
+    if let ToGuest::Start { start } = &mut frame {
+        start.compiled = vec![(0, Blob(bytes)), (7, Blob(vec![1]))];
+    }
+    frame
+}
+
+/// That the bytes are used shows where they are of other code than the source, which no host sends.
+#[test]
+fn a_guest_takes_what_another_compiled_and_parses_where_it_cannot() {
+    let mut host = Host::start();
+    let [one, two] = ["1", "2"]
+        .map(|n| format!("export default {{ fetch() {{ return new Response('{n}'); }} }};"));
+    let bytes = compiled(&mut host, &one);
+    let mut broken = bytes.clone();
+    let middle = broken.len() / 2;
+    broken[middle] ^= 1;
+    for (what, source, bytes, answer) in [
+        ("its own", &one, bytes.clone(), "1"),
+        ("another's", &two, bytes.clone(), "1"),
+        ("broken", &two, broken, "2"),
+        ("cut", &two, bytes[..middle].to_vec(), "2"),
+        ("none", &two, vec![], "2"),
+        ("of a longer source", &format!("{two}\n"), bytes, "2"),
+    ] {
+        let mut guest = host.fork();
+        guest.send(&start_compiled(source, bytes));
+        assert!(
+            matches!(guest.receive(), Some(ToHost::Started { .. })),
+            "{what}"
+        );
+        assert_eq!(guest.fetch("http://x/"), answer, "{what}");
+    }
+    assert!(compiled(&mut host, "export default {{").is_empty());
+}
+
+#[test]
+fn a_guest_compiles_or_runs_and_never_both() {
+    let mut host = Host::start();
+    let mut guest = host.started(ECHO);
+    guest.send(&ToGuest::Compile {
+        name: NAME.to_owned(),
+        source: Blob(ECHO.as_bytes().to_vec()),
+    });
+    assert!(matches!(host.exited(guest.pid), End::Exit { code } if code != 0));
+}

@@ -252,6 +252,11 @@ fn host_numbers(out: &mut String, host: &mayfly_supervisor::Metrics) {
             "Dynamic Workers known by id.",
         ),
         (
+            "mayfly_compiled_bytes",
+            host.compiled_bytes,
+            "Compiled code kept for Workers to come.",
+        ),
+        (
             "mayfly_guests_memory_bytes",
             host.memory_bytes,
             "Memory of all guests.",
@@ -267,6 +272,11 @@ fn host_numbers(out: &mut String, host: &mayfly_supervisor::Metrics) {
             "mayfly_starts_total",
             host.starts,
             "Guests that became a Worker.",
+        ),
+        (
+            "mayfly_modules_sent_compiled_total",
+            host.modules_sent_compiled,
+            "Modules that a start need not parse.",
         ),
         (
             "mayfly_evictions_total",

@@ -8,6 +8,7 @@ use crate::actor::Namespace;
 use crate::bounds::{MODULES_MAX, TAILS_MAX};
 use crate::budget;
 use crate::capability::Capability;
+use crate::compiled::{self, Key};
 use crate::held::{HeldCode, HeldPayload, Weight};
 use crate::options::Options;
 use crate::policy::{Caps, Policy};
@@ -15,13 +16,15 @@ use crate::trace::Tails;
 use mayfly_wire::bounds::{CODE_BYTES_MAX, ENV_BYTES_MAX};
 use mayfly_wire::{Blob, Failure, FailureKind, HostedKind, Limits, Module};
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Everything `Start` needs but numbers.
 #[derive(Debug)]
 pub struct Code {
     /// Its module table.
     pub modules: Vec<Module>,
+    /// What `modules` are looked up by in [`crate::compiled`], once somebody has looked.
+    pub keys: OnceLock<Box<[Option<Key>]>>,
     /// Of the modules, counted on the parent that gave them.
     pub weight: Weight,
     /// One of `modules`.
@@ -42,6 +45,20 @@ pub struct Code {
     pub tails: Arc<Tails>,
     /// Namespaces of its own Durable Object classes.
     pub actors: Vec<(String, Arc<Namespace>)>,
+}
+
+impl Code {
+    /// See the field.
+    pub fn keys(&self) -> &[Option<Key>] {
+        self.keys
+            .get_or_init(|| self.modules.iter().map(compiled::key).collect())
+    }
+
+    /// Bytes of its modules and their names.
+    pub fn bytes(&self) -> usize {
+        let bytes = |module: &Module| module.name.len() + module.content.0.len();
+        self.modules.iter().map(bytes).sum()
+    }
 }
 
 /// What a Worker sees as `env`.
@@ -104,6 +121,7 @@ pub fn check(options: &Options, code: HeldCode) -> Result<Code, Failure> {
     .map_err(|message| error("Error", message))?;
     Ok(Code {
         modules: code.modules,
+        keys: OnceLock::new(),
         weight: code.weight,
         main_module: code.main_module,
         compatibility_flags,

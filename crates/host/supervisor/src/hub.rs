@@ -10,6 +10,7 @@ use crate::abroad;
 use crate::actor::{Actor, Namespace};
 use crate::alarms::Alarms;
 use crate::call::Call;
+use crate::compiled::{Compiled, Job};
 use crate::ending::EndReason;
 use crate::guest::HeldTrace;
 use crate::guest::{Guest, GuestId, Invocation};
@@ -52,6 +53,7 @@ pub struct Hub {
     /// Guests that can have no executable memory: none, until a Worker asks for one.
     jitless_pool: Pool,
     pub(crate) cache: Cache,
+    pub(crate) compiled: Compiled,
     pub(crate) pairs: Pairs,
     pub(crate) store: Arc<Store>,
     pub(crate) alarms: Alarms,
@@ -197,12 +199,16 @@ impl Drop for Inline {
 }
 
 impl Hub {
-    /// A hub and the chores to run for it.
+    /// A hub, the chores to run for it, and the modules to compile.
     pub(crate) fn new(
         options: Options,
         nursery: Box<dyn Nursery>,
         jitless: Box<dyn Nursery>,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Chore>) {
+    ) -> (
+        Arc<Self>,
+        mpsc::UnboundedReceiver<Chore>,
+        mpsc::Receiver<Job>,
+    ) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let pool = Pool::new(
             options.pool_min,
@@ -210,6 +216,7 @@ impl Hub {
             options.guests_max,
             nursery,
         );
+        let (compiled, jobs) = Compiled::new();
         let meter = Meter::new(options.metered);
         let jitless_pool = Pool::new(0, options.pool_max, options.guests_max, jitless);
         let store = options
@@ -224,6 +231,7 @@ impl Hub {
             pool,
             jitless_pool,
             cache: Cache::default(),
+            compiled,
             pairs: Pairs::default(),
             store,
             alarms: Alarms::default(),
@@ -245,7 +253,7 @@ impl Hub {
             draining: AtomicBool::new(false),
             host_calls: AtomicU64::new(0),
         });
-        (hub, receiver)
+        (hub, receiver, jobs)
     }
 
     pub(crate) fn next_guest_id(&self) -> GuestId {

@@ -4,7 +4,7 @@
 //! guest, start it where there is none: `pool`, `zygote`) -> `call` (deliver) -> `translate` (one
 //! guest's numbers to another's) -> `guest` (its buffer and socket). Streams are `link`s, the host's
 //! own services `network`, dynamic Workers `loader` and `code`, Durable Objects `actor`, `placement`, `gate`,
-//! `alarms` and `hibernation`. What is told of an invocation is a `trace`, delivered by `tail`; what Workers use is
+//! `alarms` and `hibernation`. Compiled code is kept in `compiled`. What is told of an invocation is a `trace`, delivered by `tail`; what Workers use is
 //! counted in `usage`. `limits` and `evict` end guests, `ending` says why. Start with `supervisor`.
 //!
 //! It never runs JavaScript, reads no value in the platform's codec, and opens no listening socket.
@@ -24,6 +24,7 @@ mod caches;
 pub mod call;
 pub mod capability;
 pub mod code;
+pub mod compiled;
 pub mod definition;
 pub mod ending;
 pub mod error;

@@ -136,6 +136,21 @@ impl Pool {
         !self.state.lock().waiting.is_empty()
     }
 
+    /// A guest for work that can wait: only where nobody waits for one and others are left. It runs no
+    /// Worker, so it is not counted.
+    pub(crate) fn take_spare(&self) -> Option<Arc<Guest>> {
+        let (guest, forks) = {
+            let mut state = self.state.lock();
+            let spare = state.waiting.is_empty() && state.ready.len() > state.target / 2;
+            if state.closed || !spare || state.live >= self.guests_max {
+                return None;
+            }
+            (state.pop_ready(), state.wanted(self.guests_max))
+        };
+        self.ask(forks);
+        guest
+    }
+
     /// No guest is given before another ends.
     pub(crate) fn is_full(&self) -> bool {
         self.state.lock().live >= self.guests_max

@@ -43,6 +43,8 @@ pub enum Violation {
     Wire(#[from] mayfly_wire::WireError),
     #[error("a frame before Start")]
     NotStarted,
+    #[error("compiled code that nobody asked for")]
+    NotAsked,
     #[error("capability {0:?} is not held")]
     UnknownCap(CapId),
     #[error("capability number {0:?} cannot be taken")]
@@ -123,12 +125,13 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
         return Ok(());
     }
     if state.worker.is_none() {
-        return Err(Violation::NotStarted);
+        return compiled(&mut state, frame);
     }
     guest.heard.store(true, Ordering::Relaxed);
     match frame {
         // Dealt with above.
         ToHost::Trapped { .. } => Ok(()),
+        ToHost::Compiled { .. } => Err(Violation::NotAsked),
         ToHost::Acting { call } => {
             // One that is over by now means nothing.
             state.acting = call.filter(|call| state.calls_in.contains_key(&call.0));
@@ -825,6 +828,18 @@ fn get_entrypoint(
         })),
     };
     introduce(&mut state, service, capability)
+}
+
+/// A guest without a Worker may say one thing, once, where it was asked for it.
+fn compiled(state: &mut Locked<'_>, frame: ToHost) -> Result<(), Violation> {
+    match (frame, state.compiling.take()) {
+        (ToHost::Compiled { bytes }, Some(answer)) => {
+            // Whoever asked may have given up.
+            let _ = answer.send(bytes);
+            Ok(())
+        }
+        _ => Err(Violation::NotStarted),
+    }
 }
 
 fn get_self(

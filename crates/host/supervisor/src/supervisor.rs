@@ -23,15 +23,15 @@ use crate::turn::Turn;
 use crate::usage::{Toll, Used};
 use crate::worker::{Origin, Worker};
 use crate::zygote::{self, ZygoteNursery};
-use crate::{alarms, evict, limits, tail};
+use crate::{alarms, compiled, evict, limits, tail};
 use mayfly_exchange::{BoxFuture, Request, Response, Service, SharedService};
 use mayfly_sandbox::seccomp::Jit;
 use mayfly_wire::control::Layer;
 use mayfly_wire::{Blob, Failure, FailureKind, Limits};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -68,6 +68,9 @@ pub struct Metrics {
     pub invocations: u64,
     pub zygotes: u64,
     pub cached_workers: u64,
+    /// Modules that were sent compiled, and bytes kept for that.
+    pub modules_sent_compiled: u64,
+    pub compiled_bytes: u64,
     pub memory_bytes: u64,
     pub logs_dropped: u64,
     pub traces_dropped: u64,
@@ -108,13 +111,14 @@ impl Supervisor {
         nursery: Box<dyn Nursery>,
         jitless: Box<dyn Nursery>,
     ) -> Self {
-        let (hub, chores) = Hub::new(options, nursery, jitless);
+        let (hub, chores, jobs) = Hub::new(options, nursery, jitless);
         let tasks = vec![
             tokio::spawn(hub::run_chores(hub.clone(), chores)),
             tokio::spawn(limits::watch_cpu(hub.clone())),
             tokio::spawn(tail::run(hub.clone())),
             tokio::spawn(evict::run(hub.clone())),
             tokio::spawn(alarms::run(hub.clone())),
+            tokio::spawn(compiled::run(hub.clone(), jobs)),
         ];
         Self {
             hub,
@@ -291,6 +295,8 @@ impl Supervisor {
             invocations: read(&counters.invocations),
             zygotes: read(&counters.zygotes),
             cached_workers: self.hub.cache.entries() as u64,
+            modules_sent_compiled: read(&self.hub.compiled.sent),
+            compiled_bytes: self.hub.compiled.bytes() as u64,
             memory_bytes: read(&counters.memory_bytes),
             logs_dropped: read(&counters.logs_dropped),
             traces_dropped: read(&counters.traces_dropped),
@@ -420,6 +426,7 @@ fn code_of<'a>(
     };
     Ok(Code {
         modules: definition.modules,
+        keys: OnceLock::new(),
         weight: Weight::default(),
         main_module: definition.main_module,
         compatibility_flags: definition.compatibility_flags,

@@ -479,6 +479,8 @@ impl Worker {
             .into_iter()
             .chain([options.heap_bytes_max]);
         let memory_max = memory.min().unwrap_or(options.heap_bytes_max);
+        let compiled = &self.hub.compiled;
+        let compiled = compiled.of(&code.modules, code.keys(), code.bytes());
         let mut attach = Vec::new();
         let mut state = guest.lock();
         if !state.alive {
@@ -522,6 +524,7 @@ impl Worker {
                 &actors,
                 memory_max,
                 options.collect_always,
+                &compiled,
             );
         });
         drop(state);
@@ -805,6 +808,7 @@ fn encode_start(
     actors: &Vec<(String, ActorNamespace)>,
     heap_bytes_max: u64,
     collect_always: bool,
+    compiled: &[(u32, Arc<[u8]>)],
 ) {
     const START_TAG: u8 = 1;
     const ENV_BINDINGS_TAG: u8 = 1;
@@ -829,6 +833,17 @@ fn encode_start(
     actors.encode(out);
     heap_bytes_max.encode(out);
     collect_always.encode(out);
+    encode_length(compiled.len(), out);
+    for (place, bytes) in compiled {
+        place.encode(out);
+        encode_length(bytes.len(), out);
+        out.extend_from_slice(bytes);
+    }
+}
+
+/// As the wire writes the length of a list and of a blob. Both are bounded below it.
+fn encode_length(length: usize, out: &mut Vec<u8>) {
+    u32::try_from(length).unwrap_or(u32::MAX).encode(out);
 }
 
 impl fmt::Debug for Worker {
@@ -856,6 +871,7 @@ mod tests {
         };
         let code = Code {
             modules: modules.clone(),
+            keys: OnceLock::new(),
             weight: Weight::default(),
             main_module: "main.js".to_owned(),
             compatibility_flags: vec!["nodejs_compat".to_owned()],
@@ -904,6 +920,7 @@ mod tests {
                 &actors,
                 9,
                 true,
+                &[(0, Arc::from([1, 2, 3]))],
             );
             let mut theirs = Vec::new();
             let start = Start {
@@ -917,6 +934,7 @@ mod tests {
                 actors: actors.clone(),
                 heap_bytes_max: 9,
                 collect_always: true,
+                compiled: vec![(0, Blob(vec![1, 2, 3]))],
             };
             ToGuest::Start {
                 start: Box::new(start),

@@ -74,6 +74,12 @@ fn lies() -> Vec<(&'static str, Vec<ToHost>)> {
     let ret = |outcome| ToHost::Return { call: one, outcome };
     let window_chunks = STREAM_WINDOW_BYTES as usize / CHUNK_BYTES_MAX;
     vec![
+        (
+            "compiled code that nobody asked for",
+            vec![ToHost::Compiled {
+                bytes: Blob(vec![1, 2, 3]),
+            }],
+        ),
         ("a capability never given", vec![call(1, 40)]),
         ("an odd capability never made", vec![call(1, 41)]),
         ("a call number twice", vec![call(1, 2), call(1, 2)]),

@@ -110,7 +110,7 @@ pub fn forbid_new_privileges() -> Result<(), SysError> {
 }
 
 /// Lets this process read its own files of `/proc`, which a change of user takes away. For one that
-/// has nothing to hide and is about to end.
+/// has nothing to hide yet, or is about to end.
 pub fn allow_inspection() -> Result<(), SysError> {
     // SAFETY: this prctl takes integers.
     check("become dumpable", unsafe {

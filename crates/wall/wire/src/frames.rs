@@ -85,6 +85,9 @@ wire_enum! {
         140 = StreamPassed { stream: StreamId, },
         /// Bytes that belong beside a payload of the next message.
         142 = Bytes { bytes: Blob, },
+        /// Compile one ES module and run none of it. Instead of `Start`, as the first and last frame: the
+        /// guest answers with `Compiled` and ends.
+        150 = Compile { name: String, source: Blob, },
         /// Somebody follows the invocation that the next frame delivers: what happens in it is to be
         /// told in full. Without this frame log lines go without their values and spans are not told.
         60 = Traced { call: CallId, },
@@ -210,6 +213,8 @@ wire_enum! {
         65 = TraceHold { call: CallId, },
         /// See `TraceHold`.
         66 = TraceEnd { call: CallId, },
+        /// What `Compile` asked for, in the engine's own form; empty where the source does not compile.
+        150 = Compiled { bytes: Blob, },
         /// The guest made a system call that its sandbox forbids, and dies of it.
         80 = Trapped { number: u32, },
         /// The calls that follow are made for this invocation, until the next such frame.
@@ -307,6 +312,8 @@ wire_struct! {
         heap_bytes_max: u64,
         /// Collect garbage at every turn: a test climate.
         collect_always: bool,
+        /// Of modules by their places: what another guest made of `Compile` with this name and content.
+        compiled: Vec<(u32, Blob)>,
     }
 }
 

@@ -190,10 +190,21 @@ pub fn split_start(start: Start) -> StartParts {
     ]);
     StartParts {
         info,
-        modules: start.modules.into_iter().map(entry).collect(),
+        modules: entries(start.modules, start.compiled),
         heap_bytes_max: start.heap_bytes_max,
         collect_always: start.collect_always,
     }
+}
+
+fn entries(modules: Vec<Module>, compiled: Vec<(u32, Blob)>) -> Vec<ModuleEntry> {
+    let mut entries: Vec<_> = modules.into_iter().map(entry).collect();
+    for (place, bytes) in compiled {
+        // A place that is none is the host's mistake, and costs what parsing costs.
+        if let Some(entry) = entries.get_mut(place as usize) {
+            entry.compiled = Some(bytes.0);
+        }
+    }
+    entries
 }
 
 fn entry(module: Module) -> ModuleEntry {
@@ -208,6 +219,7 @@ fn entry(module: Module) -> ModuleEntry {
             ModuleKind::Wasm {} => EngineModuleKind::Wasm,
         },
         content: module.content.0,
+        compiled: None,
     }
 }
 

@@ -293,6 +293,7 @@ pub fn start_with(code: &str, mut modules: Vec<Module>, heap_bytes_max: u64) -> 
             actors: vec![],
             heap_bytes_max,
             collect_always: false,
+            compiled: vec![],
         }),
     }
 }

@@ -20,10 +20,11 @@ use crate::socket::Socket;
 use crate::trace::{SpanContext, Trace};
 use crate::worker::Worker;
 use mayfly_wire::bounds::{ATTACHMENTS_MAX, CALLS_MAX, CAPS_MAX, MESSAGE_BYTES_MAX, STREAMS_MAX};
-use mayfly_wire::{ActorId, CallId, CapId, Failure, FailureKind, StreamId};
+use mayfly_wire::{ActorId, Blob, CallId, CapId, Failure, FailureKind, StreamId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// What stands behind a guest's lock.
 pub struct State {
@@ -52,6 +53,8 @@ pub struct State {
     next_actor: u32,
     /// Its Worker, from `Start` on.
     pub worker: Option<Arc<Worker>>,
+    /// It has no Worker, but compiles a module for whoever waits here.
+    pub compiling: Option<oneshot::Sender<Blob>>,
     /// Where its global `fetch()` goes; what a dynamic Worker inherits.
     pub outbound: Option<Capability>,
     /// The call on whose behalf the guest says that it makes the next ones.
@@ -112,6 +115,7 @@ impl State {
             actors: HashMap::new(),
             next_actor: 1,
             worker: None,
+            compiling: None,
             outbound: None,
             acting: None,
             sub_requests_after: None,
