@@ -298,8 +298,11 @@ mod tests {
             actors: vec![],
             heap_bytes_max: 7,
             collect_always: true,
+            compiled: vec![(1, Blob(vec![7])), (2, Blob(vec![8]))],
         });
         assert_eq!(parts.modules.len(), 2);
+        assert_eq!(parts.modules[0].compiled, None);
+        assert_eq!(parts.modules[1].compiled, Some(vec![7]));
         assert_eq!(parts.modules[1].content, [0, 97, 115, 109]);
         let Data::Record(info) = parts.info else {
             panic!("no record");
