@@ -9,6 +9,7 @@ fn ops() -> Vec<OpDecl<Said>> {
     vec![OpDecl {
         object: "ops",
         name: "say",
+        takes_buffers: false,
         function: |said, args| {
             said.push(args.string(0)?);
             Ok(Data::Undefined)
