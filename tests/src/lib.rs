@@ -94,6 +94,13 @@ impl Server {
         Self::start_command(Command::new(binary("mayfly")), configs, arguments)
     }
 
+    /// Serves a configuration file with these environment variables.
+    pub fn start_config_in(config: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary("mayfly"));
+        command.envs(variables.iter().copied());
+        Self::start_command(command, &[config.to_owned()], arguments)
+    }
+
     fn start_command(mut command: Command, configs: &[PathBuf], arguments: &[&str]) -> Self {
         command.arg("serve");
         for config in configs {
@@ -199,12 +206,15 @@ impl Server {
             .unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.output()))
     }
 
+    /// `POST path` with a body, or why the exchange failed.
+    pub fn try_post(&self, path: &str, body: &[u8]) -> Result<Reply, String> {
+        let answer = agent().post(self.url(path)).send(body);
+        answer.map_err(|error| error.to_string()).and_then(reply)
+    }
+
     /// `POST path` with a body.
     pub fn post(&self, path: &str, body: &[u8]) -> Reply {
-        let answer = agent().post(self.url(path)).send(body);
-        answer
-            .map_err(|error| error.to_string())
-            .and_then(reply)
+        self.try_post(path, body)
             .unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.output()))
     }
 

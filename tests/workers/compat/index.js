@@ -32,6 +32,16 @@ function names(object) {
   return [...all];
 }
 
+/** Each kind of checksum is there where it was asked for. */
+async function checksums({ BUCKET }) {
+  const all = [];
+  for (const [field, name] of [["sha1", "SHA-1"], ["sha256", "SHA-256"], ["sha384", "SHA-384"], ["sha512", "SHA-512"]]) {
+    const sum = await crypto.subtle.digest(name, new Uint8Array(0));
+    all.push((await BUCKET.put("a", "", { [field]: sum })).checksums);
+  }
+  return Object.assign(Object.create(Object.getPrototypeOf(all[0])), ...all);
+}
+
 /** Objects of types that are no globals, or whose members are on the object itself. */
 function instances(request, env, ctx) {
   const loader = env.LOADER;
@@ -61,6 +71,12 @@ function instances(request, env, ctx) {
     EventSource: () => EventSource.prototype,
     PerformanceNodeTiming: () => performance.nodeTiming,
     EventCounts: () => performance.eventCounts,
+    KVNamespace: () => env.KV,
+    R2Bucket: () => env.BUCKET,
+    R2Object: () => env.BUCKET.put("a", ""),
+    R2ObjectBody: async () => (await env.BUCKET.put("a", "")) && env.BUCKET.get("a"),
+    R2MultipartUpload: () => env.BUCKET.createMultipartUpload("b"),
+    R2Checksums: () => checksums(env),
   };
 }
 
@@ -85,7 +101,7 @@ export default {
     }
     for (const [name, make] of Object.entries(made)) {
       try {
-        const object = make();
+        const object = await make();
         found.instances[name] = [...new Set([...(found.instances[name] ?? []), ...names(object)])];
       } catch {
         // Its members are absent.

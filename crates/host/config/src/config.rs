@@ -113,10 +113,33 @@ pub enum BindingValue {
         /// `localConnectionString`.
         url: Option<String>,
     },
+    /// An entry of `r2_buckets`.
+    R2 {
+        /// Buckets of the same name are one; the binding's name where none is given.
+        bucket: String,
+        /// `mayfly_s3`: its bytes are there and not in the state.
+        s3: Option<S3Bucket>,
+    },
     /// `assets.binding`: the files of the Worker's own `assets`.
     Assets,
     /// `version_metadata.binding`: which version of the Worker's code it is.
     Version,
+}
+
+/// Where an S3-compatible store keeps the bytes of an R2 bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Bucket {
+    /// `https://host`; Amazon's own where none is given.
+    pub endpoint: Option<String>,
+    /// The store's name for a region.
+    pub region: String,
+    /// The bucket there.
+    pub bucket: String,
+    /// What all names there begin with.
+    pub prefix: String,
+    /// What the names of the environment variables with the credentials begin with: `AWS` for
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
+    pub credentials: String,
 }
 
 /// Limits of a Worker, or of what a loader loads; absent ones are the host's defaults.

@@ -16,7 +16,7 @@ use mayfly_wire::{Limits, ModuleKind};
 use crate::compat::{self, Date, Experimental};
 use crate::config::{
     Binding, BindingValue, Build, Caps, Config, Cron, Define, Dev, ModuleOptions, Outbound, Rule,
-    ServiceTarget,
+    S3Bucket, ServiceTarget,
 };
 use crate::fields::{Field, Reader};
 use crate::keys::{self, Effect, Scope};
@@ -385,10 +385,11 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
         let Some(fields) = reader.table_of(&item, &allowed) else {
             continue;
         };
+        warn_of_remote(reader, &fields);
         let name = reader.required_string(&item, &fields, "binding");
         let id = reader.optional_string(&fields, "id");
         if let (Some(name), Some(id)) = (name, id)
-            && let Some(id) = checked_id(reader, &item, id.unwrap_or_else(|| name.clone()))
+            && let Some(id) = checked_name(reader, &item, "id", id.unwrap_or_else(|| name.clone()))
         {
             add_binding(reader, &mut bindings, &item, name, BindingValue::Kv { id });
         }
@@ -401,6 +402,41 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
     for item in tables(reader, root, "hyperdrive") {
         if let Some((name, value)) = others::hyperdrive(reader, &item) {
             add_binding(reader, &mut bindings, &item, name, value);
+        }
+    }
+    for item in tables(reader, root, "r2_buckets") {
+        let allowed = [
+            "binding",
+            "bucket_name",
+            "preview_bucket_name",
+            "jurisdiction",
+            "remote",
+            "experimental_remote",
+            "mayfly_s3",
+        ];
+        let Some(fields) = reader.table_of(&item, &allowed) else {
+            continue;
+        };
+        warn_of_remote(reader, &fields);
+        let name = reader.required_string(&item, &fields, "binding");
+        let bucket = reader.optional_string(&fields, "bucket_name");
+        let s3 = fields.iter().find(|field| field.name() == "mayfly_s3");
+        if let (Some(name), Some(bucket)) = (name, bucket)
+            && let Some(bucket) = checked_name(
+                reader,
+                &item,
+                "bucket_name",
+                bucket.unwrap_or_else(|| name.clone()),
+            )
+        {
+            let s3 = s3.and_then(|field| read_s3(reader, field, &bucket));
+            add_binding(
+                reader,
+                &mut bindings,
+                &item,
+                name,
+                BindingValue::R2 { bucket, s3 },
+            );
         }
     }
     if let Some(assets) = root.get("assets").and_then(|field| reader.table(field))
@@ -435,16 +471,56 @@ fn read_required_secrets(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<(Strin
 }
 
 /// An id that becomes the name of a file.
-fn checked_id(reader: &mut Reader<'_>, item: &Field<'_>, id: String) -> Option<String> {
+fn checked_name(
+    reader: &mut Reader<'_>,
+    item: &Field<'_>,
+    key: &str,
+    name: String,
+) -> Option<String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !id.is_empty() && id.len() <= ID_CHARS_MAX && id.chars().all(allowed) {
-        return Some(id);
+    if !name.is_empty() && name.len() <= ID_CHARS_MAX && name.chars().all(allowed) {
+        return Some(name);
     }
     let message = format!(
-        "`id` must be 1 to {ID_CHARS_MAX} letters, digits, dashes and underscores, not \"{id}\""
+        "`{key}` must be 1 to {ID_CHARS_MAX} letters, digits, dashes and underscores, not \"{name}\""
     );
     reader.error(item, message);
     None
+}
+
+/// Credentials stand in environment variables, never in a file that is checked in.
+fn read_s3(reader: &mut Reader<'_>, field: &Field<'_>, name: &str) -> Option<S3Bucket> {
+    let keys = ["endpoint", "region", "bucket", "prefix", "credentials"];
+    let fields = reader.table_of(field, &keys)?;
+    let bucket = reader.optional_string(&fields, "bucket")?;
+    let endpoint = reader.optional_string(&fields, "endpoint")?;
+    let schemes = ["https://", "http://"];
+    if let Some(endpoint) = &endpoint
+        && !schemes.iter().any(|scheme| endpoint.starts_with(scheme))
+    {
+        let message = format!("`endpoint` must begin with https:// or http://, not \"{endpoint}\"");
+        reader.error(field, message);
+        return None;
+    }
+    let region = reader.optional_string(&fields, "region")?;
+    let prefix = reader.optional_string(&fields, "prefix")?;
+    let credentials = reader.optional_string(&fields, "credentials")?;
+    Some(S3Bucket {
+        endpoint,
+        region: region.unwrap_or_else(|| "auto".to_owned()),
+        bucket: bucket.unwrap_or_else(|| name.to_owned()),
+        prefix: prefix.unwrap_or_else(|| format!("mayfly/{name}")),
+        credentials: credentials.unwrap_or_else(|| "AWS".to_owned()),
+    })
+}
+
+/// `remote: true` would have development reach for Cloudflare's own; what is bound here is here.
+fn warn_of_remote(reader: &mut Reader<'_>, fields: &[Field<'_>]) {
+    let names = ["remote", "experimental_remote"];
+    for field in fields.iter().filter(|field| names.contains(&field.name())) {
+        let message = "has no effect: the data is in this host's own state".to_owned();
+        reader.warn(field, message);
+    }
 }
 
 fn tables<'a>(reader: &mut Reader<'_>, root: &Root<'a>, name: &str) -> Vec<Field<'a>> {

@@ -59,7 +59,7 @@ pub enum Command {
     Usage(UsageArgs),
     /// Try which layers of the sandbox this machine gives
     Doctor(DoctorArgs),
-    /// List, copy and delete what Durable Objects stored, while no server runs
+    /// List, copy and delete what Durable Objects, KV and R2 stored, while no server runs
     State(StateCommandArgs),
 }
 
@@ -176,29 +176,28 @@ pub struct StateCommandArgs {
 /// What may be done with state.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// Namespaces, their objects, and what these take
+    /// Namespaces and their objects, KV namespaces, buckets, and what these take
     List,
-    /// Copy an object and its facets into a folder
+    /// Copy an object and its facets, a KV namespace or a bucket into a folder
     Export {
-        /// WORKER/CLASS
+        /// WORKER/CLASS with an id, or kv:ID, or r2:BUCKET
         namespace: String,
-        /// 64 hexadecimal digits, or name:NAME
-        id: String,
-        /// The folder to make
-        folder: PathBuf,
+        /// Of an object: 64 hexadecimal digits, or name:NAME. Then the folder to make
+        #[arg(num_args = 1..=2, required = true, value_name = "[ID] FOLDER")]
+        rest: Vec<String>,
     },
-    /// Copy an exported object in, where there is none of that id
+    /// Copy what was exported in, where there is none of that name
     Import {
-        /// WORKER/CLASS
+        /// WORKER/CLASS with an id, or kv:ID, or r2:BUCKET
         namespace: String,
-        /// 64 hexadecimal digits, or name:NAME
-        id: String,
-        /// The folder that `export` made
-        folder: PathBuf,
+        /// Of an object: 64 hexadecimal digits, or name:NAME. Then the folder that `export` made
+        #[arg(num_args = 1..=2, required = true, value_name = "[ID] FOLDER")]
+        rest: Vec<String>,
     },
-    /// Delete an object, its facets and its alarm; without an id every object of the class
+    /// Delete an object, its facets and its alarm; without an id every object of the class, or all that
+    /// is in a KV namespace or a bucket
     Delete {
-        /// WORKER/CLASS
+        /// WORKER/CLASS, or kv:ID, or r2:BUCKET
         namespace: String,
         /// 64 hexadecimal digits, or name:NAME
         id: Option<String>,

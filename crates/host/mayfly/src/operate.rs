@@ -6,7 +6,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use mayfly_store::{Namespace, NamespaceInfo, ObjectId, Place, Store, StoreError};
+use mayfly_store::{Namespace, NamespaceInfo, ObjectId, Place, Product, Store, StoreError};
 
 use crate::args::{StateCommand, StateCommandArgs};
 use crate::exit::Exit;
@@ -23,20 +23,84 @@ pub fn operate(arguments: &StateCommandArgs) -> Result<(), Exit> {
     let store = Store::open(&arguments.state).map_err(|error| explain(&error))?;
     match &arguments.command {
         StateCommand::List => list(&store),
-        StateCommand::Export {
-            namespace,
-            id,
-            folder,
-        } => export(&store, namespace, id, folder),
-        StateCommand::Import {
-            namespace,
-            id,
-            folder,
-        } => import(&store, namespace, id, folder),
-        StateCommand::Delete { namespace, id, yes } => {
-            delete(&store, namespace, id.as_deref(), *yes)
-        }
+        StateCommand::Export { namespace, rest } => match target(namespace, rest)? {
+            Target::Object(id, folder) => export(&store, namespace, id, folder),
+            Target::Kept(product, name, folder) => {
+                absent(folder)?;
+                let count = store.export_kept(product, name, folder);
+                let count = count.map_err(|error| explain(&error))?;
+                eprintln!("mayfly: {count} files are in {}", folder.display());
+                Ok(())
+            }
+        },
+        StateCommand::Import { namespace, rest } => match target(namespace, rest)? {
+            Target::Object(id, folder) => import(&store, namespace, id, folder),
+            Target::Kept(product, name, folder) => {
+                if store.has_kept(product, name) {
+                    return Err(Exit::Refused(format!(
+                        "there is a {namespace} already; delete it first"
+                    )));
+                }
+                let count = store.import_kept(product, name, folder);
+                let count = count.map_err(|error| explain(&error))?;
+                eprintln!("mayfly: {count} files are in {namespace}");
+                Ok(())
+            }
+        },
+        StateCommand::Delete { namespace, id, yes } => match Product::parse(namespace) {
+            None => delete(&store, namespace, id.as_deref(), *yes),
+            Some(_) if id.is_some() => Err(Exit::Refused(format!(
+                "{namespace} is deleted as a whole: leave the id out"
+            ))),
+            Some((product, name)) => delete_kept(&store, product, name, *yes),
+        },
     }
+}
+
+/// What `export` and `import` are about.
+enum Target<'a> {
+    Object(&'a str, &'a Path),
+    Kept(Product, &'a str, &'a Path),
+}
+
+fn target<'a>(namespace: &'a str, rest: &'a [String]) -> Result<Target<'a>, Exit> {
+    match (Product::parse(namespace), rest) {
+        (Some((product, name)), [folder]) => Ok(Target::Kept(product, name, Path::new(folder))),
+        (None, [id, folder]) => Ok(Target::Object(id, Path::new(folder))),
+        (Some(_), _) => Err(Exit::Refused(format!(
+            "{namespace} has no ids: name only a folder"
+        ))),
+        (None, _) => Err(Exit::Refused(format!(
+            "{namespace} is no kv:ID and no r2:BUCKET, so an id and a folder have to follow"
+        ))),
+    }
+}
+
+fn absent(folder: &Path) -> Result<(), Exit> {
+    match folder.exists() {
+        true => Err(Exit::Refused(format!(
+            "{} exists already",
+            folder.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn delete_kept(store: &Store, product: Product, name: &str, yes: bool) -> Result<(), Exit> {
+    let kept = store.kept().map_err(|error| explain(&error))?;
+    let found = kept
+        .into_iter()
+        .find(|kept| kept.product == product && kept.name == name)
+        .ok_or_else(|| Exit::State(format!("there is no {product}:{name}")))?;
+    let what = format!("{product}:{name} with its {} entries", found.entries);
+    if !yes && !confirmed(&what)? {
+        return Err(Exit::Refused("nothing was deleted".to_owned()));
+    }
+    store
+        .delete_kept(product, name)
+        .map_err(|error| explain(&error))?;
+    eprintln!("mayfly: deleted {what}");
+    Ok(())
 }
 
 fn list(store: &Store) -> Result<(), Exit> {
@@ -67,6 +131,12 @@ fn list(store: &Store) -> Result<(), Exit> {
             ));
         }
     }
+    for kept in store.kept().map_err(|error| explain(&error))? {
+        text.push_str(&format!(
+            "{}:{}  {} entries, {} bytes\n",
+            kept.product, kept.name, kept.entries, kept.bytes
+        ));
+    }
     // A reader that has seen enough (`| head`) is no error.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     Ok(())
@@ -75,12 +145,7 @@ fn list(store: &Store) -> Result<(), Exit> {
 fn export(store: &Store, namespace: &str, id: &str, folder: &Path) -> Result<(), Exit> {
     let namespace = find(store, namespace)?;
     let id = id_of(&namespace, id)?;
-    if folder.exists() {
-        return Err(Exit::Refused(format!(
-            "{} exists already",
-            folder.display()
-        )));
-    }
+    absent(folder)?;
     let count = store
         .export(&namespace, &id, folder)
         .map_err(|error| explain(&error))?;

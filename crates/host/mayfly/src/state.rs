@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use mayfly_bindings::cache::{Caches, Owner};
 use mayfly_bindings::kv::KvService;
-use mayfly_config::{Migration, MigrationStep};
+use mayfly_bindings::r2::{OpenError, R2Service, S3Options};
+use mayfly_config::{BindingValue, Migration, MigrationStep, S3Bucket};
 use mayfly_store::kv::Kv;
 use mayfly_store::{Applied, ClassChange, Store, StoreError};
 use mayfly_supervisor::{BindingDefinition, CacheOwner, HostedService, MakeCaches};
@@ -36,20 +37,12 @@ pub fn open(arguments: &StateArgs, loaded: &mut [Loaded]) -> Result<Option<Arc<S
         bind(&store, worker)?;
     }
     let namespaces = store.namespaces().map_err(|error| explain(&error))?;
-    let mut kv: HashMap<String, HostedService> = HashMap::new();
+    let mut open = Open::default();
     for worker in loaded {
-        for (name, id) in &worker.kv {
-            let service = match kv.get(id) {
-                Some(service) => service.clone(),
-                None => {
-                    let namespace = Kv::open(&store, id).map_err(|error| explain(&error))?;
-                    let service = HostedService(Arc::new(KvService::new(namespace)));
-                    kv.insert(id.clone(), service.clone());
-                    service
-                }
-            };
-            let binding = BindingDefinition::Hosted(HostedKind::Kv {}, service);
-            worker.definition.bindings.push((name.clone(), binding));
+        for (name, value) in &worker.kept {
+            let binding = open.bind(&store, value)?;
+            let bindings = &mut worker.definition.bindings;
+            bindings.extend(binding.map(|binding| (name.clone(), binding)));
         }
         worker.definition.actors = namespaces
             .iter()
@@ -77,9 +70,94 @@ pub fn caches(store: Option<Arc<Store>>) -> MakeCaches {
     })
 }
 
+/// What is open already: two bindings to one thing share it.
+#[derive(Default)]
+struct Open {
+    kv: HashMap<String, HostedService>,
+    r2: HashMap<String, (Option<S3Bucket>, HostedService)>,
+}
+
+impl Open {
+    /// The binding of something that the state keeps.
+    fn bind(
+        &mut self,
+        store: &Arc<Store>,
+        value: &BindingValue,
+    ) -> Result<Option<BindingDefinition>, Exit> {
+        let (kind, service) = match value {
+            BindingValue::Kv { id } => (HostedKind::Kv {}, self.kv(store, id)?),
+            BindingValue::R2 { bucket, s3 } => (HostedKind::R2 {}, self.r2(store, bucket, s3)?),
+            _ => return Ok(None),
+        };
+        Ok(Some(BindingDefinition::Hosted(kind, service)))
+    }
+
+    fn kv(&mut self, store: &Store, id: &str) -> Result<HostedService, Exit> {
+        if let Some(service) = self.kv.get(id) {
+            return Ok(service.clone());
+        }
+        let namespace = Kv::open(store, id).map_err(|error| explain(&error))?;
+        let service = HostedService(Arc::new(KvService::new(namespace)));
+        self.kv.insert(id.to_owned(), service.clone());
+        Ok(service)
+    }
+
+    fn r2(
+        &mut self,
+        store: &Store,
+        bucket: &str,
+        s3: &Option<S3Bucket>,
+    ) -> Result<HostedService, Exit> {
+        if let Some((before, service)) = self.r2.get(bucket) {
+            if before != s3 {
+                return Err(Exit::Definition(format!(
+                    "r2_buckets: \"{bucket}\" is bound twice, with two different `mayfly_s3`"
+                )));
+            }
+            return Ok(service.clone());
+        }
+        let options = s3.as_ref().map(|s3| s3_options(bucket, s3)).transpose()?;
+        let service = R2Service::open(store, bucket, options.as_ref());
+        let service = service.map_err(|error| match error {
+            OpenError::Store(error) => explain(&error),
+            error => Exit::Definition(format!("r2_buckets: \"{bucket}\": {error}")),
+        })?;
+        let service = HostedService(Arc::new(service));
+        let opened = (s3.clone(), service.clone());
+        self.r2.insert(bucket.to_owned(), opened);
+        Ok(service)
+    }
+}
+
+/// The settings with the credentials that the environment has.
+fn s3_options(bucket: &str, s3: &S3Bucket) -> Result<S3Options, Exit> {
+    let optional = |what: &str| {
+        let value = std::env::var(format!("{}_{what}", s3.credentials)).ok();
+        value.filter(|value| !value.is_empty())
+    };
+    let required = |what: &str| {
+        optional(what).ok_or_else(|| {
+            Exit::Definition(format!(
+                "r2_buckets: \"{bucket}\" has `mayfly_s3`, but the environment variable {}_{what} is \
+                 not set",
+                s3.credentials
+            ))
+        })
+    };
+    Ok(S3Options {
+        endpoint: s3.endpoint.clone(),
+        region: s3.region.clone(),
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone(),
+        access_key_id: required("ACCESS_KEY_ID")?,
+        secret_access_key: required("SECRET_ACCESS_KEY")?,
+        session_token: optional("SESSION_TOKEN"),
+    })
+}
+
 fn needs_store(worker: &Loaded) -> bool {
     let bound = worker.definition.bindings.iter();
-    !worker.kv.is_empty()
+    !worker.kept.is_empty()
         || !worker.migrations.is_empty()
         || bound
             .map(|(_, binding)| binding)

@@ -31,8 +31,8 @@ use crate::props;
 pub struct Loaded {
     /// What is deployed.
     pub definition: WorkerDefinition,
-    /// Bindings to KV namespaces, by name and id; `state::open` makes them.
-    pub kv: Vec<(String, String)>,
+    /// Bindings to what is kept in the state, by name; `state::open` makes them.
+    pub kept: Vec<(String, BindingValue)>,
     /// What became of its Durable Object classes; see `state::migrate`.
     pub migrations: Vec<Migration>,
     /// Its configuration.
@@ -92,8 +92,15 @@ fn define(config: Config, secrets: Vec<PathBuf>, limits: &mut RateLimits) -> Res
         eprintln!("mayfly: warning: {warning}");
     }
     let version = version_of(&list);
-    let kv = kv_of(&config);
     let has_code = config.main.is_some();
+    let (kept, bindings): (Vec<_>, Vec<_>) = config
+        .bindings
+        .into_iter()
+        .partition(|binding| is_kept(&binding.value));
+    let kept = kept
+        .into_iter()
+        .map(|binding| (binding.name, binding.value));
+    let kept = kept.collect();
     let assets = config.assets.map(open_assets).transpose()?;
     let definition = WorkerDefinition {
         name: config.name.clone(),
@@ -104,10 +111,8 @@ fn define(config: Config, secrets: Vec<PathBuf>, limits: &mut RateLimits) -> Res
             .iter()
             .map(|flag| (*flag).to_owned())
             .collect(),
-        bindings: config
-            .bindings
+        bindings: bindings
             .into_iter()
-            .filter(|binding| !matches!(binding.value, BindingValue::Kv { .. }))
             .map(|binding| {
                 let assets = assets.as_ref().map(|(assets, _)| assets);
                 bind(&config.name, binding, assets, &version, limits)
@@ -127,7 +132,7 @@ fn define(config: Config, secrets: Vec<PathBuf>, limits: &mut RateLimits) -> Res
     };
     Ok(Loaded {
         definition,
-        kv,
+        kept,
         migrations: config.migrations,
         file: config.path,
         secrets,
@@ -195,13 +200,9 @@ fn explain(error: BundleError) -> Exit {
     }
 }
 
-fn kv_of(config: &Config) -> Vec<(String, String)> {
-    let bindings = config.bindings.iter();
-    let kv = bindings.filter_map(|binding| match &binding.value {
-        BindingValue::Kv { id } => Some((binding.name.clone(), id.clone())),
-        _ => None,
-    });
-    kv.collect()
+/// Whether a binding is to something that the state keeps.
+fn is_kept(value: &BindingValue) -> bool {
+    matches!(value, BindingValue::Kv { .. } | BindingValue::R2 { .. })
 }
 
 fn open_assets(configured: mayfly_config::Assets) -> Result<(Assets, WorkerFirst), Exit> {
@@ -237,10 +238,9 @@ fn bind(
             worker: target.script.unwrap_or_else(|| worker.to_owned()),
             class: target.class,
         },
-        BindingValue::Kv { .. } => {
-            return Err(Exit::Internal(
-                "a KV namespace is bound by `state`".to_owned(),
-            ));
+        BindingValue::Kv { .. } | BindingValue::R2 { .. } => {
+            let message = format!("{}: what is kept is bound by `state`", binding.at);
+            return Err(Exit::Internal(message));
         }
         BindingValue::RateLimit {
             namespace,

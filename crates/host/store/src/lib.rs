@@ -1,4 +1,4 @@
-//! State that outlives a process: what Durable Objects store, on disk or in memory.
+//! State that outlives a process: what Durable Objects, KV and R2 store, on disk or in memory.
 //!
 //! The only crate with SQL. A [`Store`] is a folder (or, for tests and `--ephemeral`, memory); in it
 //! each namespace of Durable Objects has a folder, each object one SQLite database, each facet one
@@ -16,15 +16,18 @@ pub mod cache;
 mod error;
 mod id;
 mod index;
+mod kept;
 pub mod kv;
 mod lock;
 pub mod object;
 mod operator;
 mod place;
+pub mod r2;
 pub mod usage;
 
 pub use error::StoreError;
 pub use id::{KEY_BYTES, ObjectId};
 pub use index::{Alarm, Applied, ClassChange, Namespace, NamespaceInfo};
+pub use kept::{Kept, Product};
 pub use object::{Database, Outcome, Syncer};
 pub use place::{Listed, Place, Store};

@@ -1,7 +1,7 @@
 //! What an operator does with one object while no host runs: copy it out, copy it in, delete it.
 //!
 //! An exported object is a folder: `object.sqlite`, and `facets/` where it has any. Each file is a
-//! whole SQLite database that other tools read.
+//! whole SQLite database that other tools read. What is done with KV and R2 is in `kept`.
 
 use crate::error::StoreError;
 use crate::id::ObjectId;
@@ -78,7 +78,7 @@ impl Store {
     }
 }
 
-fn copy(source: &Path, target: &Path) -> Result<(), StoreError> {
+pub(crate) fn copy(source: &Path, target: &Path) -> Result<(), StoreError> {
     if let Some(folder) = target.parent() {
         make_folder(folder)?;
     }
@@ -94,7 +94,7 @@ fn copy(source: &Path, target: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn walk(
+pub(crate) fn walk(
     folder: &Path,
     relative: &Path,
     files: &mut Vec<std::path::PathBuf>,

@@ -4,6 +4,8 @@
 //! <state>/lock                        held by the host that uses the folder
 //! <state>/index.sqlite                namespaces and alarms
 //! <state>/kv/<namespace>.sqlite         keys and values
+//! <state>/r2/<bucket>.sqlite            what a bucket has
+//! <state>/r2/<bucket>.blobs/<xx>/<blob>   its bytes
 //! <state>/cache/<digest of a family>.sqlite   what Workers put into `caches`
 //! <state>/objects/<namespace>/<id>.sqlite
 //! <state>/objects/<namespace>/<id>.history, .base, .restore    its past: `object/history`
@@ -11,12 +13,13 @@
 //! <state>/objects/<namespace>/<id>.facets/<digest of the name>.facets/...
 //! ```
 //!
-//! Invariant: a name of a path is a word of ours, hexadecimal digits, or the id of a KV namespace, which
-//! the configuration lets have letters, digits, dashes and underscores alone.
+//! Invariant: a name of a path is a word of ours, hexadecimal digits, or the id of a KV namespace or
+//! the name of a bucket, which the configuration lets have letters, digits, dashes and underscores alone.
 
 use crate::error::StoreError;
 use crate::id::{ObjectId, digest, hex};
 use crate::index::Index;
+use crate::kept::Product;
 use crate::lock::{Mutex, claim};
 use crate::object::{Database, history};
 use rusqlite::Connection;
@@ -152,6 +155,24 @@ impl Store {
         // FULL: a commit has reached the disk when it returns.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
         Ok(connection)
+    }
+
+    /// Where the blobs of a bucket lie, made where it is missing; `None` in memory.
+    pub fn blobs(&self, bucket: &str) -> Result<Option<PathBuf>, StoreError> {
+        let Root::Folder(root) = &self.root else {
+            return Ok(None);
+        };
+        let folder = root.join("r2").join(format!("{bucket}.blobs"));
+        make_folder(&folder)?;
+        Ok(Some(folder))
+    }
+
+    /// Where all namespaces or buckets of a product lie; `None` in memory.
+    pub(crate) fn kept_folder(&self, product: Product) -> Option<PathBuf> {
+        match &self.root {
+            Root::Folder(root) => Some(root.join(product.to_string())),
+            Root::Memory(_) => None,
+        }
     }
 
     /// Takes a database in memory back until it is opened again.

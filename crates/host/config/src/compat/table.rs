@@ -65,7 +65,7 @@ pub const FLAGS: &[Flag] = &[
     on("global_navigator").off("no_global_navigator").since(2022, 3, 21).here(),
     on("minimal_subrequests").off("no_minimal_subrequests").since(2022, 4, 5),
     on("dont_substitute_null_on_type_error").off("substitute_null_on_type_error").since(2022, 6, 1),
-    on("r2_list_honor_include").since(2022, 8, 4),
+    on("r2_list_honor_include").since(2022, 8, 4).here(),
     on("capture_async_api_throws").off("do_not_capture_async_api_throws").since(2022, 10, 31),
     on("export_commonjs_default").off("export_commonjs_namespace").since(2022, 10, 31),
     on("url_standard").off("url_original").since(2022, 10, 31),

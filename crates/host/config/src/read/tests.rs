@@ -317,13 +317,13 @@ fn what_is_missing_is_named() {
 fn known_keys_without_effect_warn_by_name() {
     let project = Project::new("warn");
     let text = "{\"main\": \"index.js\", \"compatibility_date\": \"2026-01-01\",\n\
-        \"r2_buckets\": [{\"binding\": \"R2\"}], \"workers_dev\": true,\n\
+        \"d1_databases\": [{\"binding\": \"D\"}], \"workers_dev\": true,\n\
         \"services\": [{\"binding\": \"A\", \"service\": \"b\", \"remote\": true}]}";
     assert_eq!(
         project.warnings(text, None),
         [
-            "w.jsonc:2:1: r2_buckets: is known but not supported yet; it is ignored",
-            "w.jsonc:2:36: workers_dev: is about hosting on Cloudflare; it has no effect here",
+            "w.jsonc:2:1: d1_databases: is known but not supported yet; it is ignored",
+            "w.jsonc:2:37: workers_dev: is about hosting on Cloudflare; it has no effect here",
             "w.jsonc:3:47: services[0].remote: is known but not supported yet; it is ignored",
         ]
     );
