@@ -187,7 +187,7 @@ pub enum HeldEvent {
         /// Its number.
         socket: u32,
         /// Why.
-        failure: Failure,
+        failure: Box<Failure>,
     },
 }
 

@@ -498,7 +498,10 @@ fn gone(socket: u32) -> HeldEvent {
 }
 
 fn failed(socket: u32, failure: Failure) -> HeldEvent {
-    HeldEvent::SocketError { socket, failure }
+    HeldEvent::SocketError {
+        socket,
+        failure: Box::new(failure),
+    }
 }
 
 fn answer_alone(socket: &Accepted, response: &str) {

@@ -723,7 +723,10 @@ impl<'a> Lower<'a> {
                 reason,
                 clean,
             },
-            HeldEvent::SocketError { socket, failure } => Event::SocketError { socket, failure },
+            HeldEvent::SocketError { socket, failure } => Event::SocketError {
+                socket,
+                failure: *failure,
+            },
             HeldEvent::Tail { items, .. } => Event::Tail { items },
             HeldEvent::TailStream { onset, .. } => Event::TailStream { onset },
             HeldEvent::Queue { queue, batch } => Event::Queue {
