@@ -26,6 +26,7 @@ import { failureOf } from "./cloudflare/failures.ts";
 import { setWasmModules } from "./cloudflare/loader-wasm.ts";
 import { silence } from "./cloudflare/hung.ts";
 import "./cloudflare/kv.ts";
+import "./cloudflare/queue-binding.ts";
 import "./cloudflare/r2.ts";
 import "./cloudflare/rate-limit.ts";
 import { installProxyWatch } from "./cloudflare/proxies.ts";

@@ -213,7 +213,9 @@ export type StorageRequest =
   | ["setSocketTimeout", ms: number | undefined]
   | ["socketTimeout"]
   | ["bookmarkAt", timeMs: number]
-  | ["restore", bookmark: string];
+  | ["restore", bookmark: string]
+  | ["token", cap: CapId]
+  | ["redeem", cap: CapId, token: Uint8Array];
 
 export type StorageReply =
   | ["done"]

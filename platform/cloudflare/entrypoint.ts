@@ -263,14 +263,14 @@ async function deliverQueue(
   [, queue, payload]: Extract<CallEvent, ["queue", ...unknown[]]>,
 ): Promise<void> {
   const handler = handlerOf(target, "queue", "Handler does not export a queue() function.");
-  const { event, result } = batchOf(queue, payload);
+  const { event, result, asText } = batchOf(queue, payload);
   try {
     await callHandler(target, handler, event, invocation);
   } catch (error) {
     result.outcome = "exception";
     wire.exception(invocation.call, failureOf(error));
   }
-  invocation.return(["value", packResult(result)]);
+  invocation.return(["value", packResult(result, asText)]);
 }
 
 /** The connection is open as soon as somebody takes it, and ends with the handler. */

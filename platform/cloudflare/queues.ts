@@ -1,13 +1,14 @@
 // Queue batches: `queue()` of a service stub sends one, the `queue()` handler receives it.
 //
-// There are no queues yet: a batch comes only from a Worker that calls `env.SERVICE.queue(name, messages)`,
-// which is how consumers are tested. What the handler said of each message is the result; a handler that
-// threw is a result too. `serializedBody` holds V8's own serialisation, which nothing here reads: such a
+// A batch comes from the host, which has the queues (as JSON, and so goes what is said of it), or from a Worker
+// that calls `env.SERVICE.queue(name, messages)`, which is how consumers are tested. What the handler said of
+// each message is the result; a handler that threw is a result too. `serializedBody` holds V8's own serialisation, which nothing here reads: such a
 // batch does not reach the handler and its outcome is an exception.
 //
 // Invariant: a message is acknowledged or to be retried, never both; the first word counts.
 
 import type { Payload } from "../ops.ts";
+import { TextDecoder } from "../web/encoding.ts";
 import { dataCloneError, describe } from "./errors.ts";
 import { packNow, ship, unpack } from "./rpc/message.ts";
 
@@ -27,6 +28,16 @@ interface Metadata {
 interface SentBatch {
   messages: SentMessage[];
   metadata: Metadata;
+}
+
+/** What the host says of a message. */
+interface WaitingMessage {
+  id: string;
+  timestamp: number;
+  attempts: number;
+  kind: string;
+  /** In base64. */
+  body: string;
 }
 
 interface RetryBatch {
@@ -162,18 +173,39 @@ export class QueueEvent {
   }
 }
 
+function fromHost(text: string): SentBatch {
+  const { messages, metrics } = JSON.parse(text) as { messages: WaitingMessage[]; metrics: object | null };
+  return { messages: messages.map(fromWaiting), metadata: metadataOf({ metrics: metrics ?? {} }) };
+}
+
+function fromWaiting({ id, timestamp, attempts, kind, body }: WaitingMessage): SentMessage {
+  const bytes = (Uint8Array as unknown as { fromBase64(text: string): Uint8Array }).fromBase64(body);
+  return { id, timestamp: new Date(timestamp), attempts, body: bodyOf(kind, bytes), serialized: false };
+}
+
+function bodyOf(kind: string, bytes: Uint8Array): unknown {
+  if (kind === "bytes") return bytes;
+  if (kind === "v8") return unpack({ bytes, attachments: [] }).value;
+  const text = decoder.decode(bytes);
+  return kind === "json" ? (JSON.parse(text) as unknown) : text;
+}
+
+const decoder = new TextDecoder();
+
 /** The batch for a handler, and the result that it fills. */
-export function batchOf(queue: string, payload: Payload): { event: QueueEvent; result: QueueResult } {
-  // It was packed by `packBatch` of this very platform, in another Worker that may be anything.
-  const batch = unpack(payload).value as SentBatch;
+export function batchOf(queue: string, payload: Payload): { event: QueueEvent; result: QueueResult; asText: boolean } {
+  // It was packed by the host, or by `packBatch` of this very platform in another Worker that may be anything.
+  const value = unpack(payload).value;
+  const asText = typeof value === "string";
+  const batch = typeof value === "string" ? fromHost(value) : (value as SentBatch);
   if (!Array.isArray(batch.messages)) throw new TypeError("The batch of messages is none.");
   if (batch.messages.some(({ serialized }) => serialized)) {
     throw dataCloneError("A message has a serializedBody: V8's serialisation format is not supported.");
   }
   const answers = new Answers();
-  return { event: new QueueEvent(queue, batch, answers), result: answers.result };
+  return { event: new QueueEvent(queue, batch, answers), result: answers.result, asText };
 }
 
-export function packResult(result: QueueResult): Payload {
-  return ship(packNow(result, "props"));
+export function packResult(result: QueueResult, asText: boolean): Payload {
+  return ship(packNow(asText ? JSON.stringify(result) : result, "props"));
 }

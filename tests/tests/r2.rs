@@ -179,3 +179,51 @@ fn two_workers_have_two_buckets_and_old_ones_list_all_metadata() {
     });
     assert_eq!(folder.blobs("shared").len(), 2);
 }
+
+#[test]
+fn operators_list_export_import_and_delete_buckets_and_namespaces() {
+    let folder = Folder::new("operator");
+    {
+        let server = Server::start_with(&["r2", "kv"], &["--state", folder.text()]);
+        assert_eq!(server.post("/put?key=moved", b"of a bucket").status, 200);
+        server.terminate();
+    }
+    let state = |arguments: &[&str]| {
+        let output = std::process::Command::new(mayfly_tests::binary("mayfly"))
+            .arg("state")
+            .args(arguments)
+            .args(["--state", folder.text()])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("mayfly starts");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        (output.status.code(), said)
+    };
+    wait_until("the server has let go of its folder", || {
+        state(&["list"]).0 == Some(0)
+    });
+    let (_, listed) = state(&["list"]);
+    assert!(
+        listed.contains("r2:shared  1 entries, 11 bytes"),
+        "{listed}"
+    );
+    assert!(listed.contains("kv:shared  0 entries, 0 bytes"), "{listed}");
+    let to = folder.0.join("exported");
+    let to = to.to_str().expect("the folder for tests is UTF-8");
+    assert_eq!(state(&["export", "r2:shared", to]).0, Some(0));
+    let (code, said) = state(&["export", "r2:shared", "id", to]);
+    assert_eq!(code, Some(2), "{said}");
+    let (code, said) = state(&["import", "r2:shared", to]);
+    assert_eq!(code, Some(2), "over what is there: {said}");
+    let (code, said) = state(&["delete", "r2:shared"]);
+    assert_eq!(code, Some(2), "without a confirmation: {said}");
+    assert_eq!(state(&["delete", "r2:shared", "--yes"]).0, Some(0));
+    assert!(folder.blobs("shared").is_empty());
+    let (code, said) = state(&["delete", "r2:../objects", "--yes"]);
+    assert_eq!(code, Some(10), "{said}");
+    assert_eq!(state(&["import", "r2:shared", to]).0, Some(0));
+    assert_eq!(state(&["delete", "kv:shared", "--yes"]).0, Some(0));
+    let server = Server::start_with(&["r2"], &["--state", folder.text()]);
+    assert_eq!(server.get("/get?key=moved").body, "of a bucket");
+}

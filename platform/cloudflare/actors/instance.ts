@@ -14,6 +14,7 @@ import { Invocation } from "../context.ts";
 import { DurableObject } from "../entrypoint-classes.ts";
 import { ownEnv } from "../env.ts";
 import { afterStart, deliverTo, ENTRYPOINT_RESERVED, mainExport, mainRan } from "../entrypoint.ts";
+import { dataCloneError } from "../errors.ts";
 import { errorOf, failureOf } from "../failures.ts";
 import { serveRpc } from "../rpc/serve.ts";
 import { member } from "../rpc/target.ts";
@@ -245,6 +246,7 @@ export class Instance {
     const reply = wire.storage(this.number, request);
     if (reply[0] !== "failed") return reply;
     const [, name, message] = reply;
+    if (name === "DataCloneError") throw dataCloneError(message);
     throw name === "TypeError" ? new TypeError(message) : new Error(message);
   }
 }

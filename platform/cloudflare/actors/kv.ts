@@ -28,15 +28,16 @@ export class SyncKvStorage {
   }
 
   get(key: unknown): unknown {
-    const reply = stateOf(this).instance.ask(["get", [checkedKey(key)]]);
+    const { instance } = stateOf(this);
+    const reply = instance.ask(["get", [checkedKey(key)]]);
     const found = reply[0] === "values" ? reply[1][0] : undefined;
-    return found === undefined ? undefined : valueOf(found);
+    return found === undefined ? undefined : valueOf(instance, found);
   }
 
   put(key: unknown, value: unknown): void {
     const { instance, valueBytesMax } = stateOf(this);
     if (value === undefined) throw new TypeError("put() called with undefined value.");
-    instance.ask(["put", [[checkedKey(key), storedBytes(value, valueBytesMax)]]]);
+    instance.ask(["put", [[checkedKey(key), storedBytes(instance, value, valueBytesMax)]]]);
   }
 
   delete(key: unknown): boolean {
@@ -65,7 +66,7 @@ function* entriesOf(
           "can exist at a time.",
       );
     }
-    yield [key, valueOf(value)];
+    yield [key, valueOf(state.instance, value)];
   }
 }
 

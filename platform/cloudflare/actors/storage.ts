@@ -10,17 +10,21 @@
 
 import { ops } from "../../ops.ts";
 import type { StorageRequest } from "../../ops.ts";
+import { Cap, hold, newSlot } from "../caps.ts";
 import { has } from "../compat.ts";
 import { dataCloneError, describe } from "../errors.ts";
+import { newService, serviceOf } from "../fetcher.ts";
 import { TooLargeError } from "../rpc/bytes.ts";
 import { decode } from "../rpc/decode.ts";
 import type { DecodeHost } from "../rpc/decode.ts";
 import { encode, refuse } from "../rpc/encode.ts";
 import type { EncodeHost } from "../rpc/encode.ts";
 import { buildDomException, domExceptionParts } from "../failures.ts";
+import { stubState } from "../rpc/stub.ts";
 import { Tag } from "../rpc/tags.ts";
 import { isDOMException } from "../../web/dom-exception.ts";
 import { startTimer } from "../../web/timers.ts";
+import { classOf, newClass } from "./class.ts";
 import type { Instance } from "./instance.ts";
 import { newSyncKv } from "./kv.ts";
 import type { SyncKvStorage } from "./kv.ts";
@@ -37,6 +41,8 @@ const KEYS_MAX = 128;
 
 /** What a stored value begins with; another number will mean another form of the rest. */
 const VALUE_VERSION = 1;
+/** The same of a value with stubs, whose tokens come first. */
+const STUBS_VERSION = 2;
 
 const NO_SQL =
   "SQL is not enabled for this Durable Object class. To enable it, change `new_classes` to `new_sqlite_classes` " +
@@ -53,8 +59,10 @@ const NO_RECOVERY = "This Durable Object's storage back-end does not implement p
 
 // ---- values
 
-const plainOnly: EncodeHost<never> = {
+const plainOnly: EncodeHost<Cap> = {
   recognise(value) {
+    const cap = storableCap(value);
+    if (cap !== undefined) return { external: cap };
     if (isDOMException(value)) return { parts: { tag: Tag.DomException, values: domExceptionParts(value as unknown as Error) } };
     if (typeof value === "function") throw dataCloneError(`${String(value.name || "A function")} could not be cloned.`);
     // Plain data is the codec's; anything else that it asks about cannot be stored.
@@ -62,21 +70,42 @@ const plainOnly: EncodeHost<never> = {
   },
 };
 
-const plainDecode: DecodeHost = {
-  external() {
-    throw new Error("a stored value refers to something that is not data");
-  },
-  disposer() {
-    throw new Error("a stored value refers to something that is not data");
-  },
-  build(tag, next) {
-    if (tag === Tag.DomException) return buildDomException(next);
-    throw new Error("a stored value has an unknown form");
-  },
-};
+/** The slot of a stub that may be stored, which the host has the last word on; undefined for what is none. */
+function storableCap(value: object): Cap | undefined {
+  const service = serviceOf(value);
+  const found = service ?? classOf(value);
+  if (found === undefined) {
+    if (stubState(value) === undefined) return undefined;
+    throw dataCloneError("RpcStub cannot be serialized in this context.");
+  }
+  if (!has("allow_irrevocable_stub_storage")) {
+    const name = service === undefined ? "DurableObjectClass" : "ServiceStub";
+    throw dataCloneError(`${name} cannot be serialized in this context.`);
+  }
+  return found.transferable();
+}
 
-export function storedBytes(value: unknown, limit: number): Uint8Array {
-  let encoded: ReturnType<typeof encode<never>>;
+function decodeHost(stubs: readonly object[]): DecodeHost {
+  return {
+    external(index) {
+      const stub = stubs[index];
+      if (stub === undefined) throw new Error("a stored value refers to something that is not data");
+      return stub;
+    },
+    disposer() {
+      throw new Error("a stored value refers to something that is not data");
+    },
+    build(tag, next) {
+      if (tag === Tag.DomException) return buildDomException(next);
+      throw new Error("a stored value has an unknown form");
+    },
+  };
+}
+
+const plainDecode = decodeHost([]);
+
+export function storedBytes(instance: Instance, value: unknown, limit: number): Uint8Array {
+  let encoded: ReturnType<typeof encode<Cap>>;
   try {
     encoded = encode(value, plainOnly, { bytesMax: limit + 64 });
   } catch (error) {
@@ -84,19 +113,62 @@ export function storedBytes(value: unknown, limit: number): Uint8Array {
     throw error;
   }
   if (!("bytes" in encoded)) return refuse(encoded.promises[0] as object);
-  const { bytes } = encoded;
+  const { bytes, externals } = encoded;
   if (bytes.length > limit) throw tooLarge(bytes.length, limit);
+  if (externals.length > 0) return withStubs(instance, bytes, externals, limit);
   const stored = new Uint8Array(bytes.length + 1);
   stored[0] = VALUE_VERSION;
   stored.set(bytes, 1);
   return stored;
 }
 
+/** How many stubs, each as the length of its token and the token, then the value. */
+function withStubs(instance: Instance, bytes: Uint8Array, caps: readonly Cap[], limit: number): Uint8Array {
+  const tokens = caps.map((cap) => {
+    const reply = instance.ask(["token", cap.id]);
+    return (reply[0] === "values" && reply[1][0]) || new Uint8Array(0);
+  });
+  const size = tokens.reduce((sum, token) => sum + 4 + token.length, 5 + bytes.length);
+  if (size - 5 > limit) throw tooLarge(size - 5, limit);
+  const stored = new Uint8Array(size);
+  const view = new DataView(stored.buffer);
+  stored[0] = STUBS_VERSION;
+  view.setUint32(1, tokens.length, true);
+  let at = 5;
+  for (const token of tokens) {
+    view.setUint32(at, token.length, true);
+    stored.set(token, at + 4);
+    at += 4 + token.length;
+  }
+  stored.set(bytes, at);
+  return stored;
+}
+
+function valueWithStubs(instance: Instance, stored: Uint8Array): unknown {
+  const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength);
+  const stubs: object[] = [];
+  let at = 5;
+  for (let left = view.getUint32(1, true); left > 0; left--) {
+    const end = at + 4 + view.getUint32(at, true);
+    stubs.push(redeemed(instance, stored.slice(at + 4, end)));
+    at = end;
+  }
+  return decode(stored.subarray(at), decodeHost(stubs));
+}
+
+function redeemed(instance: Instance, token: Uint8Array): object {
+  const slot = newSlot();
+  const reply = instance.ask(["redeem", slot, token]);
+  const isClass = reply[0] === "text" && reply[1] === "actorClass";
+  return isClass ? newClass(hold(slot, "actorClass"), "configured") : newService(hold(slot, "service"));
+}
+
 function tooLarge(bytes: number, limit: number): RangeError {
   return new RangeError(`Values cannot be larger than ${limit} bytes. A value of size ${bytes} was provided.`);
 }
 
-export function valueOf(stored: Uint8Array): unknown {
+export function valueOf(instance: Instance, stored: Uint8Array): unknown {
+  if (stored[0] === STUBS_VERSION) return valueWithStubs(instance, stored);
   if (stored[0] !== VALUE_VERSION) throw new Error(`a stored value has the unknown form ${String(stored[0])}`);
   return decode(stored.subarray(1), plainDecode);
 }
@@ -198,14 +270,14 @@ class Operations {
     if (!Array.isArray(keys)) {
       const reply = instance.ask(["get", [checkedKey(keys)]]);
       const found = reply[0] === "values" ? reply[1][0] : undefined;
-      return found === undefined ? undefined : valueOf(found);
+      return found === undefined ? undefined : valueOf(instance, found);
     }
     const names = [...new Set(checkedKeys(keys))].sort(byUtf8);
     const reply = instance.ask(["get", names]);
     const map = new Map<string, unknown>();
     if (reply[0] === "values") {
       reply[1].forEach((value, index) => {
-        if (value !== undefined) map.set(names[index] as string, valueOf(value));
+        if (value !== undefined) map.set(names[index] as string, valueOf(instance, value));
       });
     }
     return map;
@@ -219,12 +291,12 @@ class Operations {
       checkedKeys(given.map(([name]) => name));
       const entries = given
         .filter(([, each]) => each !== undefined)
-        .map(([name, each]): [string, Uint8Array] => [name, storedBytes(each, limit)]);
+        .map(([name, each]): [string, Uint8Array] => [name, storedBytes(instance, each, limit)]);
       if (entries.length > 0) instance.ask(["put", entries]);
       return;
     }
     if (value === undefined) throw new TypeError("put() called with undefined value.");
-    instance.ask(["put", [[checkedKey(key), storedBytes(value, limit)]]]);
+    instance.ask(["put", [[checkedKey(key), storedBytes(instance, value, limit)]]]);
   }
 
   async delete(keys: unknown, _options?: unknown): Promise<boolean | number> {
@@ -240,7 +312,7 @@ class Operations {
     const request = listRequest(options);
     const reply = request === undefined ? undefined : instance.ask(request);
     const map = new Map<string, unknown>();
-    if (reply?.[0] === "entries") for (const [key, value] of reply[1]) map.set(key, valueOf(value));
+    if (reply?.[0] === "entries") for (const [key, value] of reply[1]) map.set(key, valueOf(instance, value));
     return map;
   }
 

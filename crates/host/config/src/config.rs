@@ -57,6 +57,8 @@ pub struct Config {
     pub assets: Option<Assets>,
     /// `triggers.crons`, in their order.
     pub crons: Vec<Cron>,
+    /// `queues.consumers`.
+    pub consumers: Vec<QueueConsumer>,
     /// Further limits, under a key of Mayfly's own.
     pub caps: Caps,
     /// What only a development server uses.
@@ -120,10 +122,36 @@ pub enum BindingValue {
         /// `mayfly_s3`: its bytes are there and not in the state.
         s3: Option<S3Bucket>,
     },
+    /// An entry of `queues.producers`.
+    Queue {
+        /// Its name: whoever names the same sends to the same.
+        queue: String,
+        /// Seconds that a message waits where it does not say itself.
+        delay: u32,
+    },
     /// `assets.binding`: the files of the Worker's own `assets`.
     Assets,
     /// `version_metadata.binding`: which version of the Worker's code it is.
     Version,
+}
+
+/// An entry of `queues.consumers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueConsumer {
+    /// The queue's name.
+    pub queue: String,
+    /// Messages of one batch.
+    pub max_batch_size: u32,
+    /// Seconds until a batch that is not full goes.
+    pub max_batch_timeout: u32,
+    /// How often a message is tried again.
+    pub max_retries: u32,
+    /// Where messages go that failed once more.
+    pub dead_letter_queue: Option<String>,
+    /// Batches at work at once.
+    pub max_concurrency: Option<u32>,
+    /// Seconds until a message is tried again where the handler does not say.
+    pub retry_delay: u32,
 }
 
 /// Where an S3-compatible store keeps the bytes of an R2 bucket.

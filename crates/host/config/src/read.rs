@@ -15,8 +15,8 @@ use mayfly_wire::{Limits, ModuleKind};
 
 use crate::compat::{self, Date, Experimental};
 use crate::config::{
-    Binding, BindingValue, Build, Caps, Config, Cron, Define, Dev, ModuleOptions, Outbound, Rule,
-    S3Bucket, ServiceTarget,
+    Binding, BindingValue, Build, Caps, Config, Cron, Define, Dev, ModuleOptions, Outbound,
+    QueueConsumer, Rule, S3Bucket, ServiceTarget,
 };
 use crate::fields::{Field, Reader};
 use crate::keys::{self, Effect, Scope};
@@ -182,6 +182,7 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
     let assets = root
         .get("assets")
         .and_then(|field| assets::read(reader, field, &folder));
+    let consumers = read_consumers(reader, root);
     let crons = read_crons(reader, root);
     let caps = read_caps(reader, root.get("mayfly_limits"), &[]);
     let dev = read_dev(reader, root);
@@ -206,6 +207,7 @@ fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>)
         tails,
         streaming_tails,
         assets,
+        consumers,
         crons,
         caps,
         dev,
@@ -404,6 +406,34 @@ fn read_bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
             add_binding(reader, &mut bindings, &item, name, value);
         }
     }
+    for item in queue_tables(reader, root, "producers") {
+        let allowed = [
+            "binding",
+            "queue",
+            "delivery_delay",
+            "remote",
+            "experimental_remote",
+        ];
+        let Some(fields) = reader.table_of(&item, &allowed) else {
+            continue;
+        };
+        warn_of_remote(reader, &fields);
+        let name = reader.required_string(&item, &fields, "binding");
+        let queue = reader.required_string(&item, &fields, "queue");
+        let delay = number_of(reader, &fields, "delivery_delay", 0, QUEUE_DELAY_MAX);
+        if let (Some(name), Some(queue)) = (name, queue)
+            && let Some(queue) = checked_name(reader, &item, "queue", queue)
+        {
+            let delay = delay.unwrap_or(0);
+            add_binding(
+                reader,
+                &mut bindings,
+                &item,
+                name,
+                BindingValue::Queue { queue, delay },
+            );
+        }
+    }
     for item in tables(reader, root, "r2_buckets") {
         let allowed = [
             "binding",
@@ -486,6 +516,78 @@ fn checked_name(
     );
     reader.error(item, message);
     None
+}
+
+/// Seconds that a message of a queue may be delayed, as documented.
+const QUEUE_DELAY_MAX: u32 = 86_400;
+
+fn queue_tables<'a>(reader: &mut Reader<'_>, root: &Root<'a>, name: &str) -> Vec<Field<'a>> {
+    let fields = root
+        .get("queues")
+        .and_then(|field| reader.table_of(field, &["producers", "consumers"]))
+        .unwrap_or_default();
+    let list = fields.iter().find(|field| field.name() == name);
+    list.and_then(|field| reader.list(field))
+        .unwrap_or_default()
+}
+
+fn number_of(
+    reader: &mut Reader<'_>,
+    fields: &[Field<'_>],
+    name: &str,
+    least: u32,
+    most: u32,
+) -> Option<u32> {
+    let field = fields.iter().find(|field| field.name() == name);
+    field.and_then(|field| reader.whole_number(field, least, most))
+}
+
+fn read_consumers(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<QueueConsumer> {
+    let allowed = [
+        "queue",
+        "type",
+        "max_batch_size",
+        "max_batch_timeout",
+        "max_retries",
+        "dead_letter_queue",
+        "max_concurrency",
+        "retry_delay",
+        "visibility_timeout_ms",
+    ];
+    let mut consumers = Vec::new();
+    for item in queue_tables(reader, root, "consumers") {
+        let Some(fields) = reader.table_of(&item, &allowed) else {
+            continue;
+        };
+        let kind = reader.optional_string(&fields, "type").flatten();
+        if kind.is_some_and(|kind| kind != "worker") {
+            let message = "only consumers of type \"worker\" are supported".to_owned();
+            reader.error(&item, message);
+            continue;
+        }
+        warn_of_others(reader, &fields, &["visibility_timeout_ms"]);
+        let queue = reader.required_string(&item, &fields, "queue");
+        let queue = queue.and_then(|queue| checked_name(reader, &item, "queue", queue));
+        let dead = reader
+            .optional_string(&fields, "dead_letter_queue")
+            .flatten();
+        let dead_letter_queue =
+            dead.and_then(|queue| checked_name(reader, &item, "dead_letter_queue", queue));
+        let mut number = |name, least, most| number_of(reader, &fields, name, least, most);
+        let consumer = QueueConsumer {
+            queue: queue.unwrap_or_default(),
+            max_batch_size: number("max_batch_size", 1, 100).unwrap_or(10),
+            max_batch_timeout: number("max_batch_timeout", 0, 60).unwrap_or(5),
+            max_retries: number("max_retries", 0, 100).unwrap_or(3),
+            dead_letter_queue,
+            max_concurrency: number("max_concurrency", 1, 250),
+            retry_delay: number("retry_delay", 0, QUEUE_DELAY_MAX).unwrap_or(0),
+        };
+        if !consumer.queue.is_empty() {
+            consumers.push(consumer);
+        }
+    }
+    consumers
 }
 
 /// Credentials stand in environment variables, never in a file that is checked in.

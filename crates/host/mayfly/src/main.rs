@@ -18,6 +18,7 @@ mod logs;
 mod operate;
 mod plain_bindings;
 mod props;
+mod queues;
 mod run;
 mod serve;
 mod state;

@@ -21,7 +21,7 @@ use crate::args::{Errors, LogForm, ServeArgs};
 use crate::exit::Exit;
 use crate::logs::{self, Printer};
 use crate::workers::Loaded;
-use crate::{cron, guest, host, state, workers};
+use crate::{cron, guest, host, queues, state, workers};
 
 /// Serves until told to stop.
 pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
@@ -50,7 +50,8 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     let mut options = host::options(guest, &arguments.runtime, watch.clone());
     options.metered = usage.is_some();
     host::evict(&mut options, &arguments.eviction);
-    options.store = state::open(&arguments.state, &mut loaded)?;
+    let (store, consumers) = state::open(&arguments.state, &mut loaded)?;
+    options.store = store;
     options.caches = Some(state::caches(options.store.clone()));
     let supervisor = Arc::new(host::supervisor(options).await?);
     let network = host::made(network).await?;
@@ -61,6 +62,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), Exit> {
     let scheduled = arguments.test_scheduled.then_some(&supervisor);
     let router = router(&supervisor, &loaded, &printer, scheduled)?;
     let _triggers = cron::run(triggers, &supervisor, &printer);
+    let _consumers = queues::run(consumers, &supervisor, &printer);
     announce(&arguments, &supervisor, &loaded, &gateway, admin.as_ref());
     let stop = watch::Sender::new(Stop::No);
     let meter = usage

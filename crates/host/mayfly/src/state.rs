@@ -6,24 +6,31 @@ use std::sync::Arc;
 
 use mayfly_bindings::cache::{Caches, Owner};
 use mayfly_bindings::kv::KvService;
+use mayfly_bindings::queue::{Line, QueueService};
 use mayfly_bindings::r2::{OpenError, R2Service, S3Options};
 use mayfly_config::{BindingValue, Migration, MigrationStep, S3Bucket};
 use mayfly_store::kv::Kv;
+use mayfly_store::queue::Queue;
 use mayfly_store::{Applied, ClassChange, Store, StoreError};
 use mayfly_supervisor::{BindingDefinition, CacheOwner, HostedService, MakeCaches};
 use mayfly_wire::HostedKind;
 
 use crate::args::StateArgs;
 use crate::exit::Exit;
+use crate::queues::Consumer;
 use crate::workers::Loaded;
 
 /// Beside the first configuration, unless the command line says otherwise.
 const FOLDER: &str = ".mayfly/state";
 
-/// Opens the store, if any of these Workers needs one, and gives each its classes' namespaces.
-pub fn open(arguments: &StateArgs, loaded: &mut [Loaded]) -> Result<Option<Arc<Store>>, Exit> {
+/// Opens the store, if any of these Workers needs one, gives each its classes' namespaces and what else it
+/// is bound to, and says who consumes which queue.
+pub fn open(
+    arguments: &StateArgs,
+    loaded: &mut [Loaded],
+) -> Result<(Option<Arc<Store>>, Vec<Consumer>), Exit> {
     if !loaded.iter().any(needs_store) {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     }
     let store = match arguments.ephemeral {
         true => Store::ephemeral(),
@@ -38,6 +45,7 @@ pub fn open(arguments: &StateArgs, loaded: &mut [Loaded]) -> Result<Option<Arc<S
     }
     let namespaces = store.namespaces().map_err(|error| explain(&error))?;
     let mut open = Open::default();
+    let consumers = open.consumers(&store, loaded)?;
     for worker in loaded {
         for (name, value) in &worker.kept {
             let binding = open.bind(&store, value)?;
@@ -50,7 +58,7 @@ pub fn open(arguments: &StateArgs, loaded: &mut [Loaded]) -> Result<Option<Arc<S
             .map(|found| (found.class.clone(), found.namespace.clone()))
             .collect();
     }
-    Ok(Some(store))
+    Ok((Some(store), consumers))
 }
 
 /// What keeps the entries of `caches`: beside the other state where there is some, else in memory.
@@ -75,6 +83,7 @@ pub fn caches(store: Option<Arc<Store>>) -> MakeCaches {
 struct Open {
     kv: HashMap<String, HostedService>,
     r2: HashMap<String, (Option<S3Bucket>, HostedService)>,
+    queues: HashMap<String, Arc<Line>>,
 }
 
 impl Open {
@@ -87,6 +96,10 @@ impl Open {
         let (kind, service) = match value {
             BindingValue::Kv { id } => (HostedKind::Kv {}, self.kv(store, id)?),
             BindingValue::R2 { bucket, s3 } => (HostedKind::R2 {}, self.r2(store, bucket, s3)?),
+            BindingValue::Queue { queue, delay } => {
+                let service = QueueService::new(self.queue(store, queue)?, *delay);
+                (HostedKind::Queue {}, HostedService(Arc::new(service)))
+            }
             _ => return Ok(None),
         };
         Ok(Some(BindingDefinition::Hosted(kind, service)))
@@ -100,6 +113,45 @@ impl Open {
         let service = HostedService(Arc::new(KvService::new(namespace)));
         self.kv.insert(id.to_owned(), service.clone());
         Ok(service)
+    }
+
+    fn queue(&mut self, store: &Store, name: &str) -> Result<Arc<Line>, Exit> {
+        if let Some(line) = self.queues.get(name) {
+            return Ok(line.clone());
+        }
+        let queue = Queue::open(store, name).map_err(|error| explain(&error))?;
+        let line = Line::new(queue);
+        self.queues.insert(name.to_owned(), line.clone());
+        Ok(line)
+    }
+
+    /// A queue has one consumer, as on Cloudflare.
+    fn consumers(&mut self, store: &Store, loaded: &[Loaded]) -> Result<Vec<Consumer>, Exit> {
+        let mut consumers: Vec<Consumer> = Vec::new();
+        for worker in loaded {
+            for config in &worker.consumers {
+                let name = &worker.definition.name;
+                let known = consumers
+                    .iter()
+                    .find(|known| known.config.queue == config.queue);
+                if let Some(known) = known {
+                    return Err(Exit::Definition(format!(
+                        "queues.consumers: \"{}\" is consumed by \"{}\" and by \"{name}\"; a queue has one \
+                         consumer",
+                        config.queue, known.worker
+                    )));
+                }
+                let dead = config.dead_letter_queue.as_deref();
+                let dead = dead.map(|dead| self.queue(store, dead)).transpose()?;
+                consumers.push(Consumer {
+                    worker: name.clone(),
+                    config: config.clone(),
+                    line: self.queue(store, &config.queue)?,
+                    dead,
+                });
+            }
+        }
+        Ok(consumers)
     }
 
     fn r2(
@@ -158,6 +210,7 @@ fn s3_options(bucket: &str, s3: &S3Bucket) -> Result<S3Options, Exit> {
 fn needs_store(worker: &Loaded) -> bool {
     let bound = worker.definition.bindings.iter();
     !worker.kept.is_empty()
+        || !worker.consumers.is_empty()
         || !worker.migrations.is_empty()
         || bound
             .map(|(_, binding)| binding)

@@ -13,7 +13,7 @@ use mayfly_bundle::BundleError;
 use mayfly_config::modules::Modules;
 use mayfly_config::{
     Binding, BindingValue, Build, Caps as ConfiguredCaps, Config, ConfigError, Cron, Migration,
-    Outbound, ServiceTarget as ConfiguredTarget, WorkerFirst, check_all,
+    Outbound, QueueConsumer, ServiceTarget as ConfiguredTarget, WorkerFirst, check_all,
 };
 use mayfly_supervisor::{
     BindingDefinition, Caps, HostedService, OutboundDefinition, Policy, ServiceTarget,
@@ -45,6 +45,8 @@ pub struct Loaded {
     pub assets: Option<(Assets, WorkerFirst)>,
     /// When its `scheduled()` is due.
     pub crons: Vec<Cron>,
+    /// Whose messages its `queue()` gets.
+    pub consumers: Vec<QueueConsumer>,
 }
 
 /// Reads and checks configurations, in their order.
@@ -139,6 +141,7 @@ fn define(config: Config, secrets: Vec<PathBuf>, limits: &mut RateLimits) -> Res
         has_code,
         assets,
         crons: config.crons,
+        consumers: config.consumers,
     })
 }
 
@@ -202,7 +205,10 @@ fn explain(error: BundleError) -> Exit {
 
 /// Whether a binding is to something that the state keeps.
 fn is_kept(value: &BindingValue) -> bool {
-    matches!(value, BindingValue::Kv { .. } | BindingValue::R2 { .. })
+    matches!(
+        value,
+        BindingValue::Kv { .. } | BindingValue::R2 { .. } | BindingValue::Queue { .. }
+    )
 }
 
 fn open_assets(configured: mayfly_config::Assets) -> Result<(Assets, WorkerFirst), Exit> {
@@ -238,7 +244,7 @@ fn bind(
             worker: target.script.unwrap_or_else(|| worker.to_owned()),
             class: target.class,
         },
-        BindingValue::Kv { .. } | BindingValue::R2 { .. } => {
+        BindingValue::Kv { .. } | BindingValue::R2 { .. } | BindingValue::Queue { .. } => {
             let message = format!("{}: what is kept is bound by `state`", binding.at);
             return Err(Exit::Internal(message));
         }

@@ -59,6 +59,11 @@ impl ObjectId {
         Some(Self(bytes))
     }
 
+    /// Its 32 bytes.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// 64 lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
         hex(&self.0)
@@ -68,6 +73,16 @@ impl ObjectId {
 fn mac(key: &[u8; KEY_BYTES], bytes: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
     mac.update(bytes);
+    mac.finalize().into_bytes().into()
+}
+
+/// Bytes of a [`signature`].
+pub const SIGNATURE_BYTES: usize = 32;
+
+/// HMAC-SHA256.
+pub fn signature(key: &[u8], said: &[u8]) -> [u8; SIGNATURE_BYTES] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    mac.update(said);
     mac.finalize().into_bytes().into()
 }
 

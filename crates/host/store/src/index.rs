@@ -9,6 +9,7 @@
 
 use crate::error::StoreError;
 use crate::id::{KEY_BYTES, ObjectId, digest, hex};
+use crate::id::{SIGNATURE_BYTES, signature};
 use crate::lock::Mutex;
 use crate::object::Syncer;
 use crate::place::{Place, Store};
@@ -83,6 +84,8 @@ pub enum Applied {
 pub(crate) struct Index {
     connection: Mutex<Connection>,
     syncer: Option<Syncer>,
+    /// Signs stubs that objects store.
+    secret: Vec<u8>,
 }
 
 const SCHEMA: &str = "
@@ -96,7 +99,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS alarms (
         folder TEXT NOT NULL, id TEXT NOT NULL, time_ms INTEGER NOT NULL,
         PRIMARY KEY (folder, id)
-    ) WITHOUT ROWID;";
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+    INSERT OR IGNORE INTO secrets (name, value) VALUES ('stubs', randomblob(32));";
 
 impl Index {
     pub fn new(connection: Connection, path: Option<&Path>) -> Result<Self, StoreError> {
@@ -104,7 +109,10 @@ impl Index {
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
         )?;
         connection.execute_batch(SCHEMA)?;
+        let secret = "SELECT value FROM secrets WHERE name = 'stubs'";
+        let secret = connection.query_row(secret, [], |row| row.get(0))?;
         Ok(Self {
+            secret,
             connection: Mutex::new(connection),
             syncer: path.and_then(Syncer::of),
         })
@@ -122,6 +130,11 @@ fn namespace_of((folder, key, sql): Found) -> Option<Namespace> {
 }
 
 impl Store {
+    /// A signature that only this state makes.
+    pub fn sign(&self, said: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        signature(&self.index.secret, said)
+    }
+
     /// The namespace of a class, if it has one.
     pub fn namespace(&self, worker: &str, class: &str) -> Result<Option<Namespace>, StoreError> {
         let connection = self.index.connection.lock();

@@ -22,11 +22,12 @@ mod lock;
 pub mod object;
 mod operator;
 mod place;
+pub mod queue;
 pub mod r2;
 pub mod usage;
 
 pub use error::StoreError;
-pub use id::{KEY_BYTES, ObjectId};
+pub use id::{KEY_BYTES, ObjectId, SIGNATURE_BYTES};
 pub use index::{Alarm, Applied, ClassChange, Namespace, NamespaceInfo};
 pub use kept::{Kept, Product};
 pub use object::{Database, Outcome, Syncer};

@@ -135,6 +135,8 @@ pub struct ActorCap {
     start: Option<Arc<ObjectCap>>,
     /// How many instances had broken when it was first used.
     breaks: OnceLock<u64>,
+    /// Made with `ctx.exports` by a Worker that lets its stubs be stored.
+    pub storable: bool,
 }
 
 /// Counts an event under way in an actor.
@@ -457,6 +459,18 @@ impl Actor {
     }
 
     /// Its id and name; a facet's are its parent's.
+    /// Its class, id and name; none of a facet, which only its parent reaches.
+    pub(crate) fn identity(&self) -> Option<(Arc<ServiceCap>, ObjectId, Option<String>)> {
+        match &self.kind {
+            Kind::Object {
+                namespace,
+                id,
+                name,
+            } => Some((namespace.class.clone(), *id, name.get().cloned())),
+            Kind::Facet { .. } => None,
+        }
+    }
+
     fn id(&self) -> (String, Option<String>) {
         match &self.kind {
             Kind::Object { id, name, .. } => (id.hex(), name.get().cloned()),
@@ -760,7 +774,14 @@ impl ActorCap {
             actor,
             start,
             breaks: OnceLock::new(),
+            storable: false,
         }
+    }
+
+    /// The same for somebody who may store it.
+    pub fn storable(mut self) -> Self {
+        self.storable = true;
+        self
     }
 
     /// Takes a call there. A stub that was used before an instance broke fails as that did, as on

@@ -40,6 +40,8 @@ pub enum Capability {
     Actor(Arc<ActorCap>),
     /// A Durable Object namespace.
     Actors(Arc<Namespace>),
+    /// The same as a Worker has its own in `ctx.exports`.
+    OwnActors(Arc<Namespace>),
     /// A Durable Object class, for a facet.
     Class(Arc<ServiceCap>),
     /// Something that could not be made; every use fails with this.
@@ -61,6 +63,8 @@ pub struct ServiceCap {
     pub limits: Limits,
     /// Gives the code where the Worker must be loaded again.
     pub callback: Option<Arc<ObjectCap>>,
+    /// Made with `ctx.exports` by a Worker that lets its stubs be stored.
+    pub storable: bool,
 }
 
 /// The right to load Workers.
@@ -204,9 +208,11 @@ impl Capability {
             | Self::Blocked
             | Self::Failed(_)
             | Self::Actor(_) => CapKind::Service {},
-            Self::Object(_) | Self::Answer(_) | Self::Stub(_) | Self::Actors(_) => {
-                CapKind::Object {}
-            }
+            Self::Object(_)
+            | Self::Answer(_)
+            | Self::Stub(_)
+            | Self::Actors(_)
+            | Self::OwnActors(_) => CapKind::Object {},
             Self::Class(_) => CapKind::ActorClass {},
             Self::Loader(_) => CapKind::Loader {},
         }
@@ -225,6 +231,7 @@ impl fmt::Debug for Capability {
             Self::Answer(_) => "Answer",
             Self::Actor(_) => "Actor",
             Self::Actors(_) => "Actors",
+            Self::OwnActors(_) => "OwnActors",
             Self::Class(_) => "Class",
             Self::Failed(_) => "Failed",
         })

@@ -14,16 +14,18 @@
 
 use crate::actor::{Actor, Resident};
 use crate::bounds::{GATE_BYTES_MAX, SLOW_QUESTION};
+use crate::capability::Capability;
 use crate::ending::EndReason;
 use crate::guest::Guest;
 use crate::hibernation::Sockets;
 use crate::relay::{self, Violation};
+use crate::stored;
 use crate::turn::Turn;
 use mayfly_sandbox::process_stat::thread_cpu;
 use mayfly_store::Syncer;
 use mayfly_wire::{
-    ActorId, Failure, FailureKind, Outcome, StorageReply, StorageRequest, StorageResult, ToGuest,
-    ToHost,
+    ActorId, Blob, CapId, Failure, FailureKind, Outcome, StorageReply, StorageRequest,
+    StorageResult, ToGuest, ToHost,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -74,14 +76,13 @@ pub fn pass(
     match frame {
         ToHost::Storage { actor, request } => {
             guest.heard.store(true, Ordering::Relaxed);
-            answer(guest, actor, request, turn);
-            Ok(())
+            answer(guest, actor, request, turn)
         }
         ToHost::Settled {} => settle(guest, turn),
         ToHost::ActorBroken { actor, failure } => broken(guest, actor, failure, turn),
         frame => {
             let mut gate = guest.gate.lock();
-            if gate.held.is_empty() {
+            if gate.held.is_empty() || says_nothing(&frame) {
                 drop(gate);
                 return relay::act(guest, frame, turn);
             }
@@ -89,6 +90,18 @@ pub fn pass(
             gate.held.push_back(Held::Frame(frame, bytes));
             Ok(())
         }
+    }
+}
+
+/// Whether a frame only names what the guest can reach already: nobody hears of it, so it need not wait, and
+/// the stub that it makes can be stored in the same turn.
+fn says_nothing(frame: &ToHost) -> bool {
+    match frame {
+        ToHost::GetActor { .. } => true,
+        ToHost::GetSelf { props, .. } | ToHost::GetSelfClass { props, .. } => {
+            props.attachments.is_empty()
+        }
+        _ => false,
     }
 }
 
@@ -176,20 +189,27 @@ fn start_sync(guest: &Arc<Guest>, gate: &mut Gate) {
 }
 
 /// A question of an instance's to its storage. It is answered whatever it was, since the guest waits.
-fn answer(guest: &Arc<Guest>, number: ActorId, request: StorageRequest, turn: &mut Turn) {
+fn answer(
+    guest: &Arc<Guest>,
+    number: ActorId,
+    request: StorageRequest,
+    turn: &mut Turn,
+) -> Result<(), Violation> {
     let (resident, left) = {
         let state = guest.lock();
         (state.actors.get(&number.0).cloned(), state.cpu_left())
     };
-    let reply = match &resident {
-        Some(resident) => {
+    let reply = match (&resident, request) {
+        (Some(_), StorageRequest::Token { cap }) => token(guest, cap),
+        (Some(_), StorageRequest::Redeem { cap, token }) => redeem(guest, cap, &token.0)?,
+        (Some(resident), request) => {
             let before = thread_cpu();
             let reply = ask(resident, request, left);
             let used = thread_cpu().saturating_sub(before);
             guest.lock().charge_for_question(used);
             reply
         }
-        None => over(),
+        (None, _) => over(),
     };
     if reply.open
         && let Some(resident) = resident
@@ -197,6 +217,55 @@ fn answer(guest: &Arc<Guest>, number: ActorId, request: StorageRequest, turn: &m
         guest.gate.lock().dirtied(resident);
     }
     guest.send(turn, &ToGuest::StorageReply { reply });
+    Ok(())
+}
+
+/// A stub that an instance stores.
+fn token(guest: &Arc<Guest>, cap: CapId) -> StorageReply {
+    let capability = guest.lock().caps.get(&cap.0).cloned();
+    let Some(capability) = capability else {
+        // What was sent with it waits at this gate.
+        return failed(
+            "A stub that was made in this turn, with other stubs in its props, cannot be stored yet: \
+             await storage.sync() first.",
+        );
+    };
+    match stored::token(&guest.hub, &capability) {
+        Ok(token) => done(StorageResult::Values {
+            values: vec![Some(Blob(token))],
+        }),
+        Err(failure) => failed_as(failure),
+    }
+}
+
+/// A stored stub in a slot that the guest chose.
+fn redeem(guest: &Arc<Guest>, cap: CapId, token: &[u8]) -> Result<StorageReply, Violation> {
+    let capability = match stored::redeem(&guest.hub, token) {
+        Ok(capability) => capability,
+        Err(failure) => return Ok(failed_as(failure)),
+    };
+    let text = match &capability {
+        Capability::Class(_) => "actorClass",
+        _ => "service",
+    };
+    relay::introduce(&mut guest.lock(), cap, capability)?;
+    Ok(done(StorageResult::Text {
+        text: text.to_owned(),
+    }))
+}
+
+fn done(result: StorageResult) -> StorageReply {
+    StorageReply {
+        open: false,
+        result,
+    }
+}
+
+fn failed_as(failure: Failure) -> StorageReply {
+    done(StorageResult::Failed {
+        name: failure.name,
+        message: failure.message,
+    })
 }
 
 fn ask(resident: &Resident, request: StorageRequest, left: Option<Duration>) -> StorageReply {

@@ -10,6 +10,7 @@ use crate::abroad;
 use crate::actor::{Actor, Namespace};
 use crate::alarms::Alarms;
 use crate::call::Call;
+use crate::capability::Handle;
 use crate::compiled::{Compiled, Job};
 use crate::ending::EndReason;
 use crate::guest::HeldTrace;
@@ -59,6 +60,8 @@ pub struct Hub {
     pub(crate) alarms: Alarms,
     /// Namespaces of Durable Objects by their folders.
     namespaces: Mutex<HashMap<String, Weak<Namespace>>>,
+    /// Configured Workers by their names.
+    deployed: Mutex<HashMap<String, Weak<Worker>>>,
     next_serial: AtomicU64,
     pub(crate) runtime: runtime::Handle,
     guests: Mutex<HashMap<GuestId, Arc<Guest>>>,
@@ -236,6 +239,7 @@ impl Hub {
             store,
             alarms: Alarms::default(),
             namespaces: Mutex::new(HashMap::new()),
+            deployed: Mutex::new(HashMap::new()),
             next_serial: AtomicU64::new(1),
             runtime: runtime::Handle::current(),
             guests: Mutex::new(HashMap::new()),
@@ -272,6 +276,24 @@ impl Hub {
     /// The namespace that is kept in `folder`.
     pub(crate) fn namespace(&self, folder: &str) -> Option<Arc<Namespace>> {
         self.namespaces.lock().get(folder).and_then(Weak::upgrade)
+    }
+
+    /// The namespace of a class.
+    pub(crate) fn namespace_of(&self, worker: &str, class: &str) -> Option<Arc<Namespace>> {
+        let namespaces = self.namespaces.lock();
+        let mut live = namespaces.values().filter_map(Weak::upgrade);
+        live.find(|found| found.class.worker.name == worker && found.class.entrypoint == class)
+    }
+
+    /// A configured Worker.
+    pub(crate) fn deployed(&self, name: &str) -> Option<Handle> {
+        let worker = self.deployed.lock().get(name).and_then(Weak::upgrade)?;
+        worker.handle()
+    }
+
+    pub(crate) fn deploy(&self, name: &str, worker: &Arc<Worker>) {
+        let worker = Arc::downgrade(worker);
+        self.deployed.lock().insert(name.to_owned(), worker);
     }
 
     pub(crate) fn add_namespace(&self, namespace: &Arc<Namespace>) {

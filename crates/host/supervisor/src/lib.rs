@@ -50,6 +50,7 @@ pub mod pool;
 pub mod process;
 pub mod relay;
 pub mod socket;
+mod stored;
 pub mod tail;
 pub mod trace;
 pub mod translate;

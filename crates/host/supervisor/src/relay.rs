@@ -667,6 +667,7 @@ pub fn route(
         Capability::Loader(_)
         | Capability::Stub(_)
         | Capability::Actors(_)
+        | Capability::OwnActors(_)
         | Capability::Class(_) => {
             // `callable` let only callable ones pass.
             let message = "this capability cannot be called";
@@ -704,6 +705,7 @@ fn callable(state: &State, cap: CapId) -> Result<Capability, Violation> {
             Capability::Loader(_)
             | Capability::Stub(_)
             | Capability::Actors(_)
+            | Capability::OwnActors(_)
             | Capability::Class(_),
         ) => Err(Violation::NotCallable(cap)),
         Some(capability) => Ok(capability.clone()),
@@ -825,6 +827,7 @@ fn get_entrypoint(
             props: Arc::new(props),
             limits,
             callback: stub.callback.clone(),
+            storable: false,
         })),
     };
     introduce(&mut state, service, capability)
@@ -854,6 +857,7 @@ fn get_self(
     let Some(worker) = state.worker.clone() else {
         return Err(Violation::NotStarted);
     };
+    let storable = worker.lets_stubs_be_stored();
     let capability = match props {
         Err(LiftError::Violation(violation)) => return Err(violation),
         Err(LiftError::Refused(failure)) => failed(failure),
@@ -867,6 +871,7 @@ fn get_self(
             props: Arc::new(props),
             limits: Limits::NONE,
             callback: None,
+            storable,
         })),
     };
     introduce(&mut state, service, capability)
@@ -880,8 +885,12 @@ fn get_actor(
     id: &[u8],
     name: Option<String>,
 ) -> Result<(), Violation> {
-    let found = match state.caps.get(&namespace.0) {
-        Some(Capability::Actors(found)) => found.clone(),
+    let (found, storable) = match state.caps.get(&namespace.0) {
+        Some(Capability::Actors(found)) => (found.clone(), false),
+        Some(Capability::OwnActors(found)) => {
+            let storable = found.class.worker.lets_stubs_be_stored();
+            (found.clone(), storable)
+        }
         Some(_) => return Err(Violation::NotANamespace(namespace)),
         None => return Err(Violation::UnknownCap(namespace)),
     };
@@ -891,7 +900,11 @@ fn get_actor(
         Some(id) => {
             let name = name.filter(|name| id.is_of(name, key));
             let actor = found.actor(&guest.hub, id, name);
-            Capability::Actor(Arc::new(ActorCap::new(actor, None)))
+            let stub = ActorCap::new(actor, None);
+            Capability::Actor(Arc::new(match storable {
+                true => stub.storable(),
+                false => stub,
+            }))
         }
         None => failed(Failure::new(
             FailureKind::Exception {},
@@ -933,6 +946,7 @@ fn get_class(
             props: Arc::new(props),
             limits: Limits::NONE,
             callback: stub.callback.clone(),
+            storable: false,
         })),
     };
     introduce(&mut state, class, capability)

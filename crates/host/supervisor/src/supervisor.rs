@@ -191,6 +191,9 @@ impl Supervisor {
         for (worker, code) in codes {
             worker.configure(code);
         }
+        for (name, handle) in &handles {
+            self.hub.deploy(name, handle.worker());
+        }
         self.workers.lock().extend(handles);
         self.hub
             .alarms
@@ -216,6 +219,7 @@ impl Supervisor {
                     props: no_props(),
                     limits: Limits::NONE,
                     callback: None,
+                    storable: false,
                 });
                 let namespace = Namespace::new(stored.clone(), service);
                 self.hub.add_namespace(&namespace);
@@ -238,6 +242,7 @@ impl Supervisor {
                 props: no_props(),
                 limits: Limits::NONE,
                 callback: None,
+                storable: false,
             }),
         }))
     }
@@ -255,6 +260,7 @@ impl Supervisor {
             props: no_props(),
             limits: Limits::NONE,
             callback: None,
+            storable: false,
         });
         let event = HeldEvent::Scheduled {
             time_ms,
@@ -262,6 +268,40 @@ impl Supervisor {
         };
         match host_call(&self.hub, &service, event).await.0 {
             HeldOutcome::Nothing { no_retry } => Ok(no_retry),
+            HeldOutcome::Failed(failure) => Err(failure),
+            _ => Err(wrong_outcome()),
+        }
+    }
+
+    /// Delivers a batch of a queue, in the platform's codec; the result is what was said of it.
+    pub async fn queue(
+        &self,
+        worker: &str,
+        queue: &str,
+        batch: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        let Some(handle) = self.workers.lock().get(worker).cloned() else {
+            let message = format!("there is no worker {worker:?}");
+            return Err(Failure::new(FailureKind::Exception {}, "Error", message));
+        };
+        let service = Arc::new(ServiceCap {
+            worker: handle.worker().clone(),
+            keep: Some(handle),
+            entrypoint: String::new(),
+            props: no_props(),
+            limits: Limits::NONE,
+            callback: None,
+            storable: false,
+        });
+        let event = HeldEvent::Queue {
+            queue: queue.to_owned(),
+            batch: HeldPayload {
+                bytes: Blob(batch),
+                ..HeldPayload::default()
+            },
+        };
+        match host_call(&self.hub, &service, event).await.0 {
+            HeldOutcome::Value(payload) => Ok(payload.bytes.0.clone()),
             HeldOutcome::Failed(failure) => Err(failure),
             _ => Err(wrong_outcome()),
         }
@@ -383,6 +423,7 @@ fn code_of<'a>(
             }),
             limits: Limits::NONE,
             callback: None,
+            storable: false,
         })))
     };
     let mut bindings = Vec::with_capacity(definition.bindings.len());

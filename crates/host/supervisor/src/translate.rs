@@ -289,12 +289,15 @@ impl<'a> Lift<'a> {
                     props: service.props.clone(),
                     limits: service.limits.clone(),
                     callback: service.callback.clone(),
+                    storable: service.storable,
                 };
                 Ok(Capability::Service(Arc::new(service)))
             }
             Capability::Loader(_) if purpose != Purpose::Env => Err(cannot_clone("WorkerLoader")),
             Capability::Stub(_) => Err(cannot_clone("WorkerStub")),
-            Capability::Actors(_) => Err(cannot_clone("DurableObjectNamespace")),
+            Capability::Actors(_) | Capability::OwnActors(_) => {
+                Err(cannot_clone("DurableObjectNamespace"))
+            }
             Capability::Class(class) if class.is_dynamic() => {
                 Err(LiftError::Refused(not_transferable()))
             }

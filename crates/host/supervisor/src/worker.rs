@@ -22,6 +22,7 @@ use crate::lock::Mutex;
 use crate::observe::EventKind;
 use crate::policy::{Caps, Policy};
 use crate::pool::Taken;
+use crate::stored::FLAG;
 use crate::trace::{Begin, Tails, Trace};
 use crate::translate::Lower;
 use crate::turn::Turn;
@@ -30,7 +31,7 @@ use mayfly_wire::{
     ActorNamespace, Binding, Blob, Entrypoint, Failure, FailureKind, Limits, Payload, Wire,
 };
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,8 @@ pub struct Worker {
     handle: OnceLock<Weak<HandleInner>>,
     /// Of a configured Worker: those that take its further objects. See [`crate::placement`].
     siblings: Mutex<Vec<Arc<Worker>>>,
+    /// Whether it is configured and has `stored::FLAG`.
+    storable: AtomicBool,
     state: Mutex<WorkerState>,
 }
 
@@ -136,6 +139,7 @@ impl Worker {
             hub: hub.clone(),
             handle: OnceLock::new(),
             siblings: Mutex::new(Vec::new()),
+            storable: AtomicBool::new(false),
             state: Mutex::new(WorkerState {
                 phase: Phase::Cold,
                 code: None,
@@ -172,8 +176,15 @@ impl Worker {
         }
     }
 
+    /// Whether stubs of this Worker may be stored; see `stored`. Takes no lock.
+    pub(crate) fn lets_stubs_be_stored(&self) -> bool {
+        self.storable.load(Ordering::Relaxed)
+    }
+
     /// Replaces the code of a configured Worker that has not started.
     pub(crate) fn configure(&self, code: Arc<Code>) {
+        let storable = code.compatibility_flags.iter().any(|flag| flag == FLAG);
+        self.storable.store(storable, Ordering::Relaxed);
         self.state.lock().set_code(code);
     }
 
@@ -512,7 +523,12 @@ impl Worker {
         let actors: Vec<_> = code
             .actors
             .iter()
-            .map(|(class, namespace)| (class.clone(), lower_namespace(&mut lower, namespace)))
+            .map(|(class, namespace)| {
+                (
+                    class.clone(),
+                    lower_namespace(&mut lower, namespace, Capability::OwnActors),
+                )
+            })
             .collect();
         guest.push_raw(&mut state, |out| {
             encode_start(
@@ -764,7 +780,7 @@ fn lower_bindings(
                     kind: kind.clone(),
                 },
                 HeldBinding::Actors(namespace) => Binding::Actors {
-                    namespace: lower_namespace(lower, namespace),
+                    namespace: lower_namespace(lower, namespace, Capability::Actors),
                 },
                 HeldBinding::Loader { shared, policy } => {
                     let scope = match shared {
@@ -789,9 +805,13 @@ fn lower_bindings(
         .collect()
 }
 
-fn lower_namespace(lower: &mut Lower<'_>, namespace: &Arc<Namespace>) -> ActorNamespace {
+fn lower_namespace(
+    lower: &mut Lower<'_>,
+    namespace: &Arc<Namespace>,
+    make: fn(Arc<Namespace>) -> Capability,
+) -> ActorNamespace {
     ActorNamespace {
-        cap: lower.cap(Capability::Actors(namespace.clone())),
+        cap: lower.cap(make(namespace.clone())),
         key: Blob(namespace.stored.key.to_vec()),
     }
 }

@@ -5,6 +5,7 @@
 //! database, so neither paths nor handles cross, and an instance names nothing but itself.
 
 use crate::codec::{Blob, wire_enum, wire_struct};
+use crate::frames::CapId;
 
 wire_enum! {
     /// A value of SQLite's. Integers travel as numbers, as JavaScript has them.
@@ -77,6 +78,10 @@ wire_enum! {
         55 = BookmarkAt { time_ms: f64, },
         /// The next session begins at a bookmark. The answer is one to undo it with.
         56 = Restore { bookmark: String, },
+        /// A stub as bytes that can be stored; the reply is one value.
+        100 = Token { cap: CapId, },
+        /// Makes the stub of a stored token, in slot `cap`; the reply says its kind.
+        101 = Redeem { cap: CapId, token: Blob, },
     }
 }
 
@@ -130,5 +135,14 @@ wire_enum! {
         },
         /// To `SocketTags`, and to `AutoResponse`: request and response, or nothing.
         46 = Texts { texts: Vec<String>, },
+    }
+}
+
+wire_enum! {
+    /// What a stored stub leads to. It never crosses a socket as it is: the host signs it.
+    StoredStub {
+        1 = Service { worker: String, entrypoint: String, props: Blob, stubs: Vec<Blob>, },
+        2 = Class { worker: String, class: String, props: Blob, stubs: Vec<Blob>, },
+        3 = Actor { worker: String, class: String, id: Blob, name: Option<String>, },
     }
 }

@@ -140,6 +140,13 @@ impl FromData for StorageRequest {
             "restore" => Self::Restore {
                 bookmark: items.take(1)?,
             },
+            "token" => Self::Token {
+                cap: items.take(1)?,
+            },
+            "redeem" => Self::Redeem {
+                cap: items.take(1)?,
+                token: items.take(2)?,
+            },
             other => {
                 let message = format!("\"{other}\" is not a question for storage");
                 return Err(OpError::type_error(message));

@@ -318,7 +318,7 @@ impl Database {
             StorageRequest::BookmarkAt { time_ms } => self.bookmark_at(time_ms),
             StorageRequest::Restore { bookmark } => self.restore_next(&bookmark),
             StorageRequest::LimitPages { pages } => self.limit_pages(u64::from(pages)),
-            // Those about sockets, which whoever asks keeps to itself.
+            // Those about sockets and stubs, which whoever asks keeps to itself.
             _ => Err(Failed::type_error("this is no question for a database")),
         };
         if let Err(failed) = &answer
