@@ -63,7 +63,7 @@ impl ByteVector {
     const fn empty() -> Self {
         Self {
             // What a vector without memory of its own points to: not null, and never read.
-            begin: 1 as *mut u8,
+            begin: std::ptr::dangling_mut::<u8>(),
             length: 0,
             capacity: 0,
         }

@@ -564,10 +564,6 @@ impl Worker {
         }
     }
 
-    #[expect(
-        clippy::result_large_err,
-        reason = "what comes back is what was given, to be given to another"
-    )]
     fn deliver(
         self: &Arc<Self>,
         turn: &mut Turn,
