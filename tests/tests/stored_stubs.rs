@@ -39,11 +39,8 @@ fn a_stored_stub_outlives_the_host_and_means_nothing_to_another_state() {
     let server = Server::start_with(&workers, &["--state", &text(&other)]);
     let answer = server.get("/call");
     assert_eq!(answer.status, 500, "{}", answer.body);
-    assert!(
-        server.output().contains("is not one of this host's"),
-        "{}",
-        server.output()
-    );
+    let told = "is not one of this host's";
+    assert!(answer.body.contains(told), "{}", answer.body);
     drop(server);
     let _ = std::fs::remove_dir_all(&folder);
 }
