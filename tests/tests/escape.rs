@@ -22,8 +22,8 @@ const NEIGHBOURS: usize = 50;
 /// How much slower than undisturbed the slowest hundredth of a neighbour's answers may be.
 const SLOWER_MAX: f64 = 3.0;
 
-/// Below this a neighbour's p99 is noise: one slice of the kernel's for whatever else the machine does.
-const NOISE: Duration = Duration::from_millis(3);
+/// Below this a neighbour's p99 is noise: some slices of the kernel's for whatever else the machine does.
+const NOISE: Duration = Duration::from_millis(10);
 
 /// How long the town is sampled before the first attack.
 const UNDISTURBED: Duration = Duration::from_secs(3);
@@ -34,9 +34,6 @@ const AFTERMATH: Duration = Duration::from_millis(50);
 /// How long the town is left alone between two attacks. What it is like then is what an attack is
 /// compared with, so that other work on the machine slows down both.
 const CALM: Duration = Duration::from_millis(200);
-
-/// Windows of calm that are looked at together: one has too few answers for a p99.
-const CALM_WINDOWS: usize = 10;
 
 /// How often an attack may be tried until it leaves its neighbours alone: what disturbs does it always.
 const TRIES: usize = 3;
@@ -102,10 +99,10 @@ impl<'a> Town<'a> {
         self.calm.push(self.take());
     }
 
-    /// What neighbours may take now, by what they took lately.
+    /// What neighbours may take, by what they took whenever they were left alone.
     fn allowed(&self) -> Duration {
-        let lately = self.calm.iter().rev().take(CALM_WINDOWS);
-        p99(lately.flatten()).mul_f64(SLOWER_MAX).max(NOISE)
+        let calm = p99(self.calm.iter().flatten());
+        calm.mul_f64(SLOWER_MAX).max(NOISE)
     }
 }
 

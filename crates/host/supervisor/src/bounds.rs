@@ -93,8 +93,13 @@ pub const MODULES_MAX: usize = 10_000;
 /// Tails of one Worker.
 pub const TAILS_MAX: usize = 32;
 
-/// Log lines that one guest may write in a second; the rest are counted and dropped.
+/// Log lines that the guest of a configured Worker may write in a second; the rest are counted and
+/// dropped.
 pub const LOG_LINES_PER_SECOND_MAX: u32 = 20_000;
+
+/// The same for a dynamic Worker: the printing of so many is some milliseconds of the host's, which its
+/// neighbours do not notice.
+pub const DYNAMIC_LOG_LINES_PER_SECOND_MAX: u32 = 1_000;
 
 /// Bytes of event, logs, exceptions and diagnostics kept for one trace item, the documented limit.
 pub const TRACE_BYTES_MAX: usize = 256 * 1024;

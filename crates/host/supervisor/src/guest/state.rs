@@ -8,8 +8,8 @@ use super::{HeldTrace, Inbound, Invocation};
 use crate::abroad::Abroad;
 use crate::actor::Resident;
 use crate::bounds::{
-    COLLECT_BYTES, COLLECT_CAPS, COOLING, HEAP_BYTES_DEFAULT, LOG_LINES_PER_SECOND_MAX,
-    OUT_BYTES_BUSY, PATIENT_CPU, STARTUP_CPU_DEFAULT, TRACES_HELD_MAX,
+    COLLECT_BYTES, COLLECT_CAPS, COOLING, DYNAMIC_LOG_LINES_PER_SECOND_MAX, HEAP_BYTES_DEFAULT,
+    LOG_LINES_PER_SECOND_MAX, OUT_BYTES_BUSY, PATIENT_CPU, STARTUP_CPU_DEFAULT, TRACES_HELD_MAX,
 };
 use crate::call::{Call, overloaded};
 use crate::capability::Capability;
@@ -422,6 +422,11 @@ impl State {
             self.log_lines = 0;
         }
         self.log_lines = self.log_lines.saturating_add(1);
-        self.log_lines <= LOG_LINES_PER_SECOND_MAX
+        let dynamic = self.worker.as_ref().is_some_and(|one| one.is_dynamic());
+        let most = match dynamic {
+            true => DYNAMIC_LOG_LINES_PER_SECOND_MAX,
+            false => LOG_LINES_PER_SECOND_MAX,
+        };
+        self.log_lines <= most
     }
 }
