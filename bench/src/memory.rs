@@ -85,6 +85,11 @@ fn field(text: &str, name: &str) -> u64 {
 
 /// Resident set of one process, in KiB.
 pub fn rss_kib(pid: u32) -> u64 {
+    status_kib(pid, "VmRSS:")
+}
+
+/// A field of `/proc/PID/status` (`proc_pid_status(5)`) that is in KiB, its colon included.
+pub fn status_kib(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
-    field(&status.unwrap_or_default(), "VmRSS:")
+    field(&status.unwrap_or_default(), name)
 }

@@ -14,6 +14,7 @@ use mayfly_sandbox::seccomp::Profile;
 use mayfly_wire::{ToGuest, ToHost};
 
 use crate::http::Connection;
+use crate::memory;
 use crate::peer::{Peer, Running};
 use crate::stats::median;
 use crate::zygote::{Guest, Host, start};
@@ -38,6 +39,10 @@ pub fn print() -> Result<(), String> {
     let here = std::env::current_exe().map_err(|e| e.to_string())?;
     let guest = guest_steps(&here.with_file_name("mayfly-guest"));
     let path = path_steps()?;
+    println!(
+        "The zygote: {} KiB of heap and other memory of its own, {} KiB of page tables",
+        guest.zygote_kib, guest.tables_kib
+    );
     println!("A cold start (zygote driven by hand; {GUESTS} guests)");
     row(
         "fork, socket and pidfd handed over (ahead, in the pool)",
@@ -103,6 +108,8 @@ struct GuestSteps {
     end: f64,
     faults_warm: u64,
     faults_start: u64,
+    zygote_kib: u64,
+    tables_kib: u64,
 }
 
 fn guest_steps(binary: &Path) -> GuestSteps {
@@ -134,6 +141,7 @@ fn guest_steps(binary: &Path) -> GuestSteps {
         host.exited(guest.pid);
         all[7].push(us(began));
     }
+    let zygote = host.zygote_pid().0.unsigned_abs();
     let [
         fork,
         warm,
@@ -153,6 +161,8 @@ fn guest_steps(binary: &Path) -> GuestSteps {
         end,
         faults_warm: faults_warm as u64,
         faults_start: faults_start as u64,
+        zygote_kib: memory::status_kib(zygote, "RssAnon:"),
+        tables_kib: memory::status_kib(zygote, "VmPTE:"),
     }
 }
 
