@@ -102,7 +102,9 @@ fn read(path: &Path) -> Result<Vec<Binding>, ConfigError> {
     for pair in dotenvy::from_read_iter(text.as_bytes()) {
         let (name, value) = pair.map_err(|error| match error {
             dotenvy::Error::LineParse(line, _) => {
-                let number = text.lines().position(|one| line.starts_with(one.trim()));
+                // Every text begins with an empty one.
+                let is_it = |one: &str| !one.trim().is_empty() && line.starts_with(one.trim());
+                let number = text.lines().position(is_it);
                 let message = "is not of the form NAME=VALUE";
                 Diagnostic::at(at(number.map_or(1, |index| index + 1)), "", message)
             }
@@ -192,8 +194,8 @@ mod tests {
             missing.contains("the secret \"KEY\" is missing"),
             "{missing}"
         );
-        let torn = bound(&[(".dev.vars", "KEY=a\nnot a pair: hunter2\n")], None).unwrap_err();
-        assert_eq!(torn, "/.dev.vars:2:1: is not of the form NAME=VALUE");
+        let torn = bound(&[(".dev.vars", "\nKEY=a\n\nnot a pair: hunter2\n")], None).unwrap_err();
+        assert_eq!(torn, "/.dev.vars:4:1: is not of the form NAME=VALUE");
         let taken = bound(&[(".dev.vars", "KEY=a\nKV=b")], None).unwrap_err();
         assert!(
             taken.starts_with("/.dev.vars:2:1: KV: is a binding of another kind"),
