@@ -4,6 +4,8 @@
 //!
 //! Invariant: what [`PutAsked::check`] and its like let pass is within every limit.
 
+use std::time::Duration;
+
 use mayfly_exchange::{Body, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -98,6 +100,12 @@ impl R2Error {
 
     pub fn invalid_range() -> Self {
         Self::new(416, 10039, "The requested range is not satisfiable")
+    }
+
+    /// R2's code for a client that leaves amid an upload.
+    pub fn upload_stalled(wait: Duration) -> Self {
+        let message = format!("The upload brought no bytes for {} s.", wait.as_secs_f64());
+        Self::new(400, 10054, message)
     }
 
     pub fn uneven_parts() -> Self {

@@ -11,10 +11,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use mayfly_exchange::{Body, BodyWriter, Failure, body_channel};
+use mayfly_exchange::{Body, BodyReader, BodyWriter, Failure, body_channel};
 use mayfly_store::StoreError;
 use mayfly_store::r2::{Bucket, Meta, Segment, Written};
 use object_store::local::LocalFileSystem;
@@ -37,6 +38,9 @@ const S3_PIECE_BYTES: usize = 5 * 1024 * 1024;
 const READ_BYTES: usize = 256 * 1024;
 /// Bytes that a body's channel takes at once.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Time in which an upload must bring at least a byte: whoever brings none is in the way of all who write
+/// to the bucket.
+const UPLOAD_WAIT: Duration = Duration::from_secs(30);
 
 /// Where the bytes of a bucket are to be.
 pub enum Place {
@@ -363,8 +367,7 @@ impl Draft {
         let mut upload: Option<Box<dyn MultipartUpload>> = None;
         let mut piece = BytesMut::new();
         let mut size = 0_u64;
-        while let Some(chunk) = reader.next().await {
-            let chunk = chunk.map_err(Wrong::Failed)?;
+        while let Some(chunk) = next_chunk(&mut reader, UPLOAD_WAIT).await? {
             size = size.saturating_add(chunk.len() as u64);
             if size > most {
                 return Err(R2Error::entity_too_large().into());
@@ -424,6 +427,22 @@ impl Draft {
     }
 }
 
+/// The next bytes of an upload; an error where none come in time.
+async fn next_chunk(reader: &mut BodyReader, wait: Duration) -> Result<Option<Bytes>, Wrong> {
+    let arrival = async {
+        loop {
+            match reader.next().await {
+                Some(Ok(chunk)) if chunk.is_empty() => {}
+                other => return other.transpose().map_err(Wrong::Failed),
+            }
+        }
+    };
+    match tokio::time::timeout(wait, arrival).await {
+        Ok(chunk) => chunk,
+        Err(_) => Err(R2Error::upload_stalled(wait).into()),
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.kept {
@@ -447,5 +466,49 @@ impl std::fmt::Debug for Shelf {
         f.debug_struct("Shelf")
             .field("index", &self.index)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upload_that_brings_nothing_is_refused_and_a_slow_one_is_not() {
+        let wait = Duration::from_millis(400);
+        let (writer, mut reader) = body_channel();
+        let sent = async {
+            // Longer than the wait in all, and never between two chunks.
+            for _ in 0..6 {
+                tokio::time::sleep(wait / 4).await;
+                writer.write(Bytes::from_static(b"x")).await.unwrap();
+            }
+        };
+        let read = async {
+            let mut bytes = 0;
+            loop {
+                match next_chunk(&mut reader, wait).await {
+                    Ok(Some(chunk)) => bytes += chunk.len(),
+                    Ok(None) => panic!("it has not ended"),
+                    Err(wrong) => return (bytes, wrong),
+                }
+            }
+        };
+        let ((), (bytes, wrong)) = tokio::join!(sent, read);
+        assert_eq!(bytes, 6);
+        let Wrong::Refused(error) = wrong else {
+            panic!("not a refusal");
+        };
+        assert_eq!(error, R2Error::upload_stalled(wait));
+        // Empty chunks are no progress.
+        let empty = async {
+            while writer.write(Bytes::new()).await.is_ok() {
+                tokio::time::sleep(wait / 8).await;
+            }
+        };
+        tokio::select! {
+            () = empty => panic!("nobody reads"),
+            stalled = next_chunk(&mut reader, wait) => assert!(stalled.is_err()),
+        }
     }
 }
