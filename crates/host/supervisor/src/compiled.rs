@@ -7,7 +7,8 @@
 //! source that breaks the parser makes it say reaches nobody but those who load that very source.
 //!
 //! The first load of a module only notes that it was seen; the second asks for the compilation and does
-//! not wait for it. One is under way at a time, and only a guest that nobody waits for is taken.
+//! not wait for it. One is under way at a time, and only a guest that nobody waits for is taken. The CPU
+//! that it takes is on the account of the Worker whose load asked.
 //!
 //! Invariant: bytes are found under no other name and source than those they were made from.
 
@@ -15,6 +16,7 @@ use crate::ending::EndReason;
 use crate::hub::Hub;
 use crate::lock::Mutex;
 use crate::turn::Turn;
+use crate::usage::Account;
 use mayfly_wire::bounds::CODE_BYTES_MAX;
 use mayfly_wire::{Blob, Module, ModuleKind, ToGuest};
 use sha2::{Digest, Sha256};
@@ -152,6 +154,8 @@ pub(crate) struct Job {
     key: Key,
     name: String,
     source: Blob,
+    /// Of the Worker whose load asked for it.
+    account: Arc<Account>,
 }
 
 /// See the file's head.
@@ -179,12 +183,14 @@ impl Compiled {
         self.kept.lock().bytes
     }
 
-    /// What is there of a Worker's modules, by their places. `keys` are theirs.
+    /// What is there of a Worker's modules, by their places. `keys` are theirs; what is to be compiled is
+    /// on `account`.
     pub(crate) fn of(
         &self,
         modules: &[Module],
         keys: &[Option<Key>],
         code_bytes: usize,
+        account: &Arc<Account>,
     ) -> Vec<(u32, Arc<[u8]>)> {
         let mut found = Vec::new();
         let mut room = START_BYTES_MAX.min(CODE_BYTES_MAX.saturating_sub(code_bytes));
@@ -196,7 +202,7 @@ impl Compiled {
                     room -= bytes.len();
                     found.extend(u32::try_from(place).ok().map(|place| (place, bytes)));
                 }
-                Found::Wanted => self.want(module, key),
+                Found::Wanted => self.want(module, key, account),
                 Found::Made(_) | Found::Nothing => {}
             }
         }
@@ -204,12 +210,13 @@ impl Compiled {
         found
     }
 
-    fn want(&self, module: &Module, key: &Key) {
+    fn want(&self, module: &Module, key: &Key, account: &Arc<Account>) {
         match self.jobs.try_reserve() {
             Ok(place) => place.send(Job {
                 key: *key,
                 name: module.name.clone(),
                 source: module.content.clone(),
+                account: account.clone(),
             }),
             // The next load asks again.
             Err(_) => self.kept.lock().put(*key, Entry::Seen),
@@ -240,6 +247,7 @@ async fn compile(hub: &Arc<Hub>, job: Job) -> Entry {
         tokio::time::sleep(SPARE_WAIT).await;
     };
     let (answer, answered) = oneshot::channel();
+    guest.bill(job.account);
     guest.lock().compiling = Some(answer);
     let frame = ToGuest::Compile {
         name: job.name,
@@ -262,6 +270,7 @@ async fn compile(hub: &Arc<Hub>, job: Job) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::Meter;
 
     fn module(name: &str, fill: u8) -> Module {
         Module {
@@ -328,18 +337,19 @@ mod tests {
     #[test]
     fn a_full_queue_is_asked_again_later() {
         let (compiled, mut jobs) = Compiled::new();
+        let account = Meter::new(true).account(&Arc::from("front"), "");
         let modules: Vec<Module> = (0..=QUEUE_MAX)
             .map(|number| module(&number.to_string(), 1))
             .collect();
         let keys: Vec<_> = modules.iter().map(key).collect();
         for _ in 0..2 {
-            assert!(compiled.of(&modules, &keys, 0).is_empty());
+            assert!(compiled.of(&modules, &keys, 0, &account).is_empty());
         }
         for _ in 0..QUEUE_MAX {
             assert!(jobs.try_recv().is_ok());
         }
         assert!(jobs.try_recv().is_err());
-        assert!(compiled.of(&modules, &keys, 0).is_empty());
+        assert!(compiled.of(&modules, &keys, 0, &account).is_empty());
         assert_eq!(jobs.try_recv().unwrap().name, QUEUE_MAX.to_string());
         assert!(jobs.try_recv().is_err());
     }

@@ -360,6 +360,12 @@ impl Guest {
         self.ended.get().unwrap_or(&EndReason::Closed).failure()
     }
 
+    /// From here on its CPU is on an account although it becomes no Worker; booked when it has ended.
+    pub(crate) fn bill(&self, account: Arc<Account>) {
+        let before = self.process.cpu().unwrap_or_default();
+        self.last_cpu.lock().booked = Some((account, before));
+    }
+
     /// The zygote says how it ended, and what CPU the kernel counted for it.
     pub(crate) fn exited(&self, reason: EndReason, cpu: Duration) {
         let mut last = self.last_cpu.lock();
@@ -514,5 +520,29 @@ impl Guest {
 impl fmt::Debug for Guest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Guest({})", self.id.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::Meter;
+
+    #[test]
+    fn what_was_used_before_the_bill_is_nobodys() {
+        let meter = Meter::new(true);
+        let account = meter.account(&Arc::from("front"), "a");
+        let mut last = LastCpu {
+            booked: Some((account, Duration::from_millis(3))),
+            all: None,
+        };
+        last.settle();
+        assert_eq!(meter.drain(), []);
+        last.all = Some(Duration::from_millis(10));
+        last.settle();
+        last.settle();
+        let [used] = meter.drain().try_into().unwrap();
+        assert_eq!(used.cpu, Duration::from_millis(7));
+        assert_eq!(meter.drain(), []);
     }
 }

@@ -491,7 +491,7 @@ impl Worker {
             .chain([options.heap_bytes_max]);
         let memory_max = memory.min().unwrap_or(options.heap_bytes_max);
         let compiled = &self.hub.compiled;
-        let compiled = compiled.of(&code.modules, code.keys(), code.bytes());
+        let compiled = compiled.of(&code.modules, code.keys(), code.bytes(), &self.account);
         let mut attach = Vec::new();
         let mut state = guest.lock();
         if !state.alive {
