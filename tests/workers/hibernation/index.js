@@ -176,7 +176,7 @@ async function open(stub, query = "") {
 }
 
 async function until(check) {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 2400; i++) {
     const found = await check();
     if (found) return found;
     await sleep(25);

@@ -495,7 +495,7 @@ async function until(condition) {
   for (;;) {
     const value = await condition();
     if (value) return value;
-    if (Date.now() - began > 10_000) throw new Error(`waited ten seconds for ${condition}`);
+    if (Date.now() - began > 60_000) throw new Error(`waited a minute for ${condition}`);
     await sleep(10);
   }
 }

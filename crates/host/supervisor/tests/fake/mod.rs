@@ -23,8 +23,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-/// Longest wait for anything in these tests.
-pub const WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for anything in these tests: so that what never comes is a failure. How soon it comes is
+/// not what they prove, so a machine with much else to do has time.
+pub const WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub struct FakeProcess {
@@ -124,6 +125,16 @@ impl World {
     /// The next guest that was forked.
     pub async fn guest(&mut self) -> FakeGuest {
         within(self.born.recv()).await.unwrap()
+    }
+
+    /// The next guest that becomes `worker`; what others asked for ends.
+    pub async fn started_as(&mut self, worker: &str) -> FakeGuest {
+        loop {
+            let (guest, start) = self.started().await;
+            if start.name == worker {
+                return guest;
+            }
+        }
     }
 
     /// The next guest, which has its `Start` already.
