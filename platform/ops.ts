@@ -99,7 +99,7 @@ export type CallEvent =
   | ["loadCode"]
   | ["tail", string]
   | ["queue", name: string, batch: Payload]
-  | ["tailStream", onset: string]
+  | ["tailStream", events: string]
   | ["connect", authority: string, secure: Secure, readable: StreamId, writable: StreamId]
   | ["alarm", scheduledMs: number, retries: number]
   | ["startFacet"]

@@ -247,13 +247,13 @@ async function deliverTail(invocation: Invocation, target: Target, items: string
   invocation.return(["nothing", false]);
 }
 
-function deliverTailStream(invocation: Invocation, target: Target, onset: string): Promise<void> {
+function deliverTailStream(invocation: Invocation, target: Target, events: string): Promise<void> {
   const find = (): ((event: unknown) => unknown) | undefined => {
     const handler = (target.object as Record<string, unknown>)["tailStream"];
     if (typeof handler !== "function") return undefined;
     return (event) => callHandler(target, handler as Handler, event, invocation);
   };
-  return followStream(invocation, find, onset);
+  return followStream(invocation, find, events);
 }
 
 /** What the handler said of the messages counts even if it threw in the end. */

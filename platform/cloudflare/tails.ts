@@ -231,20 +231,21 @@ const NO_HANDLER = "A worker configured to act as a streaming tail worker does n
 const BAD_HANDLER =
   "A worker configured to act as a streaming tail worker did not return a valid tailStream() handler.";
 
-/** The begin of an invocation. Does not wait for its end, which answers `invocation`. */
+/** The begin of an invocation, and what has happened since. Does not wait for its end, which answers `invocation`. */
 export async function followStream(
   invocation: Invocation,
   find: () => ((onset: unknown) => unknown) | undefined,
-  onset: string,
+  events: string,
 ): Promise<void> {
   const start = find();
   if (start === undefined) {
     warnOnce(NO_HANDLER);
     return invocation.return(["nothing", false]);
   }
+  const [onset, ...since] = JSON.parse(events) as [Json, ...Json[]];
   let given: unknown;
   try {
-    given = start(tailEvent(JSON.parse(onset) as Json));
+    given = start(tailEvent(onset));
   } catch (error) {
     warnOnce(BAD_HANDLER);
     return invocation.fail(error);
@@ -259,20 +260,25 @@ export async function followStream(
     }
     return invocation.return(["nothing", false]);
   }
-  sessions.set(invocation.call, { invocation, handler });
-  wire.tailMore(invocation.call);
+  const session = { invocation, handler };
+  sessions.set(invocation.call, session);
+  handAll(session, since);
 }
 
 /** More events of it. */
 export function tailEvents(call: CallId, events: string): void {
   const session = sessions.get(call);
-  if (session === undefined) return;
+  if (session !== undefined) handAll(session, JSON.parse(events) as Json[]);
+}
+
+function handAll(session: Session, events: readonly Json[]): void {
+  if (events.length === 0) return dealtWith(session, false);
   const { invocation, handler } = session;
   runIn(frameOf(invocation), () => {
     const results: unknown[] = [];
     let ended = false;
     try {
-      for (const given of JSON.parse(events) as Json[]) {
+      for (const given of events) {
         const event = tailEvent(given);
         ended ||= (event["event"] as Json)["type"] === "outcome";
         const result = hand(handler, event);

@@ -52,6 +52,7 @@ fn every_limit_is_named_to_its_caller_with_value_and_limit() {
         let outcome = match budget {
             "startup" => "exceededCpu",
             "memory" if told => "exceededMemory",
+            "memory" | "subrequests" => "exception",
             "wall" => "exceededWallTime",
             _ => continue,
         };

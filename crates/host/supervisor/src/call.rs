@@ -157,6 +157,11 @@ impl Call {
         }
     }
 
+    /// Nobody waits for it: it only tells a tail.
+    fn is_telling(&self) -> bool {
+        matches!(self.caller, Caller::Tail(_) | Caller::TailStream(..))
+    }
+
     /// Where it was delivered to, and its number there.
     pub fn place(&self) -> Option<(Arc<Guest>, CallId)> {
         match &*self.phase.lock() {
@@ -389,7 +394,7 @@ pub fn deliver(
     if let Some(caller) = call.calling_guest() {
         let alone = alone && caller.calls_waiting.load(Ordering::Relaxed) == 1;
         guest.hub.pairs.note_call(caller, guest, alone);
-    } else {
+    } else if !call.is_telling() {
         guest.hub.pairs.note_request(guest);
     }
     turn.mark(guest);

@@ -127,8 +127,8 @@ pub enum HeldEvent {
     },
     /// The begin of an invocation, for `tailStream()`.
     TailStream {
-        /// JSON.
-        onset: String,
+        /// JSON: an array of its onset and what has come since.
+        events: String,
         /// As above.
         generation: u32,
     },
@@ -326,7 +326,7 @@ impl HeldEvent {
         match self {
             Self::Fetch { body, .. } => body.room(),
             Self::Rpc { args, .. } => args.as_ref().map(HeldPayload::room).unwrap_or_default(),
-            Self::Tail { items: text, .. } | Self::TailStream { onset: text, .. } => Room {
+            Self::Tail { items: text, .. } | Self::TailStream { events: text, .. } => Room {
                 bytes: text.len(),
                 ..Room::default()
             },

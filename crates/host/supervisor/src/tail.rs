@@ -1,12 +1,14 @@
 //! Delivery to tails: items once an invocation is over, events while it runs.
 //!
 //! A [`Session`] is one streaming tail's hold on one invocation: an event `TailStream` for the tail's
-//! Worker, answered when the invocation is over or the tail wants no more. What happens meanwhile
-//! waits here until the tail asks for it (`TailMore`), so a slow tail costs memory up to a bound and
-//! never the Worker's time; what exceeds the bound is dropped, counted, and told to the tail.
+//! Worker, answered when the invocation is over or the tail wants no more. It brings what has happened
+//! by then, which of a short invocation is everything; the rest waits here until the tail asks for it
+//! (`TailMore`), so a slow tail costs memory up to a bound and never the Worker's time; what exceeds
+//! the bound is dropped, counted, and told to the tail.
 //!
 //! All of it is done by one task that looks every few milliseconds, [`run`]: a request that is followed
-//! queues what is to be told and wakes nobody, so what it costs comes after its response.
+//! queues what is to be told and wakes nobody, so what it costs comes after its response, and what many
+//! have queued leaves in one write a tail.
 //!
 //! Invariant: an event is queued under the session's lock alone; sending is the task's, because the
 //! source's lock is held where events come from.
@@ -44,6 +46,8 @@ struct SessionState {
     dropped: u64,
     /// The tail has dealt with what it got.
     ready: bool,
+    /// The outcome is queued.
+    ended: bool,
     /// Nobody listens any more.
     over: bool,
     /// The task will look at the queue.
@@ -79,13 +83,29 @@ impl Session {
         let call = Call::new(Caller::TailStream(session.clone(), permit), false);
         // Just made, so it is empty.
         let _ = session.call.set(Arc::downgrade(&call));
-        hub.telling.post(TailWork::Open {
+        hub.telling.post(TailWork::Open(Box::new(Opening {
+            session: session.clone(),
             call,
             tail: tail.clone(),
             onset: onset.clone(),
             generation,
-        });
+            looks: 0,
+        })));
         Some(session)
+    }
+
+    /// What the tail hears first: the onset and, unless it is much, what came after it.
+    fn begin(&self, onset: &Onset) -> String {
+        let onset = onset.event();
+        let mut state = self.state.lock();
+        if state.queue.is_empty() || state.queue.len() > OPENING_BYTES_MAX {
+            return format!("[{onset}]");
+        }
+        format!("[{onset},{}]", state.take(&self.hub))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.lock().ended
     }
 
     /// Something happened.
@@ -113,6 +133,7 @@ impl Session {
     /// The last event was queued.
     pub fn ended(self: &Arc<Self>) {
         let mut state = self.state.lock();
+        state.ended = true;
         if state.over || state.dropped == 0 {
             return;
         }
@@ -303,29 +324,46 @@ pub fn tell(hub: &Arc<Hub>, turn: &mut Turn, mut done: HeldTrace) {
 }
 
 /// How often the task looks while there is something to tell: late enough for a short request to be
-/// over, soon enough for a person.
-const TICK: Duration = Duration::from_millis(2);
+/// over and for what comes close together to be told together, soon enough for a person.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Looks that find nothing before the task sleeps.
-const QUIET_TICKS_MAX: u32 = 50;
+const QUIET_TICKS_MAX: u32 = 20;
+
+/// Looks that find an invocation still running before its streaming tails hear of it: one that takes less
+/// than a tick is told in one frame.
+const OPENING_LOOKS_MAX: u32 = 1;
+
+/// Bytes of events that come with the onset. More is handed over when the tail asks for it, so that what
+/// waits for a slow one is counted as its queue.
+const OPENING_BYTES_MAX: usize = 64 * 1024;
+
+/// Pieces of work before the host's thread looks whether somebody else has something to do.
+const STRETCH: usize = 8;
 
 /// What the task does.
 pub enum TailWork {
     /// A trace is finished.
     Tell(Box<HeldTrace>, TailPermit),
     /// An invocation has begun that a streaming tail may follow.
-    Open {
-        /// The tail's invocation.
-        call: Arc<Call>,
-        /// Who hears it.
-        tail: Capability,
-        /// Its first event.
-        onset: Arc<Onset>,
-        /// See `HeldEvent::Tail`.
-        generation: u32,
-    },
+    Open(Box<Opening>),
     /// Events wait for a streaming tail that wants them.
     Feed(Arc<Session>),
+}
+
+/// The begin of a session.
+pub struct Opening {
+    session: Arc<Session>,
+    /// The tail's invocation.
+    call: Arc<Call>,
+    /// Who hears it.
+    tail: Capability,
+    /// Its first event.
+    onset: Arc<Onset>,
+    /// See `HeldEvent::Tail`.
+    generation: u32,
+    /// How often the invocation was found to be running still.
+    looks: u32,
 }
 
 /// Where it is queued. Bounded by the permits that traces and sessions hold.
@@ -360,35 +398,59 @@ pub(crate) async fn run(hub: Arc<Hub>) {
         let mut quiet = 0;
         while quiet < QUIET_TICKS_MAX {
             tokio::time::sleep(TICK).await;
-            let work = hub.telling.take();
-            quiet = if work.is_empty() { quiet + 1 } else { 0 };
-            do_all(&hub, work);
+            quiet = if look(&hub).await { 0 } else { quiet + 1 };
         }
         // Whoever queues after this store wakes the task; whoever queued before is seen here.
         hub.telling.awake.store(false, Ordering::SeqCst);
-        do_all(&hub, hub.telling.take());
+        look(&hub).await;
     }
 }
 
-fn do_all(hub: &Arc<Hub>, work: Vec<TailWork>) {
-    let mut turn = Turn::new();
-    for work in work {
-        match work {
-            TailWork::Tell(done, _permit) => tell(hub, &mut turn, *done),
-            TailWork::Open {
-                call,
-                tail,
-                onset,
-                generation,
-            } => {
-                let onset = onset.event();
-                let event = HeldEvent::TailStream { onset, generation };
-                relay::route(&mut turn, hub, &call, &tail, event);
-            }
-            TailWork::Feed(session) => session.feed(&mut turn),
-        }
-        turn.breathe();
+/// Does what is queued; `false` where nothing is.
+async fn look(hub: &Arc<Hub>) -> bool {
+    let work = hub.telling.take();
+    if work.is_empty() {
+        return false;
     }
+    // Ends first: they are the last events of sessions that are opened or fed behind them.
+    let (ends, others) = work
+        .into_iter()
+        .partition::<Vec<_>, _>(|work| matches!(work, TailWork::Tell(..)));
+    do_all(hub, ends).await;
+    do_all(hub, others).await;
+    true
+}
+
+async fn do_all(hub: &Arc<Hub>, work: Vec<TailWork>) {
+    let mut work = work.into_iter().peekable();
+    while work.peek().is_some() {
+        {
+            let mut turn = Turn::new();
+            for work in work.by_ref().take(STRETCH) {
+                do_one(hub, &mut turn, work);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn do_one(hub: &Arc<Hub>, turn: &mut Turn, work: TailWork) {
+    match work {
+        TailWork::Tell(done, _permit) => tell(hub, turn, *done),
+        TailWork::Open(mut opening) => {
+            if !opening.session.has_ended() && opening.looks < OPENING_LOOKS_MAX {
+                opening.looks += 1;
+                return hub.telling.post(TailWork::Open(opening));
+            }
+            let event = HeldEvent::TailStream {
+                events: opening.session.begin(&opening.onset),
+                generation: opening.generation,
+            };
+            relay::route(turn, hub, &opening.call, &opening.tail, event);
+        }
+        TailWork::Feed(session) => session.feed(turn),
+    }
+    turn.breathe();
 }
 
 impl fmt::Debug for Session {

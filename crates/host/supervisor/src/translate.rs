@@ -731,7 +731,7 @@ impl<'a> Lower<'a> {
                 failure: *failure,
             },
             HeldEvent::Tail { items, .. } => Event::Tail { items },
-            HeldEvent::TailStream { onset, .. } => Event::TailStream { onset },
+            HeldEvent::TailStream { events, .. } => Event::TailStream { events },
             HeldEvent::Queue { queue, batch } => Event::Queue {
                 queue,
                 batch: self.payload(batch),

@@ -1087,10 +1087,11 @@ async fn a_streaming_tail_gets_events_when_it_asks() {
     let (call, _) = a.invoke().await;
     let (mut t, _) = world.started().await;
     let (session, event) = t.invoke().await;
-    let Event::TailStream { onset } = event else {
+    let Event::TailStream { events: onset } = event else {
         panic!("not the begin of a stream");
     };
     assert!(onset.contains("\"type\":\"onset\"") && onset.contains("\"sequence\":0"));
+    assert!(!onset.contains("\"sequence\":1"), "{onset}");
     let log = |text: &str| ToHost::Log {
         call: Some(call),
         level: LogLevel::Log {},
@@ -1127,6 +1128,61 @@ async fn a_streaming_tail_gets_events_when_it_asks() {
     ]
     .map(at);
     assert!(order.is_sorted(), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streaming_tail_gets_all_of_a_short_invocation_in_one_frame() {
+    let mut world = World::new();
+    let mut tailed = worker("a", vec![]);
+    tailed.streaming_tails = vec![target("t")];
+    world.deploy(vec![tailed, worker("t", vec![])]);
+    // That an invocation is over before anybody looks is likely, on a busy machine not sure.
+    let mut whole = None;
+    let mut t: Option<FakeGuest> = None;
+    let mut a: Option<FakeGuest> = None;
+    for _ in 0..50 {
+        let answer = world.fetch("a");
+        let a = match &mut a {
+            Some(a) => a,
+            none => none.insert(world.started_as("a").await),
+        };
+        let (call, _) = a.invoke().await;
+        a.answer(call, "ok").await;
+        within(answer).await.unwrap().unwrap();
+        let t = match &mut t {
+            Some(t) => t,
+            none => none.insert(world.started_as("t").await),
+        };
+        let (session, event) = t.invoke().await;
+        let Event::TailStream { events } = event else {
+            panic!("not the begin of a stream");
+        };
+        t.send_all(&[
+            ToHost::Return {
+                call: session,
+                outcome: Outcome::Nothing { no_retry: false },
+            },
+            ToHost::Done { call: session },
+        ])
+        .await;
+        if events.contains("\"type\":\"outcome\"") {
+            whole = Some(events);
+            break;
+        }
+    }
+    let whole = whole.expect("none of fifty was told whole");
+    let parts = [
+        "[{\"spanContext\"",
+        "\"type\":\"onset\"",
+        "\"type\":\"return\"",
+        "\"type\":\"outcome\"",
+    ];
+    let at = parts.map(|part| {
+        let found = whole.find(part);
+        found.unwrap_or_else(|| panic!("{part} not in {whole}"))
+    });
+    assert!(at.is_sorted() && whole.ends_with("}]"), "{whole}");
+    assert_eq!(whole.matches("\"sequence\":").count(), 3, "{whole}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

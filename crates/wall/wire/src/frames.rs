@@ -470,9 +470,9 @@ wire_enum! {
         5 = Tail { items: String, },
         /// A batch of messages for `queue()`. Its outcome is a value.
         6 = Queue { queue: String, batch: Payload, },
-        /// An invocation begins that `tailStream()` may follow: its `onset` event, as JSON. The rest
-        /// comes as `TailEvents`.
-        25 = TailStream { onset: String, },
+        /// An invocation began that `tailStream()` may follow: a JSON array of its `onset` and of what has
+        /// happened since, perhaps all. The rest comes as `TailEvents`.
+        25 = TailStream { events: String, },
         /// A byte connection to `authority`, for `connect()`. Its outcome is `Connected`.
         15 = Connect { authority: String, secure: Secure, socket: Socket, },
         /// The alarm of a Durable Object.

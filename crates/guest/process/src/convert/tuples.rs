@@ -141,7 +141,7 @@ impl IntoData for Event {
             }
             Self::LoadCode {} => tuple("loadCode", []),
             Self::Tail { items } => tuple("tail", [items.into_data()]),
-            Self::TailStream { onset } => tuple("tailStream", [onset.into_data()]),
+            Self::TailStream { events } => tuple("tailStream", [events.into_data()]),
             Self::Queue { queue, batch } => tuple("queue", [queue.into_data(), batch.into_data()]),
             Self::Connect {
                 authority,
@@ -213,7 +213,7 @@ impl FromData for Event {
                 items: items.take(1)?,
             }),
             "tailStream" => Ok(Self::TailStream {
-                onset: items.take(1)?,
+                events: items.take(1)?,
             }),
             "queue" => Ok(Self::Queue {
                 queue: items.take(1)?,
