@@ -16,6 +16,7 @@ import { exportsOf } from "./exports.ts";
 import { failureOf } from "./failures.ts";
 import { flushCalls } from "./queue.ts";
 import { mapVirtualHost } from "./sockets.ts";
+import { notRestorable } from "./symbols.ts";
 import { Trace, tracing } from "./trace.ts";
 
 /** Something a context gives back when it ends. */
@@ -307,6 +308,11 @@ export class ExecutionContext {
     return has("experimental") ? mapVirtualHost : undefined;
   }
 
+  restore(): Promise<never> {
+    void this.#invocation;
+    return notRestorable();
+  }
+
   /** Who passed Cloudflare Access; there is no Access here. */
   get access(): undefined {
     void this.#invocation;
@@ -324,6 +330,6 @@ export class ExecutionContext {
   }
 }
 Object.defineProperty(ExecutionContext.prototype, Symbol.toStringTag, { value: "ExecutionContext", configurable: true });
-for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports", "access", "tracing", "mapVirtualHost"]) {
+for (const name of ["waitUntil", "passThroughOnException", "abort", "props", "exports", "access", "tracing", "mapVirtualHost", "restore"]) {
   Object.defineProperty(ExecutionContext.prototype, name, { enumerable: true });
 }

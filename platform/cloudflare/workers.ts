@@ -2,7 +2,8 @@
 //
 // `env`, `exports` and `cache` are proxies, because the import binding of a module cannot follow
 // `withEnv()` and `withExports()`: each access asks the async context. Absent: Workflows run
-// nowhere here (the class exists so that a Worker which also defines one still loads), and `restore`.
+// nowhere here (the class exists so that a Worker which also defines one still loads), and nothing calls a
+// `[restore]()` method: `ctx.restore()` says that it is not there.
 //
 // Invariant: built once, at boot; nothing here is specific to a Worker.
 
@@ -17,6 +18,7 @@ import { platformProxy } from "./proxies.ts";
 import { flushCalls } from "./queue.ts";
 import { RpcPromise, RpcProperty, RpcStub } from "./rpc/stub.ts";
 import { RpcTarget } from "./rpc/target.ts";
+import { RESTORE } from "./symbols.ts";
 import { tracing } from "./trace.ts";
 
 /** An object that stands for whatever `current` gives at the moment of each access. */
@@ -69,6 +71,7 @@ export const workers: Record<string, unknown> = {
   RpcPromise,
   RpcProperty,
   RpcTarget,
+  restore: RESTORE,
   ServiceStub: Fetcher,
   WorkflowEntrypoint,
   withEnv,

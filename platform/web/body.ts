@@ -66,7 +66,7 @@ const BODY_USED =
   "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
 const STREAM_USED =
   "This ReadableStream is disturbed (has already been read from), and cannot be used as a body.";
-const STREAM_LOCKED = "This ReadableStream is currently locked to a reader, and cannot be used as a body.";
+const STREAM_LOCKED = "This ReadableStream is locked to a reader, and cannot be used as a body.";
 
 const BYTE_ORDER_MARK = 0xfeff;
 
@@ -144,7 +144,7 @@ export class Body {
     if (mime === undefined) {
       throw new TypeError("Parsing a Body as FormData requires a Content-Type header.");
     }
-    return parseFormData(bytes, mimeEssence(mime), mime.parameters.get("boundary"));
+    return parseFormData(bytes, mimeEssence(mime), mime.parameters);
   }
 }
 
@@ -254,7 +254,7 @@ export function assertUsable(state: BodyState): void {
     throw new TypeError(BODY_USED);
   }
   if (isUnusable(state)) {
-    throw new TypeError("Body is locked to a reader: it cannot be used before the reader releases its lock.");
+    throw new TypeError("This ReadableStream is currently locked to a reader.");
   }
 }
 

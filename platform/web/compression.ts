@@ -17,12 +17,12 @@ import type { ReadableStream } from "./streams/readable.ts";
 import { wrapWritable } from "./streams/writable.ts";
 import type { WritableStream } from "./streams/writable.ts";
 import {
+  DOMString,
   bufferSource,
   bufferSourceAllowShared,
   bytesCopy,
   bytesView,
   defineInterface,
-  enumeration,
   isArrayBufferView,
   isSharedArrayBuffer,
   requireArguments,
@@ -50,7 +50,13 @@ const LEVEL_DEFAULT = -1;
 const NO_BYTES = new Uint8Array(0);
 
 const FORMATS = ["deflate", "deflate-raw", "gzip", "brotli", "zstd"] as const;
-const formatOf = enumeration("CompressionFormat", FORMATS);
+function formatOf(value: unknown, context: string): (typeof FORMATS)[number] {
+  const text = DOMString(value, context);
+  const found = FORMATS.find((format) => format === text);
+  if (found === undefined) throw new TypeError("The compression format must be either 'deflate', 'deflate-raw' or 'gzip'.");
+  return found;
+}
+
 const opFormat = { deflate: "deflate", "deflate-raw": "deflate-raw", gzip: "gzip", brotli: "br", zstd: "zstd" } as const;
 
 interface CoderManner {

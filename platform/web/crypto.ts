@@ -56,7 +56,7 @@ export class Crypto {
     requireArguments(arguments.length, 1, "Crypto.getRandomValues");
     const view = arrayBufferView(array, "Crypto.getRandomValues: array");
     if (!INTEGER_ARRAYS.has(typedArrayName(view) ?? "DataView")) {
-      throw new DOMException("Crypto.getRandomValues: the array is not one of integers", "TypeMismatchError");
+      throw new DOMException("ArrayBufferView argument to getRandomValues() must be an integer-typed view.", "TypeMismatchError");
     }
     const bytes = bytesView(view);
     if (bytes.length > RANDOM_BYTES_MAX) {

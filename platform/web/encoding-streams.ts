@@ -126,7 +126,7 @@ export class TextDecoderStream {
     const { fatal, ignoreBOM } = decoderOptions(options, "TextDecoderStream constructor: options");
     const name = ops.textEncodingName(given);
     if (name === undefined || name === "replacement") {
-      throw new RangeError(`TextDecoderStream constructor: '${given}' is not a known encoding`);
+      throw new RangeError(`"${given}" is not a valid encoding.`);
     }
     this.#encoding = name;
     this.#fatal = fatal;

@@ -8,9 +8,14 @@
 // Deliberately absent: shadow trees, `relatedTarget`, UI events, and events of Workers' own triggers
 // (fetch, scheduled), which live with the entry points.
 //
-// Invariant: an exception in a listener never stops the other listeners nor reaches the dispatcher;
-// it goes to the reporter, which boot sets.
+// As in Workers, and unlike in the standard, `dispatchEvent()` throws what a listener throws, there is no
+// capturing phase, and a listener that returns true prevents the default. The flag `pedantic_wpt` brings
+// the standard's behaviour.
+//
+// Invariant: an exception in a listener of an event that the platform dispatches never stops the other
+// listeners; it goes to the reporter, which boot sets.
 
+import { has } from "../cloudflare/compat.ts";
 import { ops } from "../ops.ts";
 import { DOMException } from "./dom-exception.ts";
 import {
@@ -92,7 +97,7 @@ interface EventInternals {
   isTrusted(event: Event): boolean;
   trust(event: Event): void;
   is(value: unknown): value is Event;
-  dispatch(event: Event, target: object, state: TargetState | undefined): boolean;
+  dispatch(event: Event, target: object, state: TargetState | undefined, errors?: ErrorsOfListeners): boolean;
   inPassive(event: Event): boolean;
 }
 let internals: EventInternals;
@@ -198,6 +203,14 @@ export class Event {
     this.#cancelable = !!cancelable;
   }
 
+  #dispatched(): void {
+    this.#phase = NONE;
+    this.#currentTarget = null;
+    this.#dispatching = false;
+    this.#stopped = false;
+    this.#stoppedNow = false;
+  }
+
   #cancel(): void {
     if (this.#cancelable && !this.#passive) this.#canceled = true;
   }
@@ -210,9 +223,9 @@ export class Event {
       },
       is: (value): value is Event => isObject(value) && #type in value,
       inPassive: (event) => event.#passive,
-      dispatch(event, target, state) {
+      dispatch(event, target, state, errors = "reported") {
         if (event.#dispatching || !event.#initialized) {
-          throw new DOMException("The event is already being dispatched", "InvalidStateError");
+          throw new DOMException("The event is already being dispatched.", "InvalidStateError");
         }
         event.#dispatching = true;
         event.#target = target;
@@ -220,16 +233,16 @@ export class Event {
           event.#phase = AT_TARGET;
           event.#currentTarget = target;
           const listeners = state.listeners.get(event.#type);
-          if (listeners !== undefined && !event.#stopped) {
-            runListeners(event, target, state, listeners, true);
-            if (!event.#stopped) runListeners(event, target, state, listeners, false);
+          try {
+            if (listeners !== undefined && !event.#stopped) {
+              runListeners(event, target, state, listeners, true, errors);
+              if (!event.#stopped) runListeners(event, target, state, listeners, false, errors);
+            }
+          } finally {
+            event.#dispatched();
           }
         }
-        event.#phase = NONE;
-        event.#currentTarget = null;
-        event.#dispatching = false;
-        event.#stopped = false;
-        event.#stoppedNow = false;
+        event.#dispatched();
         return !event.#canceled;
       },
     };
@@ -240,6 +253,7 @@ export class Event {
       state: TargetState,
       listeners: readonly Listener[],
       capture: boolean,
+      errors: ErrorsOfListeners,
     ): void {
       // The list is replaced, never changed in place, so this walk sees it as it was; `removed`
       // tells of listeners taken away meanwhile.
@@ -249,11 +263,14 @@ export class Event {
         if (listener.once) removeListener(state, event.#type, listener);
         event.#passive = listener.passive;
         try {
-          callListener(listener, event, target);
+          const returned = callListener(listener, event, target);
+          if (returned === true && !has("pedantic_wpt")) event.preventDefault();
         } catch (error) {
+          if (errors === "thrown") throw error;
           reporter(error);
+        } finally {
+          event.#passive = false;
         }
-        event.#passive = false;
         if (event.#stoppedNow) return;
       }
     }
@@ -280,6 +297,9 @@ interface Listener {
   removed: boolean;
 }
 
+/** Where what a listener throws goes. */
+type ErrorsOfListeners = "reported" | "thrown";
+
 interface TargetState {
   /** Lists are copied on change: a dispatch walks the one it began with. */
   listeners: Map<string, Listener[]>;
@@ -289,15 +309,12 @@ interface TargetState {
 
 const { apply } = Reflect;
 
-function callListener(listener: Listener, event: Event, target: object): void {
+function callListener(listener: Listener, event: Event, target: object): unknown {
   const { callback } = listener;
-  if (typeof callback === "function") {
-    apply(callback as (event: Event) => unknown, target, [event]);
-    return;
-  }
+  if (typeof callback === "function") return apply(callback as (event: Event) => unknown, target, [event]);
   const { handleEvent } = callback as { handleEvent?: unknown };
   if (typeof handleEvent !== "function") throw new TypeError("handleEvent of the event listener is not a function");
-  apply(handleEvent as (event: Event) => unknown, callback, [event]);
+  return apply(handleEvent as (event: Event) => unknown, callback, [event]);
 }
 
 function addListener(state: TargetState, type: string, listener: Listener): void {
@@ -331,6 +348,11 @@ const listenerOptions = dictionary("AddEventListenerOptions", {
 });
 const removeOptions = dictionary("EventListenerOptions", { capture: withDefault(boolean, () => false) });
 
+/** Events go nowhere but to their target here, so that nothing could be captured on the way. */
+function refuse(asked: boolean, what: string): void {
+  if (asked && !has("pedantic_wpt")) throw new TypeError(`${what} must be false.`);
+}
+
 function isOptionsObject(options: unknown): boolean {
   return options === undefined || options === null || isObject(options);
 }
@@ -362,8 +384,11 @@ export class EventTarget {
     let signal: object | undefined;
     if (isOptionsObject(options)) {
       ({ capture, once, passive, signal } = listenerOptions(options, "EventTarget.addEventListener: options"));
+      refuse(passive, "addEventListener(): options.passive");
+      refuse(capture, "addEventListener(): options.capture");
     } else {
       capture = !!options;
+      refuse(capture, "addEventListener(): useCapture");
     }
     if (signal !== undefined && signalHook?.aborted(signal)) return;
     if (listener === null) return;
@@ -383,6 +408,7 @@ export class EventTarget {
     const capture = isOptionsObject(options)
       ? removeOptions(options, "EventTarget.removeEventListener: options").capture
       : !!options;
+    refuse(capture, `removeEventListener(): ${isObject(options) ? "options.capture" : "useCapture"}`);
     const state = stateOf(target, false);
     if (state === undefined || listener === null) return;
     const entry = findListener(state, name, listener, capture);
@@ -393,7 +419,7 @@ export class EventTarget {
     const target = targetOf(this);
     requireArguments(arguments.length, 1, "EventTarget.dispatchEvent");
     if (!internals.is(event)) throw new TypeError("EventTarget.dispatchEvent: event is not of type 'Event'");
-    return internals.dispatch(event, target, stateOf(target, false));
+    return internals.dispatch(event, target, stateOf(target, false), has("pedantic_wpt") ? "reported" : "thrown");
   }
 
   static {

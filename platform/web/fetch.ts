@@ -36,7 +36,7 @@ export async function fetch(input: unknown, init: unknown = undefined): Promise<
   if (scheme === "data:") {
     return checkIntegrity(request, fetchDataUrl(request));
   }
-  throw new TypeError(`Fetch API cannot load: ${url} (only http, https and data URLs can be fetched)`);
+  throw new TypeError(`Fetch API cannot load: ${url}`);
 }
 
 function fetchDataUrl(request: Request): Response {

@@ -165,17 +165,27 @@ export function serializeFormData(data: FormData): { bytes: Uint8Array; boundary
 // ---- Reading ---------------------------------------------------------------------------------
 
 /** A body as FormData, by its MIME type; throws a TypeError when it is neither kind or malformed. */
-export function parseFormData(bytes: Uint8Array, essence: string, boundary: string | undefined): FormData {
+export function parseFormData(bytes: Uint8Array, essence: string, parameters: ReadonlyMap<string, string>): FormData {
   if (essence === "multipart/form-data") {
+    const boundary = parameters.get("boundary");
     if (boundary === undefined || boundary === "") {
-      throw new TypeError("No boundary parameter in the Content-Type of a multipart/form-data body");
+      throw new TypeError(
+        "No boundary string in Content-Type header. The multipart/form-data MIME type requires a boundary parameter, " +
+          "e.g. 'Content-Type: multipart/form-data; boundary=\"abcd\"'. See RFC 7578, section 4.",
+      );
     }
     return parseMultipart(bytes, boundary);
   }
-  if (essence === "application/x-www-form-urlencoded") return fromUrlEncoded(bytes);
+  if (essence === "application/x-www-form-urlencoded") {
+    const charset = parameters.get("charset");
+    if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
+      throw new TypeError("Non-utf-8 application/x-www-form-urlencoded body.");
+    }
+    return fromUrlEncoded(bytes);
+  }
   throw new TypeError(
-    `Unrecognized Content-Type "${essence}" for a form: only multipart/form-data and ` +
-      "application/x-www-form-urlencoded can be parsed",
+    "Unrecognized Content-Type header value. FormData can only parse the following MIME types: multipart/form-data, " +
+      "application/x-www-form-urlencoded",
   );
 }
 
@@ -186,9 +196,8 @@ function fromUrlEncoded(bytes: Uint8Array): FormData {
   return data;
 }
 
-function malformed(what: string): TypeError {
-  return new TypeError(`Malformed multipart/form-data body: ${what}`);
-}
+const UNENDED_HEADERS = "No multipart message header termination found.";
+const UNNAMED_PART = "No valid Content-Disposition header found in FormData part.";
 
 function parseMultipart(bytes: Uint8Array, boundary: string): FormData {
   const data = new FormData();
@@ -198,20 +207,20 @@ function parseMultipart(bytes: Uint8Array, boundary: string): FormData {
   const separator = `\r\n${dashed}`;
   // An optional preamble may stand before the first boundary.
   let at = text.startsWith(dashed) ? dashed.length : text.indexOf(separator) + separator.length;
-  if (at < separator.length && !text.startsWith(dashed)) throw malformed("no boundary was found");
+  if (at < separator.length && !text.startsWith(dashed)) throw new TypeError("No initial boundary string (or you have a truncated message).");
   for (;;) {
     if (text.startsWith("--", at)) return data;
     // Padding after a boundary is allowed by MIME.
     while (text[at] === " " || text[at] === "\t") at++;
-    if (!text.startsWith("\r\n", at)) throw malformed("a boundary is not followed by a line break");
+    if (!text.startsWith("\r\n", at)) throw new TypeError(UNENDED_HEADERS);
     at += 2;
     const headersEnd = text.startsWith("\r\n", at) ? at : text.indexOf("\r\n\r\n", at);
-    if (headersEnd === -1) throw malformed("the headers of a part do not end");
+    if (headersEnd === -1) throw new TypeError(UNENDED_HEADERS);
     const headers = partHeaders(bytes, text, at, headersEnd);
     const begin = headersEnd === at ? at + 2 : headersEnd + 4;
     const end = text.indexOf(separator, begin);
-    if (end === -1) throw malformed("the last boundary is missing");
-    if (entries.length >= PARTS_MAX) throw malformed(`there are more than ${PARTS_MAX} parts`);
+    if (end === -1) throw new TypeError("No subsequent boundary string after multipart message.");
+    if (entries.length >= PARTS_MAX) throw new TypeError(`A form has at most ${PARTS_MAX} parts.`);
     entries.push(partEntry(headers, bytes.subarray(begin, end)));
     at = end + separator.length;
   }
@@ -240,13 +249,15 @@ function partHeaders(bytes: Uint8Array, text: string, start: number, end: number
   let name: string | undefined;
   let filename: string | undefined;
   let type: string | undefined;
+  let disposed = false;
   for (let at = start; at < end; ) {
     const newline = text.indexOf("\r\n", at);
     const lineEnd = newline === -1 || newline > end ? end : newline;
     const colon = text.indexOf(":", at);
-    if (colon === -1 || colon >= lineEnd) throw malformed("a header of a part has no colon");
+    if (colon === -1 || colon >= lineEnd) throw new TypeError(UNNAMED_PART);
     const header = text.slice(at, colon).toLowerCase();
     if (header === "content-disposition") {
+      disposed = true;
       // Names are UTF-8, so the line is decoded anew from the bytes.
       const line = ops.textDecodeUtf8(bytes.subarray(colon + 1, lineEnd), false, true);
       ({ name, filename } = disposition(line));
@@ -255,14 +266,21 @@ function partHeaders(bytes: Uint8Array, text: string, start: number, end: number
     }
     at = lineEnd + 2;
   }
-  if (name === undefined) throw malformed("a part has no Content-Disposition with a name");
+  if (!disposed) throw new TypeError(UNNAMED_PART);
+  if (name === undefined) throw new TypeError("Content-Disposition header in FormData part is missing a name.");
   return { name, filename, type };
 }
 
 function disposition(line: string): { name: string | undefined; filename: string | undefined } {
   const result: { name: string | undefined; filename: string | undefined } = { name: undefined, filename: undefined };
   const rest = /^\s*form-data\s*(?:;|$)/i.exec(line);
-  if (rest === null) throw malformed("the Content-Disposition of a part is not form-data");
+  if (rest === null) {
+    const got = JSON.stringify((line.split(";", 1)[0] as string).trim());
+    throw new TypeError(
+      'Content-Disposition header for FormData part must have the value "form-data", possibly followed by parameters. ' +
+        `Got: ${got}`,
+    );
+  }
   const parameter = /\s*([^\s=;]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))\s*(?:;|$)/gy;
   parameter.lastIndex = rest[0].length;
   for (let match = parameter.exec(line); match !== null; match = parameter.exec(line)) {

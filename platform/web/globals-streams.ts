@@ -40,6 +40,12 @@ import {
   WritableStreamDefaultWriter,
 } from "./streams/index.ts";
 
+// In Workers these are TransformStreams, though each has state of its own.
+for (const kind of [CompressionStream, DecompressionStream, IdentityTransformStream]) {
+  Object.setPrototypeOf(kind, TransformStream);
+  Object.setPrototypeOf(kind.prototype, TransformStream.prototype);
+}
+
 export const globals: Record<string, unknown> = {
   AbortController,
   AbortSignal,

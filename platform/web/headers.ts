@@ -228,7 +228,7 @@ function fill(headers: Headers, init: unknown, context: string = "Headers constr
   if (method !== undefined && method !== null) {
     for (const pair of sequenceFromMethod(init, method, stringSequence, context)) {
       if (pair.length !== 2) {
-        throw new TypeError(`${context}: each entry must have exactly two members, a name and a value`);
+        throw new TypeError("To initialize a Headers object from a sequence, each inner sequence must have exactly two elements.");
       }
       list.push(headerName(pair[0], `${context}: name`), headerValue(pair[1], `${context}: value`));
     }
@@ -253,7 +253,7 @@ function headerName(value: unknown, context: string): string {
     return name;
   }
   if (!TOKEN.test(name)) {
-    throw new TypeError(`Invalid header name: ${context} is ${JSON.stringify(name)}.`);
+    throw new TypeError("Invalid header name.");
   }
   return name.toLowerCase();
 }
@@ -262,7 +262,7 @@ function headerValue(value: unknown, context: string): string {
   const given = DOMString(value, context);
   const text = normalizeValue(given);
   if (FORBIDDEN_IN_VALUE.test(text)) {
-    throw new TypeError(`Invalid header value: ${context} is ${JSON.stringify(given)}.`);
+    throw new TypeError("Invalid header value.");
   }
   return text;
 }

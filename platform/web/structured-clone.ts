@@ -49,7 +49,8 @@ function cloneByEngine(value: unknown, transfer: unknown[]): unknown {
     return engine.structuredClone(value, transfer);
   } catch (error) {
     if (error instanceof Error && error.name === "DataCloneError" && !isDOMException(error)) {
-      throw dataCloneError(error.message);
+      const plain = typeof value === "function" || typeof value === "symbol";
+      throw dataCloneError(plain ? `${String(value)} could not be cloned.` : error.message);
     }
     throw error;
   }

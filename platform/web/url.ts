@@ -128,7 +128,9 @@ export class URL {
 
   set href(value: string) {
     if (!this.#set("href", value)) {
-      throw new TypeError(INVALID_URL);
+      throw new TypeError(
+        "Failed to set the 'href' property on 'URL': the provided value is not of type 'valid URL string'.",
+      );
     }
     this.#queryReplaced();
   }
@@ -452,7 +454,7 @@ function listFromObject(init: object): string[] {
   const list: string[] = [];
   for (const pair of sequenceFromMethod(init, method, stringSequence, context)) {
     if (pair.length !== 2) {
-      throw new TypeError(`${context}: each entry of a sequence must have exactly two members, name and value`);
+      throw new TypeError("Invalid URL search params sequence.");
     }
     list.push(pair[0] as string, pair[1] as string);
   }

@@ -394,6 +394,7 @@ export function dictionary<M extends Record<string, Member<unknown>>, P extends 
   name: string,
   members: M,
   parent?: Converter<P>,
+  missing?: (member: string) => string,
 ): Converter<Dictionary<M> & P> {
   const names = Object.keys(members).sort();
   return (value, context) => {
@@ -410,7 +411,9 @@ export function dictionary<M extends Record<string, Member<unknown>>, P extends 
       } else if (member.kind === "default") {
         result[memberName] = member.fallback();
       } else if (member.kind === "required") {
-        throw new TypeError(`${context}: required member '${memberName}' of ${name} is undefined`);
+        throw new TypeError(
+          missing?.(memberName) ?? `${context}: required member '${memberName}' of ${name} is undefined`,
+        );
       } else {
         result[memberName] = undefined;
       }

@@ -48,4 +48,6 @@ mayfly_tests::cases! {
     interfaces_have_their_shape,
     a_key_tells_what_it_is_and_cannot_be_changed,
     results_come_later_and_data_is_read_at_once,
+    words_of_keys_that_do_not_fit,
+    words_of_parameters_that_do_not_fit,
 }

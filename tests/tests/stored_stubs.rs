@@ -11,6 +11,7 @@ cases! {
     a_class_is_stored_and_started_as_a_facet,
     a_durable_objects_stub_leads_back_to_the_same_object,
     what_was_received_may_be_stored_if_its_maker_lets_it,
+    restore_says_that_it_is_not_there,
     props_of_a_configured_service_arrive,
     entrypoints_of_dynamic_workers_have_their_own_error,
 }

@@ -29,6 +29,12 @@ mayfly_tests::cases! {
     names_of_the_scope,
     fetch_checks_integrity,
     object_prototype_then_does_not_see_bodies,
+    words_of_headers_and_bodies,
+    words_of_forms,
+    words_of_streams,
+    a_method_of_something_else_says_so,
+    byte_transforms_are_transform_streams,
+    dispatch_event_throws_what_a_listener_throws,
 }
 
 #[test]

@@ -7,6 +7,7 @@
 import { engine } from "../../ops.ts";
 import { has } from "../compat.ts";
 import { exportsOf } from "../exports.ts";
+import { notRestorable } from "../symbols.ts";
 import { newFacets } from "./facets.ts";
 import type { DurableObjectFacets } from "./facets.ts";
 import { ownId } from "./id.ts";
@@ -43,6 +44,11 @@ export class DurableObjectState {
   get exports(): unknown {
     instanceOf(this);
     return has("enable_ctx_exports") ? exportsOf() : undefined;
+  }
+
+  restore(): Promise<never> {
+    instanceOf(this);
+    return notRestorable();
   }
 
   /** There are no containers here. */

@@ -4,8 +4,8 @@
 // again and whose errors are OperationErrors too.
 
 import { ops } from "../../ops.ts";
-import { dictionary, octetEnforceRange, optional, required, unsignedShortEnforceRange } from "../webidl.ts";
-import { bufferCopy, noParameters, operation } from "./algorithm.ts";
+import { octetEnforceRange, optional, required, unsignedShortEnforceRange } from "../webidl.ts";
+import { bufferCopy, noParameters, operation, parameterDictionary } from "./algorithm.ts";
 import type { Algorithm, Operations } from "./algorithm.ts";
 import { dataError, operationError } from "./errors.ts";
 import { checkJwkAlgorithm } from "./jwk.ts";
@@ -26,14 +26,14 @@ const CIPHER_USAGES: readonly KeyUsage[] = ["encrypt", "decrypt", "wrapKey", "un
 const WRAP_USAGES: readonly KeyUsage[] = ["wrapKey", "unwrapKey"];
 
 /** `AesKeyGenParams`, and `AesDerivedKeyParams`, which says the same. */
-const lengthParameters = dictionary("AesKeyGenParams", { length: required(unsignedShortEnforceRange) }, noParameters);
-const ctrParameters = dictionary(
+const lengthParameters = parameterDictionary("AesKeyGenParams", { length: required(unsignedShortEnforceRange) }, noParameters);
+const ctrParameters = parameterDictionary(
   "AesCtrParams",
   { counter: required(bufferCopy), length: required(octetEnforceRange) },
   noParameters,
 );
-const cbcParameters = dictionary("AesCbcParams", { iv: required(bufferCopy) }, noParameters);
-const gcmParameters = dictionary(
+const cbcParameters = parameterDictionary("AesCbcParams", { iv: required(bufferCopy) }, noParameters);
+const gcmParameters = parameterDictionary(
   "AesGcmParams",
   { iv: required(bufferCopy), additionalData: optional(bufferCopy), tagLength: optional(octetEnforceRange) },
   noParameters,
@@ -47,60 +47,90 @@ function aes(name: string, suffix: string, allowed: readonly KeyUsage[], operati
     name,
     ...operations,
     generateKey: operation(lengthParameters, ({ length }, extractable, usages) => {
-      checkUsages(name, usages, allowed);
-      if (!KEY_BITS.includes(length)) throw operationError(wrongLength(length));
+      checkUsages(`generate ${name}`, usages, allowed);
+      if (!KEY_BITS.includes(length)) throw operationError(wrongLength("Generated AES key length", "requested", length));
       return generatedKey({ name, length }, ops.randomBytes(length / 8), extractable, usages);
     }),
     importKey: operation(noParameters, (_, format, data, extractable, usages) => {
-      checkUsages(name, usages, allowed);
+      checkUsages(`import secret ${name}`, usages, allowed);
       const secret = importSecret(name, format, data, { use: "enc", extractable, usages }, (jwk, bytes) => {
         checkJwkAlgorithm(jwk, `A${bytes.length * 8}${suffix}`);
       });
       const length = secret.length * 8;
-      if (!KEY_BITS.includes(length)) throw dataError(wrongLength(length));
+      if (!KEY_BITS.includes(length)) throw dataError(wrongLength("Imported AES key length", "provided", length));
       return secretKey({ name, length }, secret, extractable, usages);
     }),
     exportKey(format, key) {
       return exportSecret(format, key, `A${key.algorithm.length}${suffix}`);
     },
     keyLength: operation(lengthParameters, ({ length }) => {
-      if (!KEY_BITS.includes(length)) throw operationError(wrongLength(length));
+      if (!KEY_BITS.includes(length)) throw operationError(wrongLength("Derived AES key length", "provided", length));
       return length;
     }),
   };
 }
 
-function wrongLength(bits: number): string {
-  return `An AES key has 128, 192 or 256 bits, not ${bits}`;
-}
-
-function checkBlock(what: string, bytes: Uint8Array): void {
-  if (bytes.length !== BLOCK_BYTES) throw operationError(`The ${what} must have 16 bytes, not ${bytes.length}`);
+function wrongLength(what: string, was: string, bits: number): string {
+  return `${what} must be 128, 192, or 256 bits but ${was} ${bits}.`;
 }
 
 const counterMode: Operations["encrypt"] = operation(ctrParameters, ({ counter, length }, key, data) => {
-  checkBlock("counter", counter);
-  if (length === 0 || length > BLOCK_BYTES * 8) throw operationError(`A counter has 1 to 128 bits, not ${length}`);
+  if (counter.length !== BLOCK_BYTES) {
+    throw operationError(`Counter must have length of 16 bytes (provided ${counter.length}).`);
+  }
+  if (length === 0 || length > BLOCK_BYTES * 8) throw operationError(`Invalid counter of ${length} bits length provided.`);
   return ops.cryptoAesCtr(secretOf(key), counter, length, data);
 });
 
 function blockChaining(encrypt: boolean): Operations["encrypt"] {
   return operation(cbcParameters, ({ iv }, key, data) => {
-    checkBlock("initialization vector", iv);
-    return ops.cryptoAesCbc(encrypt, secretOf(key), iv, data);
+    if (iv.length !== BLOCK_BYTES) {
+      throw operationError(`AES-CBC IV must be 16 bytes long (provided ${iv.length} bytes).`);
+    }
+    const work = (): Uint8Array => ops.cryptoAesCbc(encrypt, secretOf(key), iv, data);
+    return encrypt ? work() : decrypted("AES-CBC", data.length, data.length - (data.length % BLOCK_BYTES), work);
   });
 }
 
 function galois(encrypt: boolean): Operations["encrypt"] {
   return operation(gcmParameters, ({ iv, additionalData, tagLength = TAG_BITS_DEFAULT }, key, data) => {
-    if (iv.length === 0) throw operationError("The initialization vector is empty");
-    if (!TAG_BITS.includes(tagLength)) throw operationError(`AES-GCM has no tag of ${tagLength} bits`);
-    return ops.cryptoAesGcm(encrypt, secretOf(key), iv, additionalData ?? NO_BYTES, tagLength / 8, data);
+    if (iv.length === 0) throw operationError("AES-GCM IV must not be empty.");
+    if (!TAG_BITS.includes(tagLength)) throw operationError(`Invalid AES-GCM tag length ${tagLength}.`);
+    const work = (): Uint8Array =>
+      ops.cryptoAesGcm(encrypt, secretOf(key), iv, additionalData ?? NO_BYTES, tagLength / 8, data);
+    if (encrypt) return work();
+    const length = data.length - tagLength / 8;
+    if (length < 0) {
+      throw operationError(
+        `Ciphertext length of ${data.length * 8} bits must be greater than or equal to the size of the AES-GCM tag ` +
+          `length of ${tagLength} bits.`,
+      );
+    }
+    return decrypted("AES-GCM", length, length, work);
   });
 }
 
+/** What goes wrong in decrypting is said of its lengths only: anything more would be an oracle. */
+function decrypted(name: string, given: number, expected: number, work: () => Uint8Array): Uint8Array {
+  try {
+    return work();
+  } catch {
+    throw operationError(
+      "Decryption failed. This could be due to a ciphertext authentication failure, bad padding, incorrect CryptoKey, " +
+        `or another algorithm-specific reason. Input length was ${given}, output length expected to be ` +
+        `${Math.max(expected, 0)} for ${name}`,
+    );
+  }
+}
+
 function keyWrap(wrap: boolean): Operations["wrapKey"] {
-  return operation(noParameters, (_, key, data) => ops.cryptoAesKw(wrap, secretOf(key), data));
+  return operation(noParameters, (_, key, data) => {
+    const bits = data.length * 8;
+    if (!wrap && bits % 64 !== 0) {
+      throw operationError(`Provided a wrapped key to unwrap that is ${bits} bits which isn't a multiple of 64 bits.`);
+    }
+    return ops.cryptoAesKw(wrap, secretOf(key), data);
+  });
 }
 
 export const aesFamily: readonly Algorithm[] = [

@@ -15,7 +15,7 @@ import {
   isObject,
   required,
 } from "../webidl.ts";
-import type { Converter } from "../webidl.ts";
+import type { Converter, Dictionary, Member } from "../webidl.ts";
 import { notSupported } from "./errors.ts";
 import type { JsonWebKey } from "./jwk.ts";
 import { isCryptoKey } from "./key.ts";
@@ -68,6 +68,15 @@ export function operation<P, A extends unknown[], R>(
 /** The dictionary `Algorithm`: parameters of what takes none. */
 export const noParameters = dictionary("Algorithm", { name: required(DOMString) });
 
+/** A dictionary of parameters: what is missing in one is said in workerd's words. */
+export function parameterDictionary<M extends Record<string, Member<unknown>>, P extends object>(
+  name: string,
+  members: M,
+  parent: Converter<P>,
+): Converter<Dictionary<M> & P> {
+  return dictionary(name, members, parent, (member) => `Missing field "${member}" in "algorithm".`);
+}
+
 export const bufferCopy: Converter<Uint8Array> = (value, context) => bytesCopy(bufferSource(value, context));
 
 export const cryptoKey: Converter<CryptoKey> = interfaceType("CryptoKey", isCryptoKey);
@@ -115,5 +124,16 @@ export function normalize<K extends keyof Operations>(
 
 function unrecognized(given: object, kind: string): Error {
   const { name } = noParameters(given, "algorithm");
-  return notSupported(`Unrecognized or unimplemented algorithm "${name}" for ${kind}`);
+  switch (kind) {
+    case "digest":
+      return notSupported("Unrecognized or unimplemented digest algorithm requested.");
+    case "generateKey":
+      return notSupported(`Unrecognized key generation algorithm "${name}" requested.`);
+    case "importKey":
+      return notSupported(`Unrecognized key import algorithm "${name}" requested.`);
+    case "keyLength":
+      return notSupported(`Unrecognized derived key type "${name}" requested.`);
+    default:
+      return notSupported(`Unrecognized or unimplemented algorithm "${name}" for ${kind}`);
+  }
 }

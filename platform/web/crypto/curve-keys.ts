@@ -4,8 +4,8 @@
 // Invariant: a private key always carries its public half, computed from it.
 
 import { ops } from "../../ops.ts";
-import { dictionary, required } from "../webidl.ts";
-import { cryptoKey, noParameters, operation } from "./algorithm.ts";
+import { required } from "../webidl.ts";
+import { cryptoKey, noParameters, operation, parameterDictionary } from "./algorithm.ts";
 import type { Operations } from "./algorithm.ts";
 import { dataError, invalidAccess, operationError } from "./errors.ts";
 import { newKey, slotsOf, usagesIn } from "./key.ts";
@@ -85,7 +85,7 @@ export function pointOf(key: KeySlots): Uint8Array {
   return point;
 }
 
-const agreementParameters = dictionary("EcdhKeyDeriveParams", { public: required(cryptoKey) }, noParameters);
+const agreementParameters = parameterDictionary("EcdhKeyDeriveParams", { public: required(cryptoKey) }, noParameters);
 
 /** Diffie-Hellman with another's public key. */
 export function agreement(curveOf: (key: KeySlots) => string): Operations["deriveBits"] {

@@ -4,11 +4,11 @@
 // Worker's CPU limit's.
 
 import { ops } from "../../ops.ts";
-import { dictionary, required, unsignedLongEnforceRange } from "../webidl.ts";
-import { bufferCopy, noParameters, operation } from "./algorithm.ts";
+import { required, unsignedLongEnforceRange } from "../webidl.ts";
+import { bufferCopy, noParameters, operation, parameterDictionary } from "./algorithm.ts";
 import type { Algorithm, Operations } from "./algorithm.ts";
 import { hashIdentifier } from "./digest.ts";
-import { operationError, syntaxError, unsupportedFormat } from "./errors.ts";
+import { notSupported, operationError, syntaxError } from "./errors.ts";
 import { checkUsages } from "./key.ts";
 import type { KeyUsage } from "./key.ts";
 import { secretKey, secretOf } from "./secret.ts";
@@ -16,12 +16,12 @@ import { secretKey, secretOf } from "./secret.ts";
 const USAGES: readonly KeyUsage[] = ["deriveKey", "deriveBits"];
 const NO_BYTES = new Uint8Array(0);
 
-const hkdfParameters = dictionary(
+const hkdfParameters = parameterDictionary(
   "HkdfParams",
   { hash: required(hashIdentifier), salt: required(bufferCopy), info: required(bufferCopy) },
   noParameters,
 );
-const pbkdf2Parameters = dictionary(
+const pbkdf2Parameters = parameterDictionary(
   "Pbkdf2Params",
   { salt: required(bufferCopy), iterations: required(unsignedLongEnforceRange), hash: required(hashIdentifier) },
   noParameters,
@@ -32,9 +32,11 @@ function derivation(name: string, deriveBits: Operations["deriveBits"]): Algorit
     name,
     deriveBits,
     importKey: operation(noParameters, (_, format, data, extractable, usages) => {
-      if (format !== "raw") throw unsupportedFormat(name, format);
-      checkUsages(name, usages, USAGES);
-      if (extractable) throw syntaxError(`${name} keys cannot be extractable`);
+      if (format !== "raw") {
+        throw notSupported(`${name} key must be imported in "raw" format (requested "${format}").`);
+      }
+      checkUsages(`import secret ${name}`, usages, USAGES);
+      if (extractable) throw syntaxError(`${name} key cannot be extractable.`);
       return secretKey({ name }, data as Uint8Array, extractable, usages);
     }),
     keyLength: operation(noParameters, () => null),
@@ -43,7 +45,11 @@ function derivation(name: string, deriveBits: Operations["deriveBits"]): Algorit
 
 function wholeBytes(name: string, bits: number | null): number {
   if (bits === null || bits % 8 !== 0) {
-    throw operationError(`${name} derives a number of bits that is a multiple of 8, not ${bits}`);
+    throw operationError(
+      bits === null
+        ? `${name} cannot derive a key with null length.`
+        : `${name} requires a derived key length that is a multiple of eight (requested ${bits}).`,
+    );
   }
   return bits / 8;
 }
@@ -60,7 +66,7 @@ export const derivations: readonly Algorithm[] = [
     "PBKDF2",
     operation(pbkdf2Parameters, ({ hash, salt, iterations }, key, length) => {
       const count = wholeBytes("PBKDF2", length);
-      if (iterations === 0) throw operationError("PBKDF2 needs at least one iteration");
+      if (iterations === 0) throw operationError("PBKDF2 requires a positive iteration count (requested 0).");
       return count === 0 ? NO_BYTES.slice() : ops.cryptoPbkdf2(hash, secretOf(key), salt, iterations, count);
     }),
   ),

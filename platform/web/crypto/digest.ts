@@ -154,8 +154,7 @@ function digestName(algorithm: unknown): string {
   const given = algorithmIdentifier(algorithm, `${context}: algorithm`);
   const found = find(digestRegistry, "digest", given, context);
   if (found !== undefined) return found.algorithm.name;
-  const { name } = noParameters(given, context);
-  throw notSupported(`${context}: unrecognized or unimplemented digest algorithm "${name}"`);
+  throw notSupported("Unrecognized or unimplemented digest algorithm requested.");
 }
 
 function chunkBytes(chunk: unknown): Uint8Array {
@@ -163,7 +162,8 @@ function chunkBytes(chunk: unknown): Uint8Array {
     return ops.textEncode(chunk);
   }
   if (!isBufferSource(chunk)) {
-    throw new TypeError("DigestStream is a byte stream but received an object of a type that is not a buffer or a string");
+    throw new TypeError("DigestStream is a byte stream but received an object of non-ArrayBuffer/ArrayBufferView/string type on its " +
+        "writable side.");
   }
   return bytesView(chunk);
 }

@@ -5,8 +5,8 @@
 // Invariant: a point that is in a key is on its curve.
 
 import { ops } from "../../ops.ts";
-import { DOMString, dictionary, required } from "../webidl.ts";
-import { noParameters, operation } from "./algorithm.ts";
+import { DOMString, required } from "../webidl.ts";
+import { noParameters, operation, parameterDictionary } from "./algorithm.ts";
 import type { Algorithm, Operations } from "./algorithm.ts";
 import {
   AGREEING,
@@ -61,8 +61,8 @@ const CURVES: ReadonlyMap<string, Curve> = new Map([
 ]);
 
 /** `EcKeyGenParams`, and `EcKeyImportParams`, which says the same. */
-const curveParameters = dictionary("EcKeyGenParams", { namedCurve: required(DOMString) }, noParameters);
-const ecdsaParameters = dictionary("EcdsaParams", { hash: required(hashIdentifier) }, noParameters);
+const curveParameters = parameterDictionary("EcKeyGenParams", { namedCurve: required(DOMString) }, noParameters);
+const ecdsaParameters = parameterDictionary("EcdsaParams", { hash: required(hashIdentifier) }, noParameters);
 
 function curveOf(key: KeySlots): string {
   return key.algorithm.namedCurve ?? "";
@@ -78,8 +78,8 @@ function elliptic(
     name,
     ...operations,
     generateKey: operation(curveParameters, ({ namedCurve }, extractable, usages) => {
-      checkUsages(name, usages, allUsages(allowed));
-      if (!CURVES.has(namedCurve)) throw notSupported(`${name} has no curve "${namedCurve}" here`);
+      checkUsages(`generate ${name}`, usages, allUsages(allowed));
+      if (!CURVES.has(namedCurve)) throw notSupported(unknownCurve(namedCurve));
       const pair = generatePair(namedCurve, { name, namedCurve }, allowed, extractable, usages);
       checkUseful(pair.privateKey);
       return pair;
@@ -87,8 +87,8 @@ function elliptic(
     importKey: operation(curveParameters, ({ namedCurve }, format, data, extractable, usages) => {
       const curve = CURVES.get(namedCurve);
       const isPrivate = format === "pkcs8" || (format === "jwk" && (data as JsonWebKey).d !== undefined);
-      checkUsages(name, usages, isPrivate ? allowed.private : allowed.public);
-      if (curve === undefined) throw dataError(`${name} has no curve "${namedCurve}" here`);
+      checkUsages(`import ${isPrivate ? "private" : "public"} ${name}`, usages, isPrivate ? allowed.private : allowed.public);
+      if (curve === undefined) throw notSupported(unknownCurve(namedCurve));
       const material =
         format === "jwk"
           ? fromJwk(curve, data as JsonWebKey, jwkUse, extractable, usages)
@@ -100,6 +100,10 @@ function elliptic(
       return format === "jwk" ? toJwk(curve, key) : toBytes(curve, format, key);
     },
   };
+}
+
+function unknownCurve(name: string): string {
+  return `Unrecognized or unimplemented EC curve "${name}" requested.`;
 }
 
 // ---- Import
@@ -157,7 +161,7 @@ function fromJwk(
   extractable: boolean,
   usages: readonly KeyUsage[],
 ): KeyMaterial {
-  checkJwk(jwk, { kty: "EC", use, extractable, usages });
+  checkJwk(jwk, { name: use === "sig" ? "ECDSA" : "ECDH", kty: "EC", use, extractable, usages });
   if (jwk.crv !== curve.name) throw dataError(`"crv" of the JSON Web Key is not "${curve.name}"`);
   if (use === "sig") checkJwkAlgorithm(jwk, curve.jwa);
   const encoded = new Uint8Array(1 + 2 * curve.bytes);

@@ -3,8 +3,8 @@
 // Invariant: signatures are compared in constant time.
 
 import { ops } from "../../ops.ts";
-import { dictionary, optional, required, unsignedLongEnforceRange } from "../webidl.ts";
-import { noParameters, operation } from "./algorithm.ts";
+import { optional, required, unsignedLongEnforceRange } from "../webidl.ts";
+import { noParameters, operation, parameterDictionary } from "./algorithm.ts";
 import type { Algorithm } from "./algorithm.ts";
 import { hashIdentifier, hashSizes } from "./digest.ts";
 import type { HashName } from "./digest.ts";
@@ -21,7 +21,7 @@ const USAGES: readonly KeyUsage[] = ["sign", "verify"];
 const KEY_BITS_MAX = 8 * 65_536;
 
 /** `HmacKeyGenParams`, and `HmacImportParams`, which says the same. */
-const parameters = dictionary(
+const parameters = parameterDictionary(
   "HmacKeyGenParams",
   { hash: required(hashIdentifier), length: optional(unsignedLongEnforceRange) },
   noParameters,
@@ -54,21 +54,23 @@ export const hmac: Algorithm = {
     return signature.length === expected.length && ops.cryptoTimingSafeEqual(signature, expected);
   }),
   generateKey: operation(parameters, ({ hash, length = hashSizes(hash).blockBits }, extractable, usages) => {
-    checkUsages(NAME, usages, USAGES);
-    if (length === 0) throw operationError("An HMAC key has at least one bit");
+    checkUsages(`generate ${NAME}`, usages, USAGES);
+    if (length === 0) throw operationError("HMAC key length must be a non-zero unsigned long integer (requested 0).");
     if (length > KEY_BITS_MAX) throw operationError(`An HMAC key has at most ${KEY_BITS_MAX} bits here, not ${length}`);
     const secret = masked(ops.randomBytes(Math.ceil(length / 8)), length);
     return generatedKey(keyAlgorithm(hash, length), secret, extractable, usages);
   }),
   importKey: operation(parameters, ({ hash, length }, format, data, extractable, usages) => {
-    checkUsages(NAME, usages, USAGES);
+    checkUsages(`import secret ${NAME}`, usages, USAGES);
     const secret = importSecret(NAME, format, data, { use: "sig", extractable, usages }, (jwk) => {
       checkJwkAlgorithm(jwk, `HS${hashSizes(hash).jwa}`);
     });
     const bits = secret.length * 8;
-    if (bits === 0) throw dataError("An HMAC key has at least one byte");
-    if (length !== undefined && (length > bits || length <= bits - 8)) {
-      throw dataError(`The HMAC key has ${bits} bits, which cannot be cut to ${length}`);
+    if (bits === 0 || (length !== undefined && (length > bits || length <= bits - 8))) {
+      throw dataError(
+        `Imported HMAC key length (${length ?? bits}) must be a non-zero value up to 7 bits less than, and no greater ` +
+          `than, the bit length of the raw key data (${bits}).`,
+      );
     }
     return secretKey(keyAlgorithm(hash, length ?? bits), masked(secret, length ?? bits), extractable, usages);
   }),
@@ -76,7 +78,7 @@ export const hmac: Algorithm = {
     return exportSecret(format, key, `HS${hashSizes(hashOf(key)).jwa}`);
   },
   keyLength: operation(parameters, ({ hash, length }) => {
-    if (length === 0) throw new TypeError("An HMAC key has at least one bit");
+    if (length === 0) throw new TypeError("HMAC key length must be a non-zero unsigned long integer.");
     return length ?? hashSizes(hash).blockBits;
   }),
 };

@@ -63,9 +63,12 @@ export const jsonWebKey: Converter<JsonWebKey> = dictionary("JsonWebKey", {
 const BASE64URL = /^[A-Za-z0-9_-]*$/;
 
 export function fromBase64Url(value: string | undefined, member: string): Uint8Array {
-  if (value === undefined) throw dataError(`The JSON Web Key has no "${member}"`);
+    if (value === undefined) throw dataError(`The JSON Web Key has no "${member}"`);
   const standard = value.replaceAll("-", "+").replaceAll("_", "/");
   const bytes = BASE64URL.test(value) ? ops.base64Decode(standard) : undefined;
+  if (bytes === undefined && member === "k") {
+    throw dataError('Symmetric "jwk" key import requires a base64Url encoding of the key.');
+  }
   if (bytes === undefined) throw dataError(`"${member}" of the JSON Web Key is not base64url`);
   return bytes;
 }
@@ -76,40 +79,54 @@ export function toBase64Url(bytes: Uint8Array): string {
 
 /** What a family expects of a key before it looks at the key itself. */
 export interface Expected {
+  /** The algorithm. */
+  name: string;
   kty: string;
   use: "sig" | "enc";
   extractable: boolean;
   usages: readonly KeyUsage[];
 }
 
-export function checkJwk(jwk: JsonWebKey, { kty, use, extractable, usages }: Expected): void {
-  if (jwk.kty !== kty) throw dataError(`"kty" of the JSON Web Key is ${show(jwk.kty)}, not "${kty}"`);
-  if (usages.length > 0 && jwk.use !== undefined && jwk.use !== use) {
-    throw dataError(`"use" of the JSON Web Key is ${show(jwk.use)}, not "${use}"`);
+export function checkJwk(jwk: JsonWebKey, { name, kty, use, extractable, usages }: Expected): void {
+  if (jwk.kty !== kty) {
+    const whose = kty === "oct" ? "Symmetric" : kty;
+    throw dataError(
+      `${whose} "jwk" key import requires a JSON Web Key with Key Type parameter "kty" equal to "${kty}" (encountered ` +
+        `"${jwk.kty}").`,
+    );
   }
-  if (jwk.key_ops !== undefined) checkKeyOps(jwk.key_ops, usages);
+  if (usages.length > 0 && jwk.use !== undefined && jwk.use !== use) {
+    throw dataError(
+      kty === "oct"
+        ? `Symmetric "jwk" key must have a "use" of "${use}", not "${jwk.use}".`
+        : `Asymmetric "jwk" key import with usages requires a JSON Web Key with Public Key Use parameter "use" ("${jwk.use}") equal to "${use}".`,
+    );
+  }
+  if (jwk.key_ops !== undefined) checkKeyOps(jwk.key_ops, usages, kty === "oct");
   if (jwk.ext === false && extractable) {
-    throw dataError('The JSON Web Key is not extractable ("ext" is false), so no extractable key is made of it');
+    throw dataError(`JWK ext field for "${name}" is set to false but extractable is true`);
   }
 }
 
 /** RFC 7517, 4.3: values must be there once each. */
-function checkKeyOps(operations: readonly string[], usages: readonly KeyUsage[]): void {
+function checkKeyOps(operations: readonly string[], usages: readonly KeyUsage[], symmetric: boolean): void {
   if (new Set(operations).size !== operations.length) {
-    throw dataError('"key_ops" of the JSON Web Key names something twice');
+    throw dataError('A JSON Web Key\'s Key Operations parameter ("key_ops") must not contain duplicates.');
   }
   for (const usage of usages) {
-    if (!operations.includes(usage)) throw dataError(`"key_ops" of the JSON Web Key does not allow "${usage}"`);
+    if (operations.includes(usage)) continue;
+    throw dataError(
+      symmetric
+        ? `"jwk" key missing usage "${usage}", in "key_ops".`
+        : 'All specified key usages must be present in the JSON Web Key\'s Key Operations parameter ("key_ops").',
+    );
   }
 }
 
 /** Throws unless `alg` is absent or one of `expected`. */
 export function checkJwkAlgorithm(jwk: JsonWebKey, ...expected: (string | undefined)[]): void {
   if (jwk.alg !== undefined && !expected.includes(jwk.alg)) {
-    throw dataError(`"alg" of the JSON Web Key is ${show(jwk.alg)}, not ${show(expected[0])}`);
+    const whose = jwk.kty === "oct" ? "Symmetric" : (jwk.kty ?? "");
+    throw dataError(`${whose} "jwk" key contains invalid "alg" value "${jwk.alg}", expected "${expected[0]}".`);
   }
-}
-
-function show(value: string | undefined): string {
-  return value === undefined ? "absent" : JSON.stringify(value);
 }

@@ -109,12 +109,11 @@ export function usagesIn(usages: readonly KeyUsage[], allowed: readonly KeyUsage
   return USAGES.filter((usage) => usages.includes(usage) && allowed.includes(usage));
 }
 
-/** Throws the SyntaxError for a usage that such a key cannot have. */
-export function checkUsages(algorithm: string, usages: readonly KeyUsage[], allowed: readonly KeyUsage[]): void {
+/** Throws the SyntaxError for a usage that such a key cannot have; `what` is as in `generate AES-GCM`. */
+export function checkUsages(what: string, usages: readonly KeyUsage[], allowed: readonly KeyUsage[]): void {
   for (const usage of usages) {
     if (!allowed.includes(usage)) {
-      const may = allowed.length === 0 ? "none" : allowed.join(", ");
-      throw syntaxError(`This ${algorithm} key cannot be used for "${usage}"; its usages may be: ${may}`);
+      throw syntaxError(`Attempt to ${what} key with invalid usage "${usage}".`);
     }
   }
 }
@@ -123,7 +122,7 @@ export function checkUsages(algorithm: string, usages: readonly KeyUsage[], allo
 export function checkUseful(key: CryptoKey): CryptoKey {
   const { type, usages } = slotsOf(key);
   if (type !== "public" && usages.length === 0) {
-    throw syntaxError(`A ${type} key needs at least one usage`);
+    throw syntaxError("Secret/private CryptoKeys must have at least one usage.");
   }
   return key;
 }

@@ -5,8 +5,8 @@
 // standard has it.
 
 import { ops } from "../../ops.ts";
-import { DOMString, dictionary, optional } from "../webidl.ts";
-import { noParameters, operation } from "./algorithm.ts";
+import { DOMString, optional } from "../webidl.ts";
+import { noParameters, operation, parameterDictionary } from "./algorithm.ts";
 import type { Algorithm, Operations } from "./algorithm.ts";
 import {
   AGREEING,
@@ -57,7 +57,7 @@ const X25519: Curve = {
 
 /** `namedCurve` is what the old name is given with, and what its keys say. */
 const oldName = "NODE-ED25519";
-const parameters = dictionary("OkpParams", { namedCurve: optional(DOMString) }, noParameters);
+const parameters = parameterDictionary("OkpParams", { namedCurve: optional(DOMString) }, noParameters);
 
 function octetPair(name: string, curve: Curve, operations: Partial<Operations>): Algorithm {
   const algorithm: KeyAlgorithm = name === oldName ? { name, namedCurve: oldName } : { name };
@@ -69,7 +69,7 @@ function octetPair(name: string, curve: Curve, operations: Partial<Operations>):
     ...operations,
     generateKey: operation(parameters, ({ namedCurve }, extractable, usages) => {
       checkCurve(namedCurve);
-      checkUsages(name, usages, allUsages(curve.usages));
+      checkUsages(`generate ${name}`, usages, allUsages(curve.usages));
       const pair = generatePair(curve.name, algorithm, curve.usages, extractable, usages);
       checkUseful(pair.privateKey);
       return pair;
@@ -77,7 +77,7 @@ function octetPair(name: string, curve: Curve, operations: Partial<Operations>):
     importKey: operation(parameters, ({ namedCurve }, format, data, extractable, usages) => {
       checkCurve(namedCurve);
       const isPrivate = format === "pkcs8" || (format === "jwk" && (data as JsonWebKey).d !== undefined);
-      checkUsages(name, usages, isPrivate ? curve.usages.private : curve.usages.public);
+      checkUsages(`import ${isPrivate ? "private" : "public"} ${name}`, usages, isPrivate ? curve.usages.private : curve.usages.public);
       const material =
         format === "jwk"
           ? fromJwk(curve, data as JsonWebKey, extractable, usages)
@@ -95,17 +95,17 @@ function octetPair(name: string, curve: Curve, operations: Partial<Operations>):
 function fromBytes(curve: Curve, format: Exclude<KeyFormat, "jwk">, data: Uint8Array): KeyMaterial {
   switch (format) {
     case "raw":
-      return { point: keyBytes(data, "public") };
+      return { point: keyBytes(curve.name, data, "raw") };
     case "spki": {
       const info = readSpki(data);
       checkIdentifier(curve, info);
-      return { point: keyBytes(info.key, "public").slice() };
+      return { point: keyBytes(curve.name, info.key, "public").slice() };
     }
     case "pkcs8": {
       const info = readPkcs8(data);
       checkIdentifier(curve, info);
       const inner = new DerReader(info.key);
-      const secret = keyBytes(inner.read(OCTET_STRING), "private").slice();
+      const secret = keyBytes(curve.name, inner.read(OCTET_STRING), "private").slice();
       inner.end();
       return privateMaterial(curve.name, secret, info.point);
     }
@@ -117,18 +117,18 @@ function checkIdentifier(curve: Curve, { oid, parameters }: Identifier): void {
   parameters.end();
 }
 
-function keyBytes(bytes: Uint8Array, half: string): Uint8Array {
-  if (bytes.length !== KEY_BYTES) throw dataError(`The ${half} key must have ${KEY_BYTES} bytes, not ${bytes.length}`);
+function keyBytes(name: string, bytes: Uint8Array, half: string): Uint8Array {
+  if (bytes.length !== KEY_BYTES) throw dataError(`${name} ${half} keys must be exactly ${KEY_BYTES}-bytes (provided ${bytes.length}).`);
   return bytes;
 }
 
 function fromJwk(curve: Curve, jwk: JsonWebKey, extractable: boolean, usages: readonly KeyUsage[]): KeyMaterial {
-  checkJwk(jwk, { kty: "OKP", use: curve.jwkUse, extractable, usages });
+  checkJwk(jwk, { name: curve.name, kty: "OKP", use: curve.jwkUse, extractable, usages });
   if (jwk.crv !== curve.name) throw dataError(`"crv" of the JSON Web Key is not "${curve.name}"`);
   if (curve.jwa.length > 0) checkJwkAlgorithm(jwk, ...curve.jwa);
-  const point = keyBytes(fromBase64Url(jwk.x, "x"), "public");
+  const point = keyBytes(curve.name, fromBase64Url(jwk.x, "x"), "public");
   if (jwk.d === undefined) return { point };
-  return privateMaterial(curve.name, keyBytes(fromBase64Url(jwk.d, "d"), "private"), point);
+  return privateMaterial(curve.name, keyBytes(curve.name, fromBase64Url(jwk.d, "d"), "private"), point);
 }
 
 // ---- Export

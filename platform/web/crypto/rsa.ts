@@ -7,8 +7,8 @@
 // Invariant: the native side has checked every key that is kept.
 
 import { ops } from "../../ops.ts";
-import { dictionary, optional, required, uint8Array, unsignedLongEnforceRange } from "../webidl.ts";
-import { bufferCopy, noParameters, operation } from "./algorithm.ts";
+import { optional, required, uint8Array, unsignedLongEnforceRange } from "../webidl.ts";
+import { bufferCopy, noParameters, operation, parameterDictionary } from "./algorithm.ts";
 import type { Algorithm, Operations } from "./algorithm.ts";
 import { SIGNING, allUsages, halfKey, keyPair, pointOf, requireType } from "./curve-keys.ts";
 import type { PairUsages } from "./curve-keys.ts";
@@ -29,7 +29,7 @@ const NO_BYTES = new Uint8Array(0);
 
 const ENCRYPTING: PairUsages = { public: ["encrypt", "wrapKey"], private: ["decrypt", "unwrapKey"] };
 
-const generateParameters = dictionary(
+const generateParameters = parameterDictionary(
   "RsaHashedKeyGenParams",
   {
     modulusLength: required(unsignedLongEnforceRange),
@@ -38,9 +38,9 @@ const generateParameters = dictionary(
   },
   noParameters,
 );
-const importParameters = dictionary("RsaHashedImportParams", { hash: required(hashIdentifier) }, noParameters);
-const pssParameters = dictionary("RsaPssParams", { saltLength: required(unsignedLongEnforceRange) }, noParameters);
-const oaepParameters = dictionary("RsaOaepParams", { label: optional(bufferCopy) }, noParameters);
+const importParameters = parameterDictionary("RsaHashedImportParams", { hash: required(hashIdentifier) }, noParameters);
+const pssParameters = parameterDictionary("RsaPssParams", { saltLength: required(unsignedLongEnforceRange) }, noParameters);
+const oaepParameters = parameterDictionary("RsaOaepParams", { label: optional(bufferCopy) }, noParameters);
 
 interface Scheme {
   readonly name: string;
@@ -56,7 +56,7 @@ function rsa(scheme: Scheme, operations: Partial<Operations>): Algorithm {
     name,
     ...operations,
     generateKey: operation(generateParameters, ({ modulusLength, publicExponent, hash }, extractable, usages) => {
-      checkUsages(name, usages, allUsages(allowed));
+      checkUsages(`generate ${name}`, usages, allUsages(allowed));
       const secret = ops.cryptoRsaGenerate(modulusLength, publicExponent);
       const point = publicHalf(secret);
       const pair = keyPair(keyAlgorithm(name, hash, point), secret, point, allowed, extractable, usages);
@@ -64,9 +64,9 @@ function rsa(scheme: Scheme, operations: Partial<Operations>): Algorithm {
       return pair;
     }),
     importKey: operation(importParameters, ({ hash }, format, data, extractable, usages) => {
-      if (format === "raw") throw unsupportedFormat(name, format);
+      if (format === "raw") throw notSupported(`Unrecognized key import format "${format}".`);
       const isPrivate = format === "pkcs8" || (format === "jwk" && (data as JsonWebKey).d !== undefined);
-      checkUsages(name, usages, isPrivate ? allowed.private : allowed.public);
+      checkUsages(`import ${isPrivate ? "private" : "public"} ${name}`, usages, isPrivate ? allowed.private : allowed.public);
       const material =
         format === "jwk"
           ? fromJwk(scheme, hash, data as JsonWebKey, extractable, usages)
@@ -128,7 +128,7 @@ function fromJwk(
   extractable: boolean,
   usages: readonly KeyUsage[],
 ): KeyMaterial {
-  checkJwk(jwk, { kty: "RSA", use: scheme.jwkUse, extractable, usages });
+  checkJwk(jwk, { name: scheme.name, kty: "RSA", use: scheme.jwkUse, extractable, usages });
   checkJwkAlgorithm(jwk, scheme.jwa(hash));
   const n = fromBase64Url(jwk.n, "n");
   const e = fromBase64Url(jwk.e, "e");

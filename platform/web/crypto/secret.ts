@@ -2,7 +2,7 @@
 //
 // Invariant: a key's bytes are a copy of their own from the moment it is made.
 
-import { unsupportedFormat } from "./errors.ts";
+import { notSupported } from "./errors.ts";
 import { checkJwk, fromBase64Url, toBase64Url } from "./jwk.ts";
 import type { Expected, JsonWebKey } from "./jwk.ts";
 import { checkUseful, newKey, usagesIn } from "./key.ts";
@@ -32,13 +32,13 @@ export function importSecret(
   name: string,
   format: KeyFormat,
   data: Uint8Array | JsonWebKey,
-  expected: Omit<Expected, "kty">,
+  expected: Omit<Expected, "kty" | "name">,
   check: (jwk: JsonWebKey, secret: Uint8Array) => void,
 ): Uint8Array {
   if (format === "raw") return data as Uint8Array;
-  if (format !== "jwk") throw unsupportedFormat(name, format);
+  if (format !== "jwk") throw notSupported(`Unrecognized key import format "${format}".`);
   const jwk = data as JsonWebKey;
-  checkJwk(jwk, { kty: "oct", ...expected });
+  checkJwk(jwk, { name, kty: "oct", ...expected });
   const secret = fromBase64Url(jwk.k, "k");
   check(jwk, secret);
   return secret;
@@ -47,7 +47,9 @@ export function importSecret(
 export function exportSecret(format: KeyFormat, key: KeySlots, alg: string): Uint8Array | JsonWebKey {
   const secret = secretOf(key);
   if (format === "raw") return secret;
-  if (format !== "jwk") throw unsupportedFormat(key.algorithm.name, format);
+  if (format !== "jwk") {
+    throw notSupported(`${key.algorithm.name} key only supports exporting "raw" & "jwk", not "${format}".`);
+  }
   return { kty: "oct", k: toBase64Url(secret), alg, key_ops: [...key.usages], ext: key.extractable };
 }
 

@@ -49,16 +49,20 @@ const optionalLength = nullable(unsignedLong);
 /** Throws unless `key` is of this algorithm and may be used so. */
 function checkKey(key: KeySlots, algorithm: Algorithm, usage: KeyUsage): void {
   if (key.algorithm.name !== algorithm.name) {
-    throw invalidAccess(`The key is one of ${key.algorithm.name}, not of ${algorithm.name}`);
+    throw invalidAccess(
+      `Requested algorithm "${algorithm.name}" does not match this CryptoKey's algorithm "${key.algorithm.name}".`,
+    );
   }
-  if (!key.usages.includes(usage)) throw invalidAccess(`The key's usages do not have "${usage}"`);
+  if (!key.usages.includes(usage)) {
+    throw invalidAccess(`Requested key usage "${usage}" does not match any usage listed in this CryptoKey.`);
+  }
 }
 
 /** The key as bytes or as a JSON Web Key. */
 function exported(format: KeyFormat, key: KeySlots): Uint8Array | JsonWebKey {
   const algorithm = registry.get(key.algorithm.name.toUpperCase());
   if (algorithm?.exportKey === undefined) throw notSupported(`${key.algorithm.name} keys cannot be exported`);
-  if (!key.extractable) throw invalidAccess("The key is not extractable");
+  if (!key.extractable) throw invalidAccess(`Attempt to export non-extractable ${key.algorithm.name} key.`);
   return algorithm.exportKey(format, key);
 }
 
@@ -83,7 +87,7 @@ function jwkOf(bytes: Uint8Array): JsonWebKey {
   }
   if (!isObject(value)) throw dataError("The unwrapped key is not a JSON Web Key");
   const jwk = jsonWebKey(Object.setPrototypeOf(value, null), "The unwrapped key");
-  if (jwk.kty === undefined) throw dataError('The unwrapped key has no "kty"');
+  if (jwk.kty === undefined) throw dataError('Missing "kty" field or corrupt JSON unwrapping key?');
   return jwk;
 }
 
@@ -201,8 +205,11 @@ export class SubtleCrypto {
     const usages = keyUsages(keyUsages_, `${context}: keyUsages`);
     const { run } = normalize(registry, "importKey", given, context);
     if (isBufferSource(source) !== (form !== "jwk")) {
-      const kind = form === "jwk" ? "a JsonWebKey" : "a buffer";
-      throw new TypeError(`${context}: with the format "${form}", keyData must be ${kind}`);
+      throw new TypeError(
+        form === "jwk"
+          ? 'Import data provided for "jwk" import format must be a JsonWebKey.'
+          : 'Import data provided for "raw", "pkcs8", or "spki" import formats must be a buffer source.',
+      );
     }
     const data = isBufferSource(source) ? bytesCopy(source) : source;
     return checkUseful(run(form, data, mayLeave, usages));
@@ -270,7 +277,7 @@ export class SubtleCrypto {
     const left = bytesView(bufferSource(a, "SubtleCrypto.timingSafeEqual: a"));
     const right = bytesView(bufferSource(b, "SubtleCrypto.timingSafeEqual: b"));
     if (left.length !== right.length) {
-      throw new TypeError("Input buffers must have the same byte length");
+      throw new TypeError("Input buffers must have the same byte length.");
     }
     return ops.cryptoTimingSafeEqual(left, right);
   }

@@ -49,8 +49,8 @@ export class ReadableByteStreamController {
 
   close(): void {
     const core = this.#core;
-    if (core.closeRequested) throw new TypeError("The stream has already been closed; do not close it again");
-    if (core.stream.state !== "readable") throw new TypeError("The stream is not in a state that permits close");
+    if (core.closeRequested) throw new TypeError("This ReadableStream is closed.");
+    if (core.stream.state !== "readable") throw new TypeError("This ReadableStream is closed.");
     core.close();
   }
 
@@ -58,10 +58,10 @@ export class ReadableByteStreamController {
     const core = this.#core;
     requireArguments(arguments.length, 1, "ReadableByteStreamController.enqueue");
     const view = arrayBufferView(chunk, "ReadableByteStreamController.enqueue: chunk");
-    if (viewByteLength(view) === 0) throw new TypeError("The chunk must not be empty");
-    if (viewBuffer(view).byteLength === 0) throw new TypeError("The buffer of the chunk must not be empty");
-    if (core.closeRequested) throw new TypeError("The stream is closed or draining");
-    if (core.stream.state !== "readable") throw new TypeError("The stream is not in a state that permits enqueue");
+    if (viewByteLength(view) === 0) throw new TypeError("Cannot enqueue a zero-length ArrayBuffer.");
+    if (viewBuffer(view).byteLength === 0) throw new TypeError("Cannot enqueue a zero-length ArrayBuffer.");
+    if (core.closeRequested) throw new TypeError("This ReadableByteStreamController is closed.");
+    if (core.stream.state !== "readable") throw new TypeError("This ReadableByteStreamController is closed.");
     core.enqueue(view);
   }
 
@@ -98,7 +98,7 @@ export class ReadableStreamBYOBRequest {
     const core = this.#core;
     requireArguments(arguments.length, 1, "ReadableStreamBYOBRequest.respond");
     const count = unsignedLongLongEnforceRange(bytesWritten, "ReadableStreamBYOBRequest.respond: bytesWritten");
-    if (core.controller === undefined) throw new TypeError("This BYOB request has been invalidated");
+    if (core.controller === undefined) throw new TypeError("This ReadableStreamBYOBRequest has been invalidated.");
     if (isDetached(viewBuffer(core.view as Uint8Array))) {
       throw new TypeError("The buffer of the BYOB request has been detached");
     }
@@ -109,7 +109,7 @@ export class ReadableStreamBYOBRequest {
     const core = this.#core;
     requireArguments(arguments.length, 1, "ReadableStreamBYOBRequest.respondWithNewView");
     const converted = arrayBufferView(view, "ReadableStreamBYOBRequest.respondWithNewView: view");
-    if (core.controller === undefined) throw new TypeError("This BYOB request has been invalidated");
+    if (core.controller === undefined) throw new TypeError("This ReadableStreamBYOBRequest has been invalidated.");
     if (isDetached(viewBuffer(converted))) throw new TypeError("The buffer of the view has been detached");
     core.controller.respondWithNewView(converted);
   }
@@ -170,7 +170,7 @@ export class ReadableStreamBYOBReader {
       const min = unsignedLongLongEnforceRange(minElements, "ReadableStreamBYOBReader.readAtLeast: minElements");
       const converted = arrayBufferView(view, "ReadableStreamBYOBReader.readAtLeast: view");
       if (min > viewByteLength(converted) / viewKind(converted).elementSize) {
-        throw new TypeError(`Minimum elements to read (${min}) exceeds the view.`);
+        throw new TypeError(`Minimum bytes to read (${min}) exceeds size of buffer (${viewByteLength(view as ArrayBufferView)}).`);
       }
       return readInto(core, converted, min, new AtLeastRequest());
     } catch (error) {
@@ -248,11 +248,11 @@ function readInto(
 ): Promise<ReadResult> {
   const buffer = viewBuffer(view);
   const byteLength = viewByteLength(view);
-  if (byteLength === 0) throw new TypeError("The view must not be empty");
-  if (buffer.byteLength === 0) throw new TypeError("The buffer of the view must not be empty");
+  if (byteLength === 0) throw new TypeError('You must call read() on a "byob" reader with a positive-sized TypedArray object.');
+  if (buffer.byteLength === 0) throw new TypeError('You must call read() on a "byob" reader with a positive-sized TypedArray object.');
   if (isDetached(buffer)) throw new TypeError("The buffer of the view has been detached");
-  if (min === 0) throw new TypeError("min must be greater than 0");
-  if (min > byteLength / viewKind(view).elementSize) throw new RangeError("min is larger than the view");
+  if (min === 0) throw new TypeError("Requested invalid minimum number of bytes to read (0).");
+  if (min > byteLength / viewKind(view).elementSize) throw new RangeError(`Minimum bytes to read (${min}) exceeds size of buffer (${byteLength}).`);
   if (core.stream === undefined) throw new TypeError("This ReadableStream reader has been released.");
   if (has("streams_byob_reader_detaches_buffer")) {
     core.read(view, min, request);

@@ -190,7 +190,11 @@ export class FixedLengthStream extends IdentityTransformStream {
   constructor(expectedLength: unknown, queuingStrategy: unknown = undefined) {
     requireArguments(arguments.length, 1, "FixedLengthStream constructor");
     const length = Math.trunc(Number(expectedLength)) + 0;
-    if (!(length >= 0 && length <= Number.MAX_SAFE_INTEGER)) {
+    if (Number.isNaN(length)) throw new TypeError("The value cannot be converted because it is not an integer.");
+    if (length < 0) {
+      throw new TypeError("The value cannot be converted because it is negative and this API expects a positive bigint.");
+    }
+    if (length > Number.MAX_SAFE_INTEGER) {
       throw new TypeError("FixedLengthStream requires an integer expected length less than 2^53.");
     }
     const { highWaterMark } = strategy(queuingStrategy, "FixedLengthStream constructor: queuingStrategy");

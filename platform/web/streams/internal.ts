@@ -165,7 +165,7 @@ export function readableFromPush(
 export function chunkBytes(chunk: unknown): Uint8Array {
   if (chunk instanceof Uint8Array) return chunk;
   if (isBufferSource(chunk)) return bytesCopy(chunk);
-  throw new TypeError("Received a chunk that is not an ArrayBuffer or a view on one");
+  throw new TypeError("This ReadableStream did not return bytes.");
 }
 
 /** Bytes in an object without a prototype: a promise that is resolved with it asks nobody for a `then`, not

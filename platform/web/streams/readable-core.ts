@@ -162,7 +162,7 @@ abstract class ReaderCore<Request extends { error(reason: unknown): void }> {
 }
 
 function lockedError(): TypeError {
-  return new TypeError("This ReadableStream is currently locked to a reader");
+  return new TypeError("This ReadableStream is currently locked to a reader.");
 }
 
 export class DefaultReaderCore extends ReaderCore<ReadRequest> {
@@ -244,7 +244,7 @@ export class ByobReaderCore extends ReaderCore<ReadIntoRequest> {
   constructor(stream: ReadableCore) {
     if (stream.reader !== undefined) throw lockedError();
     if (stream.controller.kind !== "byte") {
-      throw new TypeError("This ReadableStream does not support BYOB readers: it is not a byte stream");
+      throw new TypeError("This ReadableStream does not support BYOB reads.");
     }
     super(stream);
     stream.reader = this;

@@ -104,7 +104,7 @@ export class ReadableStream {
 
   cancel(reason: unknown = undefined): Promise<undefined> {
     if (!isReadableStream(this)) return rejectedWith(new TypeError("Illegal invocation: not a ReadableStream"));
-    if (this.#core.locked) return rejectedWith(new TypeError("This ReadableStream is currently locked to a reader"));
+    if (this.#core.locked) return rejectedWith(new TypeError("This ReadableStream is currently locked to a reader."));
     return this.#core.cancel(reason);
   }
 
@@ -121,8 +121,8 @@ export class ReadableStream {
     const { readable, writable } = readableWritablePair(transform, "ReadableStream.pipeThrough: transform");
     const converted = pipeOptions(options, "ReadableStream.pipeThrough: options");
     const target = writableCore(writable);
-    if (core.locked) throw new TypeError("This ReadableStream is currently locked to a reader");
-    if (target.locked) throw new TypeError("The writable side of the transform is currently locked to a writer");
+    if (core.locked) throw new TypeError("This ReadableStream is currently locked to a reader.");
+    if (target.locked) throw new TypeError("This WritableStream is currently locked to a writer.");
     setHandled(pipe(core, target, converted));
     return readable;
   }
@@ -133,8 +133,8 @@ export class ReadableStream {
       requireArguments(arguments.length, 1, "ReadableStream.pipeTo");
       const target = writableCore(writableConverter(destination, "ReadableStream.pipeTo: destination"));
       const converted = pipeOptions(options, "ReadableStream.pipeTo: options");
-      if (this.#core.locked) throw new TypeError("This ReadableStream is currently locked to a reader");
-      if (target.locked) throw new TypeError("The destination is currently locked to a writer");
+      if (this.#core.locked) throw new TypeError("This ReadableStream is currently locked to a reader.");
+      if (target.locked) throw new TypeError("This WritableStream is currently locked to a writer.");
       return pipe(this.#core, target, converted);
     } catch (error) {
       return rejectedWith(error);
@@ -181,7 +181,7 @@ function setUpFromUser(core: ReadableCore, given: unknown, strategyGiven: unknow
   if (dict.type === "bytes") {
     if (strategy.size !== undefined) throw new RangeError("The strategy of a byte stream cannot have a size function");
     const highWaterMark = extractHighWaterMark(strategy, 0);
-    if (dict.autoAllocateChunkSize === 0) throw new TypeError("autoAllocateChunkSize must be greater than 0");
+    if (dict.autoAllocateChunkSize === 0) throw new TypeError("The autoAllocateChunkSize option cannot be zero.");
     // The standard allocates only where the source asks for it; Workers always do.
     const always = !has("streams_no_default_auto_allocate_chunk_size") && !has("pedantic_wpt");
     const size = dict.autoAllocateChunkSize ?? (always ? WORKERS_AUTO_ALLOCATE : undefined);
@@ -269,12 +269,12 @@ export class ReadableStreamDefaultController {
   }
 
   close(): void {
-    if (!this.#core.canCloseOrEnqueue) throw new TypeError("The stream is not in a state that permits close");
+    if (!this.#core.canCloseOrEnqueue) throw new TypeError("This ReadableStream is closed.");
     this.#core.close();
   }
 
   enqueue(chunk: unknown = undefined): void {
-    if (!this.#core.canCloseOrEnqueue) throw new TypeError("The stream is not in a state that permits enqueue");
+    if (!this.#core.canCloseOrEnqueue) throw new TypeError("Unable to enqueue");
     this.#core.enqueue(chunk);
   }
 

@@ -96,7 +96,7 @@ export class TransformCore {
 
   enqueue(chunk: unknown): void {
     const controller = this.#readableController;
-    if (!controller.canCloseOrEnqueue) throw new TypeError("The readable side is not in a state that permits enqueue");
+    if (!controller.canCloseOrEnqueue) throw new TypeError("The readable side of this TransformStream is no longer readable.");
     try {
       controller.enqueue(chunk);
     } catch (error) {
@@ -302,8 +302,8 @@ export class TransformStream {
     const writable = queuingStrategy(writableStrategy, "TransformStream constructor: writableStrategy");
     const readable = queuingStrategy(readableStrategy, "TransformStream constructor: readableStrategy");
     const dict = transformerMembers(transformer, "TransformStream constructor: transformer");
-    if (dict.readableType !== undefined) throw new RangeError("readableType must not be given");
-    if (dict.writableType !== undefined) throw new RangeError("writableType must not be given");
+    if (dict.readableType !== undefined) throw new RangeError("transformer.readableType must be undefined.");
+    if (dict.writableType !== undefined) throw new RangeError("transformer.writableType must be undefined.");
     const readableSide = { highWaterMark: extractHighWaterMark(readable, 0), size: extractSizeAlgorithm(readable) };
     const writableSide = { highWaterMark: extractHighWaterMark(writable, 1), size: extractSizeAlgorithm(writable) };
     const started = deferred<unknown>();

@@ -241,7 +241,7 @@ export class WriterCore {
   onReady: (() => void) | undefined = undefined;
 
   constructor(stream: WritableCore) {
-    if (stream.locked) throw new TypeError("This WritableStream is currently locked to a writer");
+    if (stream.locked) throw new TypeError("This WritableStream is currently locked to a writer.");
     this.stream = stream;
     stream.writer = this;
     switch (stream.state) {
@@ -276,7 +276,7 @@ export class WriterCore {
     if (stream !== this.stream) return rejectedWith(releasedError());
     if (stream.state === "errored") return rejectedWith(stream.storedError);
     if (stream.closeQueuedOrInFlight || stream.state === "closed") {
-      return rejectedWith(new TypeError("The stream is closing or closed and cannot be written to"));
+      return rejectedWith(new TypeError("This WritableStream has been closed."));
     }
     if (stream.state === "erroring") return rejectedWith(stream.storedError);
     const write = deferred<undefined>();

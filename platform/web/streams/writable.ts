@@ -58,15 +58,15 @@ export class WritableStream {
   abort(reason: unknown = undefined): Promise<undefined> {
     const core = coreOf(this);
     if (core === undefined) return rejectedWith(notWritable());
-    if (core.locked) return rejectedWith(new TypeError("This WritableStream is currently locked to a writer"));
+    if (core.locked) return rejectedWith(new TypeError("This WritableStream is currently locked to a writer."));
     return core.abort(reason);
   }
 
   close(): Promise<undefined> {
     const core = coreOf(this);
     if (core === undefined) return rejectedWith(notWritable());
-    if (core.locked) return rejectedWith(new TypeError("This WritableStream is currently locked to a writer"));
-    if (core.closeQueuedOrInFlight) return rejectedWith(new TypeError("The stream is already being closed"));
+    if (core.locked) return rejectedWith(new TypeError("This WritableStream is currently locked to a writer."));
+    if (core.closeQueuedOrInFlight) return rejectedWith(new TypeError("This WritableStream has been closed."));
     return core.close();
   }
 
@@ -162,7 +162,7 @@ export class WritableStreamDefaultWriter {
     const core = writerOf(this);
     if (core === undefined) return rejectedWith(notWriter());
     if (core.stream === undefined) return rejectedWith(new TypeError("This WritableStream writer has been released."));
-    if (core.stream.closeQueuedOrInFlight) return rejectedWith(new TypeError("The stream is already being closed"));
+    if (core.stream.closeQueuedOrInFlight) return rejectedWith(new TypeError("This WritableStream has been closed."));
     return core.close();
   }
 

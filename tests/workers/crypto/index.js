@@ -6,5 +6,6 @@ import { asymmetric } from "./asymmetric.js";
 import { errors } from "./errors.js";
 import { random } from "./random.js";
 import { symmetric } from "./symmetric.js";
+import { words } from "./words.js";
 
-export default suite({ ...symmetric, ...asymmetric, ...errors, ...random });
+export default suite({ ...symmetric, ...asymmetric, ...errors, ...random, ...words });

@@ -1,6 +1,6 @@
 // Service stubs, classes and stubs of Durable Objects as stored values.
 
-import { DurableObject, RpcStub, RpcTarget, WorkerEntrypoint } from "cloudflare:workers";
+import { DurableObject, RpcStub, RpcTarget, WorkerEntrypoint, restore } from "cloudflare:workers";
 import { equal, fails, suite } from "../kit/suite.js";
 
 export class Greeter extends WorkerEntrypoint {
@@ -28,6 +28,9 @@ export class Hello extends DurableObject {
 }
 
 class Store extends DurableObject {
+  restoreNow() {
+    return this.ctx.restore({});
+  }
   put(name, value) {
     return this.ctx.storage.put(name, value);
   }
@@ -118,6 +121,11 @@ const handlers = suite({
       message: /RpcStub cannot be serialized in this context/,
     });
     equal(await store.get("stub"), undefined);
+  },
+  async restore_says_that_it_is_not_there(env, ctx) {
+    equal(typeof restore, "symbol");
+    await fails(() => ctx.restore({ kind: "any" }), { name: "Error", message: /^ctx\.restore\(\) is not there/ });
+    await fails(() => storeOf(ctx, "restore").restoreNow(), { message: /^ctx\.restore\(\) is not there/ });
   },
   async props_of_a_configured_service_arrive(env) {
     equal(await env.SELF.greet("props"), "configured, props");

@@ -4,5 +4,6 @@ import { suite } from "../kit/suite.js";
 import { globals } from "./globals.js";
 import { html } from "./html.js";
 import { stacks } from "./stacks.js";
+import { words } from "./words.js";
 
-export default suite({ ...html, ...stacks, ...globals });
+export default suite({ ...html, ...stacks, ...globals, ...words });

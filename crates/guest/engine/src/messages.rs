@@ -1,8 +1,10 @@
 //! A few of the engine's own errors, said as V8 says them.
 //!
 //! Code for Workers tests for `RangeError` and "Maximum call stack size exceeded" where recursion
-//! ran too deep; SpiderMonkey throws its `InternalError` there. Its errors are rows of one constant
-//! table, so the rows are changed, once, before the first script runs.
+//! ran too deep; SpiderMonkey throws its `InternalError` there. And a method of the platform that is called
+//! on something else says so in the words of the documentation of Workers ("Illegal invocation"): the
+//! platform keeps its state in private fields. The engine's errors are rows of one constant table, so the
+//! rows are changed, once, before the first script runs.
 //!
 //! Deliberately absent: the string "out of memory", which the engine throws where it cannot make an
 //! object. It is a constant of the engine's that no embedder can change, so a `catch` of the Worker's own
@@ -21,32 +23,52 @@ struct Row {
     /// How the engine words it.
     from: &'static CStr,
     to: &'static CStr,
+    class: JSExnType,
 }
 
-const ROWS: [Row; 4] = [
+const ILLEGAL_INVOCATION: &CStr = c"Illegal invocation: function called with incorrect `this` reference. \
+    See https://developers.cloudflare.com/workers/observability/errors/#illegal-invocation-errors for details.";
+
+const ROWS: [Row; 6] = [
     Row {
         number: JSErrNum::JSMSG_OVER_RECURSED,
         from: c"too much recursion",
         to: c"Maximum call stack size exceeded",
+        class: JSExnType::JSEXN_RANGEERR,
     },
     Row {
         number: JSErrNum::JSMSG_ALLOC_OVERFLOW,
         from: c"allocation size overflow",
         to: c"allocation size overflow",
+        class: JSExnType::JSEXN_RANGEERR,
     },
     Row {
         number: JSErrNum::JSMSG_OUT_OF_MEMORY,
         from: c"out of memory",
         to: c"out of memory",
+        class: JSExnType::JSEXN_RANGEERR,
     },
     Row {
         number: JSErrNum::JSMSG_RESULTING_STRING_TOO_LARGE,
         from: c"repeat count must be less than infinity and not overflow maximum string size",
         to: c"Invalid string length",
+        class: JSExnType::JSEXN_RANGEERR,
+    },
+    Row {
+        number: JSErrNum::JSMSG_GET_MISSING_PRIVATE,
+        from: c"can't access private field or method: object is not the right class",
+        to: ILLEGAL_INVOCATION,
+        class: JSExnType::JSEXN_TYPEERR,
+    },
+    Row {
+        number: JSErrNum::JSMSG_SET_MISSING_PRIVATE,
+        from: c"can't set private field: object is not the right class",
+        to: ILLEGAL_INVOCATION,
+        class: JSExnType::JSEXN_TYPEERR,
     },
 ];
 
-/// Makes each row a `RangeError`. A row that cannot be changed stays as it is: the class of an
+/// Gives each row its words and class. A row that cannot be changed stays as it is: the class of an
 /// error is no reason to end a process.
 pub(crate) fn speak_as_v8() {
     for row in &ROWS {
@@ -58,7 +80,7 @@ pub(crate) fn speak_as_v8() {
                 continue;
             }
             (*found).format = row.to.as_ptr();
-            (*found).exnType = JSExnType::JSEXN_RANGEERR as _;
+            (*found).exnType = row.class as _;
         }
     }
 }

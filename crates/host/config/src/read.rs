@@ -165,7 +165,11 @@ fn check_keys(reader: &mut Reader<'_>, fields: &[Field<'_>], level: Level) {
 
 fn read_all(reader: &mut Reader<'_>, root: &Root<'_>, environment: Option<&str>) -> Option<Config> {
     let path = reader.source().path.clone();
-    let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+    // A bare file name has an empty parent, which is no folder that can be read.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let name = read_name(reader, root, environment);
     let build = read_build(reader, root, &folder);
     let main = read_main(reader, root, &folder, build.is_some());

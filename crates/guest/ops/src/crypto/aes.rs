@@ -91,7 +91,7 @@ fn aes_ctr<S: HasOps>(_: &mut S, args: &mut Args) -> OpResult {
     }
     let blocks = bytes.len().div_ceil(BLOCK_BYTES) as u128;
     if bits < u128::BITS && blocks > 1 << bits {
-        return Err(operation("the counter is too short for the data"));
+        return Err(operation("Counter block values will repeat."));
     }
     with_aes!(key, Aes => {
         let cipher = Aes::new_from_slice(&key).map_err(|_| operation("AES-CTR failed"))?;
