@@ -26,7 +26,7 @@ import { LocalTarget } from "./rpc/target.ts";
 import { DISPOSE } from "./symbols.ts";
 
 /** Chars of a Worker's id: it is a key in the host's cache. */
-const ID_CHARS_MAX = 4096;
+const ID_CHARS_MAX = 2048;
 
 let making: Cap | undefined;
 

@@ -78,6 +78,35 @@ fn an_alarm_fires_although_its_host_ended() {
 }
 
 #[test]
+fn an_alarm_that_failed_is_tried_again_after_a_restart() {
+    let folder = Folder::new("retry");
+    let mut server = folder.serve();
+    server.get("/do/ring?name=failing&ms=1&failures=1");
+    // What the handler wrote is kept also where it throws: it has run once.
+    wait_until("the alarm that fails", || {
+        server.get("/do/rings?name=failing").body == "1"
+    });
+    signal(server.pid(), "KILL");
+    server.wait();
+    let server = folder.serve();
+    wait_until("the alarm that did not", || {
+        server.get("/do/rings?name=failing").body == "2"
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(server.get("/do/rings?name=failing").body, "2");
+}
+
+#[test]
+fn facets_and_theirs_are_there_after_a_restart() {
+    let folder = Folder::new("facets");
+    for count in 1..=2 {
+        let server = folder.serve();
+        let counts = server.get("/do/facets?name=kept").body;
+        assert_eq!(counts, format!("[{count},{count},{count}]"));
+    }
+}
+
+#[test]
 fn nothing_is_left_behind_by_an_ephemeral_server() {
     let beside = worker("objects").join(".mayfly");
     let _ = std::fs::remove_dir_all(&beside);
@@ -231,6 +260,125 @@ fn a_busy_object_does_not_stall_the_others_of_its_class() {
         "the others waited {:?}",
         spun.1
     );
+}
+
+/// Its count, its guest and its instance.
+fn whereabouts(server: &Server, name: &str) -> (u64, String, String) {
+    let body = server.get(&format!("/do/whereabouts?name={name}")).body;
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+/// Asks where the object `mover` is before, while and after another object of its guest computes.
+fn beside_one_that_computes(server: &Server) -> [(u64, String, String); 3] {
+    let before = whereabouts(server, "mover");
+    assert_eq!(
+        whereabouts(server, "busy").1,
+        before.1,
+        "they share a guest"
+    );
+    let during = std::thread::scope(|scope| {
+        scope.spawn(|| server.get("/do/spin?name=busy&ms=2500"));
+        std::thread::sleep(Duration::from_millis(700));
+        whereabouts(server, "mover")
+    });
+    [before, during, whereabouts(server, "mover")]
+}
+
+#[test]
+fn an_idle_object_moves_away_from_one_that_computes() {
+    let folder = Folder::new("moves");
+    let arguments = ["--state", folder.text(), "--object-guests", "2"];
+    let server = Server::start_with(&WORKERS, &arguments);
+    let [before, during, after] = beside_one_that_computes(&server);
+    assert_eq!(
+        (before.0, during.0, after.0),
+        (1, 2, 3),
+        "its count went on"
+    );
+    assert_ne!(before.1, during.1, "its guest");
+    assert_ne!(before.2, during.2, "its instance");
+    assert_eq!(
+        (&during.1, &during.2),
+        (&after.1, &after.2),
+        "it stays there"
+    );
+}
+
+#[test]
+fn with_one_guest_objects_wait_for_each_other() {
+    let folder = Folder::new("stays");
+    let arguments = ["--state", folder.text(), "--object-guests", "1"];
+    let server = Server::start_with(&WORKERS, &arguments);
+    let [before, during, after] = beside_one_that_computes(&server);
+    assert_eq!((before.0, during.0, after.0), (1, 2, 3));
+    assert_eq!([&before.1, &during.1], [&during.1, &after.1], "its guest");
+}
+
+/// Clients ask without pause while others of the guest compute, so that objects move under load: no call is
+/// served twice, and an instance that has ended serves nobody.
+#[test]
+fn objects_that_move_have_one_instance_at_a_time() {
+    let folder = Folder::new("moving");
+    let arguments = ["--state", folder.text(), "--object-guests", "3"];
+    let server = Server::start_with(&WORKERS, &arguments);
+    let names = ["alpha", "beta", "gamma"];
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let seen = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for name in names.iter().cycle().take(6) {
+            let (server, seen, over) = (&server, &seen, &over);
+            scope.spawn(move || {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let (count, guest, token) = whereabouts(server, name);
+                    seen.lock().unwrap().push((*name, count, guest, token));
+                    // An object with a call under way stays; most are idle when a guest begins to compute.
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+            });
+        }
+        for round in 0..4 {
+            server.get(&format!("/do/spin?name=busy-{round}&ms=1200"));
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort_unstable();
+    let guests: std::collections::HashSet<_> = seen.iter().map(|(_, _, guest, _)| guest).collect();
+    assert!((2..=3).contains(&guests.len()), "{} guests", guests.len());
+    for name in names {
+        let mut ended = std::collections::HashSet::new();
+        let mut last = None;
+        let calls = seen.iter().filter(|(whose, ..)| *whose == name);
+        for (index, (_, count, _, token)) in calls.enumerate() {
+            assert_eq!(*count, index as u64 + 1, "{name}: each call counts once");
+            if let Some(last) = last.filter(|last| *last != token) {
+                ended.insert(last);
+            }
+            assert!(
+                !ended.contains(token),
+                "{name}: an ended instance served {count}"
+            );
+            last = Some(token);
+        }
+    }
+}
+
+#[test]
+fn an_object_whose_idle_guest_was_evicted_goes_on_in_another() {
+    let arguments = [
+        "--ephemeral",
+        "--object-idle-seconds",
+        "1",
+        "--idle-seconds",
+        "1",
+    ];
+    let server = Server::start_observed(&WORKERS, &arguments);
+    let before = whereabouts(&server, "evicted");
+    let guest = server.guests_of("objects-other").last().copied().unwrap();
+    wait_until("the guest to be evicted", || !mayfly_tests::exists(guest));
+    let after = whereabouts(&server, "evicted");
+    assert_eq!((before.0, after.0), (1, 2));
+    assert_ne!(before.1, after.1, "its guest");
 }
 
 #[test]

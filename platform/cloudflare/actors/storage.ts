@@ -326,7 +326,7 @@ class Operations {
     const ms = Math.trunc(Number(time));
     if (Number.isNaN(ms)) throw new TypeError(`setAlarm(time): time must be a Date or milliseconds, not ${describe(time)}.`);
     if (ms <= 0) throw new TypeError("setAlarm() cannot be called with an alarm time <= 0");
-    if (!instance.start.alarms) throw new Error("Facets have no alarms; set one in the Durable Object above.");
+    if (!instance.start.alarms) throw new Error("Facets currently cannot set alarms.");
     if (!instance.handlesAlarms) {
       throw new TypeError("Your Durable Object class must have an alarm() handler in order to call setAlarm()");
     }

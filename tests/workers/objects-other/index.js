@@ -2,7 +2,15 @@
 
 import { DurableObject } from "cloudflare:workers";
 
+let guest;
+
 export class Room extends DurableObject {
+  /** A number that grows with each call, and which instance in which guest says it. */
+  async whereabouts() {
+    guest ??= crypto.randomUUID();
+    this.token ??= crypto.randomUUID();
+    return [await this.up(), guest, this.token];
+  }
   async up() {
     const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
     await this.ctx.storage.put("n", n);

@@ -164,6 +164,9 @@ export class Greeter extends DurableObject {
     const below = this.ctx.facets.get("below", () => ({ class: this.ctx.exports.Greeter }));
     return await below.nested(depth - 1);
   }
+  countBelow() {
+    return this.ctx.facets.get("below", () => ({ class: this.ctx.exports.Greeter })).count();
+  }
   boom() {
     this.ctx.abort("facet went away");
   }
@@ -226,7 +229,7 @@ const parentBodies = {
     equal(await greeter.count(), 2);
     equal(await greeter.peek("secret"), undefined);
     equal(await this.ctx.storage.get("n"), 77);
-    await fails(() => greeter.alarmed(), { message: /Facets have no alarms/ });
+    await fails(() => greeter.alarmed(), { message: /Facets currently cannot set alarms/ });
   },
   async abort() {
     const start = () => ({ class: this.ctx.exports.Greeter({ props: { greeting: "Hi" } }) });
@@ -253,6 +256,22 @@ const parentBodies = {
     const start = () => ({ class: this.ctx.exports.Greeter({ props: {} }) });
     equal(await this.ctx.facets.get("deep", start).nested(2), "bottom");
     await fails(() => this.ctx.facets.get("deep", start).nested(3), { message: /depth limit/ });
+  },
+  /** A number for a facet and one for a facet of that. */
+  async counts() {
+    const start = () => ({ class: this.ctx.exports.Greeter({ props: { greeting: "Hi" } }) });
+    const facet = this.ctx.facets.get("kept", start);
+    return [await facet.count(), await facet.countBelow(), await this.child("kept child").add(1)];
+  },
+  async endsWithItsParent() {
+    const start = () => ({ class: this.ctx.exports.Greeter({ props: { greeting: "Hi" } }) });
+    const facet = this.ctx.facets.get("above", start);
+    equal(await facet.countBelow(), 1);
+    this.ctx.facets.abort("above", new Error("with all below"));
+    await fails(() => facet.countBelow(), { message: /with all below/ });
+    equal(await this.ctx.facets.get("above", start).countBelow(), 2);
+    this.ctx.facets.delete("above");
+    equal(await this.ctx.facets.get("above", start).countBelow(), 1, "a deleted facet takes its own along");
   },
   async wrong() {
     await fails(() => this.ctx.facets.get("wrong", () => ({ class: 5 })).count(), { name: "TypeError", message: /class/ });
@@ -483,6 +502,27 @@ const bodies = {
     await ctx.storage.deleteAlarm();
     return ctx.storage.getAlarm();
   },
+  async later(ctx, ms) {
+    ctx.waitUntil(sleep(ms).then(() => ctx.storage.put("later", true)));
+    return (await ctx.storage.get("later")) ?? null;
+  },
+  async blockAndThrow(ctx) {
+    ctx.storage.put("half", 1);
+    await ctx.blockConcurrencyWhile(async () => {
+      await sleep(1);
+      throw new RangeError("blocked for nothing");
+    });
+  },
+  /** Reads and writes with other events between, were it not for the input gate. */
+  async readThenWrite(ctx) {
+    const n = (await ctx.storage.get("gated")) ?? 0;
+    await ctx.storage.get("something else");
+    await ctx.storage.put("gated", n + 1);
+    return n + 1;
+  },
+  state(ctx) {
+    return [ctx.props, ctx.container, typeof ctx.exports.Room, Object.prototype.toString.call(ctx), Object.keys(ctx.exports).length > 4];
+  },
 };
 
 let names = 0;
@@ -505,12 +545,14 @@ const doors = {
   id: (env, { name }) => String(env.ROOM.idFromName(name)),
   increment: (env, { name }) => env.ROOM.getByName(name).increment(),
   remember: (env, { name }) => env.ROOM.getByName(name).remember(),
-  ring: (env, { name, ms }) => env.ROOM.getByName(name).use("ring", Number(ms)),
+  ring: (env, { name, ms, failures }) =>
+    env.ROOM.getByName(name).use("ring", Number(ms), failures === undefined ? {} : { failures: Number(failures) }),
   rings: async (env, { name }) => (await env.ROOM.getByName(name).use("rings")).rings.length,
   pair: (env, { name, n }) => env.ROOM.getByName(name).use("pair", Number(n)),
   pairs: async (env, { name, from }) => JSON.stringify(await env.ROOM.getByName(name).use("pairs", Number(from))),
   serve: async (env, { name }) => JSON.stringify(await env.ROOM.getByName(name).serve()),
   up: (env, { name }) => env.OTHERS.getByName(name).up(),
+  whereabouts: async (env, { name }) => JSON.stringify(await env.OTHERS.getByName(name).whereabouts()),
   spin: (env, { name, ms }) => env.OTHERS.getByName(name).spin(Number(ms)),
   note: (env, { name, text }) => env.ROOM.getByName(name).use("note", text),
   notes: async (env, { name }) => JSON.stringify(await env.ROOM.getByName(name).use("notes")),
@@ -520,6 +562,7 @@ const doors = {
     await fails(() => env.ROOM.getByName(name).abort("to begin a new session"));
     return undo;
   },
+  facets: async (env, { name }) => JSON.stringify(await env.PARENT.getByName(name).run("counts")),
   rung: async (env, { name }) => (await env.ROOM.getByName(name).use("rings")).rings.length > 0,
 };
 
@@ -627,6 +670,35 @@ const cases = suite({
     await blocked;
     same(log, ["blocking", "blocked", "begin after", "end after"]);
   },
+  async what_a_block_throws_resets_the_object(env) {
+    const { name } = fresh(env);
+    const error = await fails(() => env.ROOM.getByName(name).use("blockAndThrow"), { name: "RangeError", message: /for nothing/ });
+    equal(error.durableObjectReset, true);
+    equal(await env.ROOM.getByName(name).remember(), 1, "a fresh instance");
+  },
+  async wait_until_outlives_the_reply(env) {
+    const room = fresh(env);
+    equal(await room.use("later", 30), null);
+    await until(async () => (await room.use("later", 0)) === true);
+  },
+  async the_input_gate_keeps_events_apart(env) {
+    const room = fresh(env);
+    const seen = await Promise.all(Array.from({ length: 30 }, () => room.use("readThenWrite")));
+    same(seen.sort((a, b) => a - b), Array.from({ length: 30 }, (_, i) => i + 1));
+  },
+  async what_ctx_has(env) {
+    same(await fresh(env).use("state"), [{}, null, "function", "[object DurableObjectState]", true]);
+  },
+  async hints_are_accepted(env) {
+    const { ROOM } = env;
+    const id = ROOM.newUniqueId({ jurisdiction: "eu" });
+    equal((await ROOM.jurisdiction("eu").get(id, { locationHint: "weur" }).whoami()).id, String(id));
+    equal((await ROOM.get(ROOM.idFromName("hinted"), { locationHint: "apac" }).whoami()).name, "hinted");
+    equal((await ROOM.getByName("hinted", { locationHint: "wnam" }).whoami()).name, "hinted");
+    equal((await ROOM.jurisdiction("fedramp").getByName("hinted").whoami()).name, "hinted");
+    equal(String(ROOM.jurisdiction("eu").idFromName("hinted")) === String(ROOM.idFromName("hinted")), false);
+    await fails(() => ROOM.newUniqueId({ jurisdiction: "mars" }), { name: "TypeError" });
+  },
   async abort_forgets_the_turn(env) {
     const room = fresh(env);
     const name = room.name;
@@ -699,6 +771,7 @@ const cases = suite({
   facets_abort: (env) => env.PARENT.getByName(`p ${START}`).run("abort"),
   facets_delete: (env) => env.PARENT.getByName(`p ${START}`).run("delete"),
   facets_nested: (env) => env.PARENT.getByName(`p ${START}`).run("nested"),
+  facets_end_with_their_parent: (env) => env.PARENT.getByName(`p ${START}`).run("endsWithItsParent"),
   facets_wrong: (env) => env.PARENT.getByName(`p ${START}`).run("wrong"),
 });
 

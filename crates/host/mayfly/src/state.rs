@@ -37,9 +37,7 @@ pub fn open(
         false => Store::open(&folder(arguments, loaded)),
     };
     let store = store.map_err(|error| explain(&error))?;
-    for worker in loaded.iter() {
-        migrate(&store, worker)?;
-    }
+    migrate(&store, loaded)?;
     for worker in loaded.iter() {
         bind(&store, worker)?;
     }
@@ -226,18 +224,65 @@ fn folder(arguments: &StateArgs, loaded: &[Loaded]) -> PathBuf {
     beside.map_or_else(|| PathBuf::from(FOLDER), |parent| parent.join(FOLDER))
 }
 
-fn migrate(store: &Store, worker: &Loaded) -> Result<(), Exit> {
-    let name = &worker.definition.name;
-    for Migration { tag, steps, at } in &worker.migrations {
-        let changes: Vec<_> = steps.iter().map(change).collect();
-        let applied = store
-            .migrate(name, tag, &changes)
-            .map_err(|error| Exit::Definition(format!("{at}: {}", chain(&error))))?;
-        if applied == Applied::Now {
-            tracing::info!(worker = name, tag, "a migration was applied");
+/// Applies what has not been applied yet: each Worker's migrations in their order. One that needs a class
+/// of another Worker waits for that Worker's.
+fn migrate(store: &Store, loaded: &[Loaded]) -> Result<(), Exit> {
+    for worker in loaded {
+        refuse_removed(store, worker)?;
+    }
+    let mut left: Vec<(&str, &[Migration])> = loaded
+        .iter()
+        .map(|worker| (worker.definition.name.as_str(), &*worker.migrations))
+        .collect();
+    loop {
+        let before: usize = left.iter().map(|(_, migrations)| migrations.len()).sum();
+        let mut failed = None;
+        for (name, migrations) in &mut left {
+            while let [next, rest @ ..] = *migrations {
+                match apply(store, name, next) {
+                    Ok(()) => *migrations = rest,
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                        break;
+                    }
+                }
+            }
+        }
+        let after: usize = left.iter().map(|(_, migrations)| migrations.len()).sum();
+        match failed {
+            None => return Ok(()),
+            Some(error) if after == before => return Err(error),
+            Some(_) => {}
         }
     }
+}
+
+fn apply(store: &Store, name: &str, migration: &Migration) -> Result<(), Exit> {
+    let Migration { tag, steps, at } = migration;
+    let changes: Vec<_> = steps.iter().map(change).collect();
+    let applied = store.migrate(name, tag, &changes).map_err(|error| {
+        Exit::Definition(format!("{at}: migration \"{tag}\": {}", chain(&error)))
+    })?;
+    if applied == Applied::Now {
+        tracing::info!(worker = name, tag, "a migration was applied");
+    }
     Ok(())
+}
+
+/// A tag that is gone from the file might come back for something else, which would then never be applied;
+/// and the file would make other classes elsewhere than it made here.
+fn refuse_removed(store: &Store, worker: &Loaded) -> Result<(), Exit> {
+    let name = &worker.definition.name;
+    let applied = store.migrations(name).map_err(|error| explain(&error))?;
+    let listed = |tag: &String| worker.migrations.iter().any(|one| one.tag == *tag);
+    match applied.iter().find(|tag| !listed(tag)) {
+        Some(tag) => Err(Exit::Definition(format!(
+            "{}: the migration \"{tag}\" was applied to the objects of \"{name}\" and is missing from \
+             `migrations`: put it back, or choose another --state; nothing was changed",
+            worker.file.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn change(step: &MigrationStep) -> ClassChange {

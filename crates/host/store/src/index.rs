@@ -12,7 +12,7 @@ use crate::id::{KEY_BYTES, ObjectId, digest, hex};
 use crate::id::{SIGNATURE_BYTES, signature};
 use crate::lock::Mutex;
 use crate::object::Syncer;
-use crate::place::{Place, Store};
+use crate::place::Store;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
 
@@ -96,6 +96,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS migrations (
         worker TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (worker, tag)
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS doomed (folder TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS alarms (
         folder TEXT NOT NULL, id TEXT NOT NULL, time_ms INTEGER NOT NULL,
         PRIMARY KEY (folder, id)
@@ -192,26 +193,42 @@ impl Store {
         if fresh == 0 {
             return Ok(Applied::Before);
         }
-        let mut gone = Vec::new();
+        let migration = Migration {
+            store: self,
+            connection: &transaction,
+            worker,
+        };
         for change in changes {
-            apply(&transaction, worker, change, &mut gone)?;
+            migration.apply(change)?;
         }
         transaction.commit()?;
         drop(connection);
-        for folder in gone {
-            self.delete_namespace(&folder)?;
-        }
+        self.delete_doomed()?;
         Ok(Applied::Now)
     }
 
-    fn delete_namespace(&self, folder: &str) -> Result<(), StoreError> {
-        for object in self.objects(folder)? {
-            if let Some(id) = ObjectId::from_hex(&object.id) {
-                self.delete(&Place::object(folder, &id))?;
-            }
-        }
+    /// Tags of a Worker's migrations that were applied.
+    pub fn migrations(&self, worker: &str) -> Result<Vec<String>, StoreError> {
         let connection = self.index.connection.lock();
-        connection.execute("DELETE FROM alarms WHERE folder = ?", params![folder])?;
+        let mut statement =
+            connection.prepare("SELECT tag FROM migrations WHERE worker = ? ORDER BY tag")?;
+        let tags = statement.query_map(params![worker], |row| row.get(0))?;
+        Ok(tags.collect::<Result<_, _>>()?)
+    }
+
+    /// Deletes what deleted classes stored, also where a host has ended in the middle of that: their
+    /// folders' names are written down by the migration itself.
+    pub(crate) fn delete_doomed(&self) -> Result<(), StoreError> {
+        let connection = self.index.connection.lock();
+        let mut statement = connection.prepare("SELECT folder FROM doomed")?;
+        let folders: Vec<String> = statement
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for folder in folders {
+            self.delete_namespace(&folder)?;
+            connection.execute("DELETE FROM alarms WHERE folder = ?", params![folder])?;
+            connection.execute("DELETE FROM doomed WHERE folder = ?", params![folder])?;
+        }
         Ok(())
     }
 
@@ -323,8 +340,10 @@ fn make(
         ];
         let key = digest(&seed);
         let folder = folder_name(class, &key);
+        // A folder whose files are still to be deleted is taken by nobody.
         let fresh = connection.execute(
-            "INSERT OR IGNORE INTO namespaces (worker, class, folder, key, sql) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO namespaces (worker, class, folder, key, sql) SELECT ?, ?, ?, ?, ?
+             WHERE ?3 NOT IN (SELECT folder FROM doomed)",
             params![worker, class, folder, key, sql],
         )?;
         if fresh > 0 {
@@ -344,49 +363,79 @@ fn folder_name(class: &str, key: &[u8; KEY_BYTES]) -> String {
     format!("{plain}-{}", &hex(key)[..16])
 }
 
-fn apply(
-    connection: &Connection,
-    worker: &str,
-    change: &ClassChange,
-    gone: &mut Vec<String>,
-) -> Result<(), StoreError> {
-    let missing = |worker: &str, class: &str| {
-        StoreError::Migration(format!("worker {worker:?} has no class {class:?}"))
-    };
-    let rename = |from_worker: &str, from: &str, to: &str| -> Result<(), StoreError> {
-        if find(connection, worker, to)?.is_some() {
-            let message = format!("worker {worker:?} already has a class {to:?}");
-            return Err(StoreError::Migration(message));
-        }
-        let changed = connection.execute(
-            "UPDATE namespaces SET worker = ?, class = ? WHERE worker = ? AND class = ?",
-            params![worker, to, from_worker, from],
-        )?;
-        if changed == 0 {
-            return Err(missing(from_worker, from));
-        }
-        Ok(())
-    };
-    match change {
-        ClassChange::New { class, sql } => {
-            make(connection, worker, class, *sql)?;
-        }
-        ClassChange::Renamed { from, to } => rename(worker, from, to)?,
-        ClassChange::Transferred {
-            worker: from_worker,
-            from,
-            to,
-        } => rename(from_worker, from, to)?,
-        ClassChange::Deleted { class } => {
-            let found = find(connection, worker, class)?.ok_or_else(|| missing(worker, class))?;
-            connection.execute(
-                "DELETE FROM namespaces WHERE worker = ? AND class = ?",
-                params![worker, class],
-            )?;
-            gone.push(found.folder);
+/// A migration that is being applied.
+struct Migration<'a> {
+    store: &'a Store,
+    connection: &'a Connection,
+    worker: &'a str,
+}
+
+impl Migration<'_> {
+    fn apply(&self, change: &ClassChange) -> Result<(), StoreError> {
+        match change {
+            ClassChange::New { class, sql } => self.make(class, *sql),
+            ClassChange::Renamed { from, to } => self.rename(self.worker, from, to),
+            ClassChange::Transferred { worker, from, to } => self.rename(worker, from, to),
+            ClassChange::Deleted { class } => self.delete(self.worker, class),
         }
     }
-    Ok(())
+
+    /// A class that was bound before a migration made it is there already, without SQL.
+    fn make(&self, class: &str, sql: bool) -> Result<(), StoreError> {
+        let found = make(self.connection, self.worker, class, sql)?;
+        match (found.sql, sql) {
+            (true, false) => Err(StoreError::Migration(format!(
+                "new_classes: the class {class:?} of worker {:?} is one of new_sqlite_classes already",
+                self.worker
+            ))),
+            (false, true) => {
+                self.connection.execute(
+                    "UPDATE namespaces SET sql = 1 WHERE worker = ? AND class = ?",
+                    params![self.worker, class],
+                )?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Over a class of the new name only where that was bound too early and has no objects yet.
+    fn rename(&self, from_worker: &str, from: &str, to: &str) -> Result<(), StoreError> {
+        if find(self.connection, from_worker, from)?.is_none() {
+            return Err(missing(from_worker, from));
+        }
+        if let Some(there) = find(self.connection, self.worker, to)? {
+            if !self.store.objects(&there.folder)?.is_empty() {
+                return Err(StoreError::Migration(format!(
+                    "worker {:?} already has a class {to:?} with objects",
+                    self.worker
+                )));
+            }
+            self.delete(self.worker, to)?;
+        }
+        self.connection.execute(
+            "UPDATE namespaces SET worker = ?, class = ? WHERE worker = ? AND class = ?",
+            params![self.worker, to, from_worker, from],
+        )?;
+        Ok(())
+    }
+
+    fn delete(&self, worker: &str, class: &str) -> Result<(), StoreError> {
+        let found = find(self.connection, worker, class)?.ok_or_else(|| missing(worker, class))?;
+        self.connection.execute(
+            "DELETE FROM namespaces WHERE worker = ? AND class = ?",
+            params![worker, class],
+        )?;
+        self.connection.execute(
+            "INSERT OR IGNORE INTO doomed (folder) VALUES (?)",
+            params![found.folder],
+        )?;
+        Ok(())
+    }
+}
+
+fn missing(worker: &str, class: &str) -> StoreError {
+    StoreError::Migration(format!("worker {worker:?} has no class {class:?}"))
 }
 
 #[cfg(test)]
@@ -397,6 +446,13 @@ mod tests {
         ClassChange::New {
             class: class.to_owned(),
             sql: true,
+        }
+    }
+
+    fn without_sql(class: &str) -> ClassChange {
+        ClassChange::New {
+            class: class.to_owned(),
+            sql: false,
         }
     }
 
@@ -426,6 +482,24 @@ mod tests {
         // The name is free again, for another namespace.
         store.migrate("w", "v3", &[new("A")]).unwrap();
         assert_ne!(store.namespace("w", "A").unwrap(), Some(made));
+    }
+
+    #[test]
+    fn a_class_that_was_bound_too_early_is_no_obstacle() {
+        let store = Store::ephemeral().unwrap();
+        store.make_namespace("w", "A", false).unwrap();
+        store.migrate("w", "v1", &[new("A")]).unwrap();
+        let made = store.namespace("w", "A").unwrap().unwrap();
+        assert!(made.sql);
+        assert!(store.migrate("w", "v2", &[without_sql("A")]).is_err());
+        store.make_namespace("w", "B", false).unwrap();
+        let renamed = ClassChange::Renamed {
+            from: "A".to_owned(),
+            to: "B".to_owned(),
+        };
+        store.migrate("w", "v2", &[renamed]).unwrap();
+        assert_eq!(store.namespace("w", "B").unwrap(), Some(made));
+        assert_eq!(store.migrations("w").unwrap(), ["v1", "v2"]);
     }
 
     #[test]

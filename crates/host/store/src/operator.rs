@@ -52,7 +52,7 @@ impl Store {
         let place = Place::object(&namespace.folder, id);
         let mut files = Vec::new();
         walk(folder, Path::new(""), &mut files)?;
-        if !files.iter().any(|file| file == Path::new("object.sqlite")) {
+        if files.is_empty() {
             let message = format!("{} holds no exported object", folder.display());
             return Err(StoreError::NotFound(message));
         }

@@ -24,7 +24,7 @@ use crate::kept::Product;
 use crate::lock::{Mutex, claim};
 use crate::object::{Database, history};
 use rusqlite::Connection;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -98,6 +98,7 @@ impl Store {
             index: Index::new(connection, Some(&path))?,
             _lock: Some(lock),
         };
+        store.delete_doomed()?;
         Ok(Arc::new(store))
     }
 
@@ -183,10 +184,13 @@ impl Store {
         }
     }
 
-    /// Whether something was ever written there.
+    /// Whether something was ever written there, by itself or by a facet.
     pub fn exists(&self, place: &Place) -> bool {
         match &self.root {
-            Root::Folder(root) => file_of(root, place).exists(),
+            Root::Folder(root) => {
+                let facets = root.join("objects").join(place.folder_of_facets());
+                file_of(root, place).exists() || facets.exists()
+            }
             Root::Memory(idle) => idle.lock().contains_key(&place.stem),
         }
     }
@@ -217,35 +221,57 @@ impl Store {
         Ok(())
     }
 
-    /// The objects of a namespace that have written something, in the order of their ids.
+    /// Deletes all that is stored in a namespace's folder. Nobody may have any of it open.
+    pub(crate) fn delete_namespace(&self, namespace_folder: &str) -> Result<(), StoreError> {
+        match &self.root {
+            Root::Folder(root) => {
+                let folder = root.join("objects").join(namespace_folder);
+                remove(fs::remove_dir_all(&folder), &folder)?;
+                sync_folder(&folder);
+            }
+            Root::Memory(idle) => {
+                let mut idle = idle.lock();
+                idle.retain(|stem, _| !stem.starts_with(namespace_folder));
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects of a namespace that have written something, or whose facets have, in the order of their
+    /// ids.
     pub fn objects(&self, namespace_folder: &str) -> Result<Vec<Listed>, StoreError> {
         let Root::Folder(root) = &self.root else {
             return Ok(Vec::new());
         };
         let folder = root.join("objects").join(namespace_folder);
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         for (name, path) in entries(&folder)? {
-            let Some(id) = name.strip_suffix(".sqlite") else {
+            let named = name.strip_suffix(".sqlite");
+            let Some(id) = named.or_else(|| name.strip_suffix(".facets")) else {
                 continue;
             };
             let (facet_bytes, facets) = weigh(&path.with_extension("facets"))?;
-            found.push(Listed {
+            let listed = Listed {
                 id: id.to_owned(),
-                bytes: bytes_of(&path) + facet_bytes,
+                bytes: bytes_of(&path.with_extension("sqlite")) + facet_bytes,
                 facets,
-            });
+            };
+            found.insert(id.to_owned(), listed);
         }
-        found.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(found)
+        Ok(found.into_values().collect())
     }
 
-    /// Files of an object, by what they are called relative to it: `""` for itself.
+    /// Files of an object, by what they are called relative to it: `object.sqlite` for its own, where it has
+    /// written something itself.
     pub fn files(&self, place: &Place) -> Result<Vec<(PathBuf, PathBuf)>, StoreError> {
         let Root::Folder(root) = &self.root else {
             return Ok(Vec::new());
         };
+        let mut files = Vec::new();
         let file = file_of(root, place);
-        let mut files = vec![(PathBuf::from("object.sqlite"), file)];
+        if file.exists() {
+            files.push((PathBuf::from("object.sqlite"), file));
+        }
         let facets = root.join("objects").join(place.folder_of_facets());
         gather(&facets, Path::new("facets"), &mut files)?;
         Ok(files)
