@@ -1,13 +1,16 @@
 // node:assert and node:assert/strict.
 //
-// Messages show both values but no line-by-line difference, and `CallTracker` is absent.
+// As in Workers `equal`, `deepEqual` and their opposites are the strict ones, whichever module they come
+// from. `CallTracker` is absent.
 //
 // Invariant: everything thrown for a failed assertion is an AssertionError, unless the caller gave
 // an error of their own.
 
 import { inspect } from "../web/inspect.ts";
+import { diffLines } from "./diff.ts";
 import { isDeepEqual } from "./equality.ts";
 import { isPartlyEqual } from "./equality-partial.ts";
+import { coded, invalidArgType, invalidArgValue, invalidReturnValue, missingArgs } from "./errors.ts";
 
 interface AssertionOptions {
   message?: string | undefined;
@@ -26,7 +29,7 @@ export class AssertionError extends Error {
 
   constructor(options: AssertionOptions) {
     if (typeof options !== "object" || options === null) {
-      throw coded(new TypeError('The "options" argument must be of type object.'), "ERR_INVALID_ARG_TYPE");
+      throw invalidArgType("options", ["object"], options);
     }
     super(options.message !== undefined ? String(options.message) : generated(options));
     this.generatedMessage = options.message === undefined;
@@ -45,21 +48,36 @@ const SENTENCES: Record<string, string> = {
   strictEqual: "Expected values to be strictly equal:",
   deepStrictEqual: "Expected values to be strictly deep-equal:",
   deepEqual: "Expected values to be loosely deep-equal:",
-  partialDeepStrictEqual: "Expected values to be partially and strictly deep-equal:",
   notStrictEqual: 'Expected "actual" to be strictly unequal to:',
   notDeepStrictEqual: 'Expected "actual" not to be strictly deep-equal to:',
   notDeepEqual: 'Expected "actual" not to be loosely deep-equal to:',
 };
+
+/** What the comparisons say of themselves; an AssertionError made by hand has the sentences above. */
+const WORDS: Record<string, (actual: unknown, expected: unknown) => string> = {
+  strictEqual: (actual, expected) => {
+    const [left, right] = [inspect(actual), inspect(expected)];
+    if (left !== right) return `Values are not strictly equal:\n\n\n[Diff] Actual / Expected\n\n\n${shownDiff(left, right)}\n`;
+    const indented = left.split("\n").map((line) => `    ${line}`).join("\n");
+    return `Values have the same structure but are not reference-equal:\n\n${indented}\n`;
+  },
+  notStrictEqual: () => "Expected actual to be strictly unequal to expected",
+  notDeepStrictEqual: () => "Expected actual to not be deeply strictly equal to expected",
+  partialDeepStrictEqual: () => "Expected actual to be partially deeply strictly equal to expected",
+};
+
+const MARKS: Record<string, string> = { "1": "-   ", "-1": "+   ", "0": "    " };
+
+function shownDiff(actual: string, expected: string): string {
+  const lines = diffLines(actual.split("\n"), expected.split("\n"));
+  return lines.map(([kind, line]) => `${MARKS[String(kind)]}${line}`).join("\n");
+}
 
 function generated({ actual, expected, operator = "" }: AssertionOptions): string {
   const sentence = SENTENCES[operator];
   if (sentence === undefined) return `${inspect(actual)} ${operator} ${inspect(expected)}`;
   if (operator.startsWith("not")) return `${sentence} ${inspect(expected)}`;
   return `${sentence}\n\n${inspect(actual)} !== ${inspect(expected)}\n`;
-}
-
-function coded<E extends Error>(error: E, code: string): E {
-  return Object.assign(error, { code });
 }
 
 function failWith(message: unknown, options: AssertionOptions): never {
@@ -76,7 +94,7 @@ function ok(value?: unknown, message?: unknown): asserts value {
   if (value) return;
   const missing = arguments.length === 0 ? "No value argument passed to `assert.ok()`" : undefined;
   failWith(message, {
-    message: missing ?? "The expression evaluated to a falsy value",
+    message: missing ?? `${inspect(value)} == true`,
     actual: value,
     expected: true,
     operator: "==",
@@ -84,50 +102,48 @@ function ok(value?: unknown, message?: unknown): asserts value {
 }
 
 function fail(message?: unknown): never {
-  return failWith(message, { message: "Failed", operator: "fail" });
+  return failWith(message ?? undefined, { message: "Failed", operator: "fail" });
 }
 
 type Comparison = (actual: unknown, expected: unknown, message?: unknown) => void;
 
 function comparison(operator: string, holds: (actual: unknown, expected: unknown) => boolean): Comparison {
   return function (actual: unknown, expected: unknown, message?: unknown): void {
-    if (arguments.length < 2) {
-      throw coded(new TypeError('The "actual" and "expected" arguments must be specified'), "ERR_MISSING_ARGS");
-    }
-    if (!holds(actual, expected)) failWith(message, { actual, expected, operator });
+    if (arguments.length < 2) throw missingArgs("actual", "expected");
+    if (holds(actual, expected)) return;
+    const words = WORDS[operator]?.(actual, expected);
+    failWith(message || undefined, { actual, expected, operator, message: words });
   };
 }
 
-const looseEqual = (a: unknown, b: unknown): boolean => a == b || (a !== a && b !== b);
-const equal = comparison("==", looseEqual);
-const notEqual = comparison("!=", (a, b) => !looseEqual(a, b));
 const strictEqual = comparison("strictEqual", Object.is);
 const notStrictEqual = comparison("notStrictEqual", (a, b) => !Object.is(a, b));
-const deepEqual = comparison("deepEqual", (a, b) => isDeepEqual(a, b, "loose"));
-const notDeepEqual = comparison("notDeepEqual", (a, b) => !isDeepEqual(a, b, "loose"));
 const deepStrictEqual = comparison("deepStrictEqual", (a, b) => isDeepEqual(a, b, "strict"));
 const partialDeepStrictEqual = comparison("partialDeepStrictEqual", (a, b) => isPartlyEqual(a, b));
 const notDeepStrictEqual = comparison("notDeepStrictEqual", (a, b) => !isDeepEqual(a, b, "strict"));
 
-function requireText(text: unknown, pattern: unknown): [string, RegExp] {
-  if (!(pattern instanceof RegExp)) {
-    throw coded(new TypeError('The "regexp" argument must be an instance of RegExp.'), "ERR_INVALID_ARG_TYPE");
-  }
-  return [typeof text === "string" ? text : "", pattern];
+function requirePattern(pattern: unknown): RegExp {
+  if (!(pattern instanceof RegExp)) throw invalidArgType("regexp", ["RegExp"], pattern);
+  return pattern;
 }
 
 function match(text: unknown, pattern: unknown, message?: unknown): void {
-  const [known, wanted] = requireText(text, pattern);
-  if (typeof text === "string" && wanted.test(known)) return;
-  const generated = `The input did not match the regular expression ${inspect(wanted)}. Input:\n\n${inspect(text)}\n`;
-  failWith(message, { message: generated, actual: text, expected: wanted, operator: "match" });
+  if (arguments.length < 2) throw missingArgs("actual", "regexp");
+  const wanted = requirePattern(pattern);
+  if (wanted.test(text as string)) return;
+  const generated = `actual: "${String(text)}" expected to match: "${String(wanted)}"`;
+  failWith(message || undefined, { message: generated, actual: text, expected: wanted, operator: "match" });
 }
 
 function doesNotMatch(text: unknown, pattern: unknown, message?: unknown): void {
-  const [known, wanted] = requireText(text, pattern);
-  if (typeof text === "string" && !wanted.test(known)) return;
-  const generated = `The input was expected to not match the regular expression ${inspect(wanted)}. Input:\n\n${inspect(text)}\n`;
-  failWith(message, { message: generated, actual: text, expected: wanted, operator: "doesNotMatch" });
+  if (arguments.length < 2) throw missingArgs("string", "regexp");
+  const wanted = requirePattern(pattern);
+  const isText = typeof text === "string";
+  if (isText && !wanted.test(text)) return;
+  const generated = isText
+    ? `actual: "${text}" expected to not match: "${String(wanted)}"`
+    : `The "string" argument must be of type string. Received type ${typeof text} (${inspect(text)})`;
+  failWith(message || undefined, { message: generated, actual: text, expected: wanted, operator: "doesNotMatch" });
 }
 
 function ifError(value: unknown): void {
@@ -147,7 +163,7 @@ const NOTHING_THROWN: unique symbol = Symbol("nothing was thrown");
 
 function thrownBy(work: unknown): unknown {
   if (typeof work !== "function") {
-    throw coded(new TypeError('The "fn" argument must be of type function.'), "ERR_INVALID_ARG_TYPE");
+    throw invalidArgType("fn", ["function"], work);
   }
   try {
     work();
@@ -163,16 +179,10 @@ async function rejectedBy(work: unknown): Promise<unknown> {
   if (typeof work === "function" && !isThenable(work)) {
     promise = work();
     if (!isThenable(promise)) {
-      throw coded(
-        new TypeError('Expected instance of Promise to be returned from the "promiseFn" function.'),
-        "ERR_INVALID_RETURN_VALUE",
-      );
+      throw invalidReturnValue("instance of Promise", "promiseFn", promise);
     }
   } else if (!isThenable(work)) {
-    throw coded(
-      new TypeError('The "promiseFn" argument must be of type function or an instance of Promise.'),
-      "ERR_INVALID_ARG_TYPE",
-    );
+    throw invalidArgType("promiseFn", ["function", "Promise"], work);
   }
   try {
     await promise;
@@ -188,10 +198,15 @@ function isThenable(value: unknown): boolean {
 }
 
 function checkThrown(thrown: unknown, expected: unknown, message: unknown, operator: string): void {
-  if (typeof expected === "string") [expected, message] = [undefined, expected];
+  if (typeof expected === "string") {
+    if (thrown !== NOTHING_THROWN) requireUnlike(thrown, expected, message);
+    [expected, message] = [undefined, expected];
+  }
   if (thrown === NOTHING_THROWN) {
     const kind = operator === "rejects" ? "rejection" : "exception";
-    const name = typeof expected === "function" && expected.name !== "" ? ` (${expected.name})` : "";
+    const isClass = typeof expected === "function" && (expected as { prototype?: unknown }).prototype !== undefined;
+    const named = isClass || (typeof expected === "function" && typeof message === "string");
+    const name = named && (expected as { name: string }).name !== "" ? ` (${(expected as { name: string }).name})` : "";
     const more = typeof message === "string" ? `: ${message}` : ".";
     if (message instanceof Error) throw message;
     throw new AssertionError({ message: `Missing expected ${kind}${name}${more}`, expected, operator });
@@ -211,14 +226,15 @@ function checkWithFunction(thrown: unknown, expected: object, message: unknown, 
   if (maker.prototype !== undefined && thrown instanceof (expected as new () => object)) return;
   if (expected === Error || Object.prototype.isPrototypeOf.call(Error, expected)) {
     const found = thrown instanceof Error ? thrown.constructor.name : inspect(thrown);
-    const generated = `The error is expected to be an instance of "${maker.name}". Received "${found}"`;
+    const text = thrown instanceof Error ? thrown.message : undefined;
+    const generated = `The error is expected to be an instance of "${maker.name}". Received "${found}"\n\nError message:\n\n${text}`;
     return failWith(message, { message: generated, actual: thrown, expected, operator });
   }
   const verdict: unknown = Reflect.apply(expected as (error: unknown) => unknown, {}, [thrown]);
   if (verdict === true) return;
   const generated =
     `The ${maker.name === "" ? "" : `"${maker.name}" `}validation function is expected to return "true". ` +
-    `Received ${inspect(verdict)}\n\nCaught error:\n\n${inspect(thrown)}`;
+    `Received ${inspect(verdict)}\n\nCaught error:\n\n${String(thrown)}`;
   failWith(message, { message: generated, actual: thrown, expected, operator });
 }
 
@@ -236,7 +252,31 @@ function checkWithObject(thrown: unknown, expected: object, message: unknown, op
   }
 }
 
+/** A second argument that is a text is the message of the assertion, not of the error. */
+function requireUnlike(thrown: unknown, text: string, message: unknown): void {
+  if (message !== undefined && message !== null) {
+    throw invalidArgType("error", ["Object", "Error", "Function", "RegExp"], text);
+  }
+  const isError = typeof thrown === "object" && thrown !== null;
+  if ((isError ? (thrown as { message?: unknown }).message : thrown) !== text) return;
+  const what = isError ? "error message" : "error";
+  const words = `The "error/message" argument is ambiguous. The ${what} "${text}" is identical to the message.`;
+  throw coded(new TypeError(words), "ERR_AMBIGUOUS_ARGUMENT");
+}
+
+/** What may be expected of an error; checked before anything is called. */
+function requireExpectation(work: unknown, expected: unknown, message: unknown): void {
+  if (typeof work !== "function") throw invalidArgType("fn", ["function"], work);
+  const isEmpty = typeof expected === "object" && expected !== null && Object.getPrototypeOf(expected) === Object.prototype && Object.keys(expected).length === 0;
+  if (isEmpty) throw invalidArgValue("error", expected, "may not be an empty object");
+  const isText = typeof expected === "string" && typeof message !== "string";
+  const isNothing = expected === undefined && typeof message !== "string";
+  if (isText || isNothing || typeof expected === "function" || typeof expected === "object") return;
+  throw invalidArgType("error", ["Function", "Error", "RegExp", "Object"], expected);
+}
+
 function throws(work: unknown, expected?: unknown, message?: unknown): void {
+  requireExpectation(work, expected, message);
   checkThrown(thrownBy(work), expected, message, "throws");
 }
 
@@ -248,11 +288,10 @@ function checkNotThrown(thrown: unknown, expected: unknown, message: unknown, op
   if (thrown === NOTHING_THROWN) return;
   if (typeof expected === "string") [expected, message] = [undefined, expected];
   if (typeof expected === "function" && !(thrown instanceof (expected as new () => object))) throw thrown;
-  const kind = operator === "doesNotReject" ? "rejection" : "exception";
   const words = typeof message === "string" ? `: ${message}` : ".";
   const found = thrown instanceof Error ? thrown.message : inspect(thrown);
   throw new AssertionError({
-    message: `Got unwanted ${kind}${words}\nActual message: "${found}"`,
+    message: `Got unwanted exception${words}\nActual message: "${found}"`,
     actual: thrown,
     expected,
     operator,
@@ -260,6 +299,8 @@ function checkNotThrown(thrown: unknown, expected: unknown, message: unknown, op
 }
 
 function doesNotThrow(work: unknown, expected?: unknown, message?: unknown): void {
+  const isExpectation = expected === undefined || expected instanceof RegExp || typeof expected === "function" || typeof expected === "string";
+  if (typeof work === "function" && !isExpectation) throw invalidArgType("expected", ["Function", "RegExp"], expected);
   checkNotThrown(thrownBy(work), expected, message, "doesNotThrow");
 }
 
@@ -269,9 +310,11 @@ async function doesNotReject(work: unknown, expected?: unknown, message?: unknow
 
 // ---- the modules
 
+const named = <T extends object>(name: string, made: T): T => Object.defineProperty(made, "name", { value: name, configurable: true });
+
 const shared = {
   AssertionError,
-  ok,
+  ok: named("assert", ok),
   fail,
   strictEqual,
   notStrictEqual,
@@ -294,15 +337,22 @@ function callable(members: Record<string, unknown>): Record<string, unknown> {
   return Object.assign(assert, members) as unknown as Record<string, unknown>;
 }
 
-const strict = callable({
-  ...shared,
-  equal: strictEqual,
-  notEqual: notStrictEqual,
-  deepEqual: deepStrictEqual,
-  notDeepEqual: notDeepStrictEqual,
-});
+for (const [name, made] of Object.entries({ strictEqual, notStrictEqual, deepStrictEqual, notDeepStrictEqual, partialDeepStrictEqual })) named(name, made);
+
+/** Each of these passes all three on, so that none of them misses an argument. */
+const strictly = (name: string, work: Comparison): Comparison =>
+  named(name, (actual: unknown, expected: unknown, message?: unknown): void => work(actual, expected, message));
+
+const lenient = {
+  equal: strictly("equal", strictEqual),
+  notEqual: strictly("notEqual", notStrictEqual),
+  deepEqual: strictly("deepEqual", deepStrictEqual),
+  notDeepEqual: strictly("notDeepEqual", notDeepStrictEqual),
+};
+
+const strict = callable({ ...shared, ...lenient });
 strict["strict"] = strict;
-const assert = callable({ ...shared, equal, notEqual, deepEqual, notDeepEqual, strict });
+const assert = callable({ ...shared, ...lenient, strict });
 
 function moduleOf(main: Record<string, unknown>): Record<string, unknown> {
   return { ...main, default: main };

@@ -23,7 +23,8 @@ export function invalidArgType(name: string, kinds: readonly string[], value: un
 
 export function invalidArgValue(name: string, value: unknown, why = "is invalid"): Error {
   const shown = inspect(value).slice(0, 128);
-  return coded(new TypeError(`The argument '${name}' ${why}. Received ${shown}`), "ERR_INVALID_ARG_VALUE");
+  const what = name.includes(".") ? "property" : "argument";
+  return coded(new TypeError(`The ${what} '${name}' ${why}. Received ${shown}`), "ERR_INVALID_ARG_VALUE");
 }
 
 export function outOfRange(name: string, range: string, value: unknown): Error {
@@ -122,14 +123,24 @@ export function requireSignal(value: unknown, name: string): AbortSignalLike {
   return value;
 }
 
+const TYPES: ReadonlySet<string> = new Set(["string", "function", "number", "object", "boolean", "bigint", "symbol"]);
+
 function wanted(kinds: readonly string[]): string {
-  const types = kinds.filter((kind) => /^[a-z]+$/.test(kind));
-  const classes = kinds.filter((kind) => /^[A-Z]\w*$/.test(kind));
-  const others = kinds.filter((kind) => !types.includes(kind) && !classes.includes(kind));
+  const lower = kinds.map((kind) => (kind === "Object" || kind === "Function" ? kind.toLowerCase() : kind));
+  let types = lower.filter((kind) => TYPES.has(kind));
+  const classes = lower.filter((kind) => /^[A-Z]\w*$/.test(kind));
+  const others = lower.filter((kind) => !types.includes(kind) && !classes.includes(kind));
+  // Beside classes, an object is one more of them.
+  if (classes.length > 0 && types.includes("object")) {
+    types = types.filter((kind) => kind !== "object");
+    classes.push("Object");
+  }
   const parts: string[] = [];
   if (types.length > 0) parts.push(`${types.length > 1 ? "one of type" : "of type"} ${listed(types)}`);
   if (classes.length > 0) parts.push(`an instance of ${listed(classes)}`);
-  return [...parts, ...others].join(" or ");
+  if (others.length === 1) parts.push(/[A-Z]/.test(others[0] as string) ? `an ${others[0]}` : (others[0] as string));
+  else if (others.length > 1) parts.push(`one of ${listed(others)}`);
+  return parts.join(" or ");
 }
 
 function listed(names: readonly string[], word: "or" | "and" = "or"): string {
@@ -139,7 +150,7 @@ function listed(names: readonly string[], word: "or" | "and" = "or"): string {
 
 function described(value: unknown): string {
   if (value === null || value === undefined) return String(value);
-  if (typeof value === "function") return `function ${value.name}`;
+  if (typeof value === "function" && value.name) return `function ${value.name}`;
   if (typeof value === "object") {
     const maker = (value as { constructor?: { name?: unknown } }).constructor?.name;
     if (typeof maker === "string" && maker !== "") return `an instance of ${maker}`;

@@ -10,7 +10,7 @@
 import { inspect } from "../web/inspect.ts";
 import { isEventTarget, listenersOf } from "../web/events.ts";
 import { AsyncResource } from "./async_hooks.ts";
-import { abortError, coded, invalidArgType, isAbortSignal, outOfRange, requireBoolean, requireFunction, requireInteger, requireNumber, requireObject, requireSignal } from "./errors.ts";
+import { abortError, coded, invalidArgType, isAbortSignal, outOfRange, requireBoolean, requireFunction, requireInteger, requireObject, requireSignal } from "./errors.ts";
 import type { AbortSignalLike } from "./errors.ts";
 import { nextTick, warnings } from "./ticks.ts";
 
@@ -294,9 +294,8 @@ for (const [name, value] of Object.entries(prototypeMembers)) {
 Object.defineProperty(EventEmitter.prototype, kCapture, { value: false, writable: true });
 
 function requireCount(count: unknown, name: string): number {
-  const number = requireNumber(count, name);
-  if (!(number >= 0)) throw outOfRange(name, "a non-negative number", number);
-  return number;
+  if (typeof count !== "number" || !(count >= 0)) throw outOfRange(name, "a non-negative number", count);
+  return count;
 }
 
 // ---- Functions of the module -----------------------------------------------------------------
@@ -531,9 +530,6 @@ export class EventEmitterAsyncResource extends EventEmitter {
 
   constructor(options: ResourceOptions | string | undefined = undefined) {
     const given: ResourceOptions = typeof options === "string" ? { name: options } : (options ?? {});
-    if (new.target === EventEmitterAsyncResource && typeof options !== "string" && typeof given.name !== "string") {
-      throw invalidArgType("options.name", ["string"], given.name);
-    }
     super(given);
     this.#resource = new EventEmitterReferencingAsyncResource(this, given.name ?? new.target.name, given);
   }

@@ -1,13 +1,12 @@
 // node:path: both families of paths, `posix` and `win32`. The plain module is `posix`.
 //
 // A family is made from what differs: the separators, the root of a path, and whether letters count.
-// `resolve` starts at the working directory; on Windows that one is below no drive.
+// As in Workers `resolve` starts at the root, whatever the working directory is.
 //
 // Invariant: nothing here looks at files.
 
 import { invalidArgType, requireString } from "./errors.ts";
 import { compileGlob } from "./glob.ts";
-import { workingDirectory } from "./working-directory.ts";
 
 export interface ParsedPath {
   root: string;
@@ -152,7 +151,7 @@ function makeFamily(family: Family) {
       const path = requireString(paths[index], `paths[${index}]`);
       if (path.length > 0) resolved = resolved === "" ? path : `${path}/${resolved}`;
     }
-    if (!resolved.startsWith("/")) resolved = `${workingDirectory()}/${resolved}`;
+    if (!resolved.startsWith("/")) resolved = `/${resolved}`;
     return `/${tidy(family, resolved, false).join("/")}`;
   }
 
@@ -161,8 +160,7 @@ function makeFamily(family: Family) {
     let tail = "";
     let isAbsolute = false;
     for (let index = paths.length - 1; index >= -1; index--) {
-      // The working directory is below no drive.
-      const path = index >= 0 ? requireString(paths[index], `paths[${index}]`) : workingDirectory();
+      const path = index >= 0 ? requireString(paths[index], `paths[${index}]`) : "/";
       if (path.length === 0) continue;
       const root = rootOf(path);
       if (root.device !== "") {
@@ -249,7 +247,7 @@ function makeFamily(family: Family) {
   }
 
   function basename(given: unknown, suffix?: unknown): string {
-    if (suffix !== undefined) requireString(suffix, "suffix");
+    if (suffix !== undefined) requireString(suffix, "ext");
     const path = requireString(given, "path");
     const from = driveLength(path);
     const end = endOfLast(path, from);
@@ -274,7 +272,7 @@ function makeFamily(family: Family) {
   }
 
   function format(given: unknown): string {
-    if (typeof given !== "object" || given === null) throw invalidArgType("pathObject", ["Object"], given);
+    if (typeof given !== "object" || given === null || Array.isArray(given)) throw invalidArgType("pathObject", ["Object"], given);
     const parts = given as Partial<Record<(typeof MEMBERS)[number], string>>;
     const dir = parts.dir || parts.root;
     const ext = parts.ext ? `${parts.ext.startsWith(".") ? "" : "."}${parts.ext}` : "";

@@ -138,8 +138,8 @@ function hrtime(since?: unknown): [seconds: number, nanoseconds: number] {
   const now = BigInt(Math.round(ops.timeMonotonic() * 1e6));
   let passed = now;
   if (since !== undefined) {
-    if (!Array.isArray(since)) throw invalidArgType("time", ["Array"], since);
-    if (since.length !== 2) throw outOfRange("time", "2", since.length);
+    if (!Array.isArray(since)) throw invalidArgType("time", ["tuple of integers"], since);
+    if (since.length !== 2) throw outOfRange("time", "2", since);
     passed -= BigInt(since[0] as number) * 1_000_000_000n + BigInt(since[1] as number);
   }
   const seconds = passed / 1_000_000_000n;

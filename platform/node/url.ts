@@ -117,7 +117,7 @@ function escapePath(path: string, windows: boolean): string {
 }
 
 export function pathToFileURL(given: unknown, options?: unknown): URL {
-  const path = requireString(given, "path");
+  const path = requireString(given, "filepath");
   const windows = isWindows(options);
   if (windows && path.startsWith("\\\\")) {
     const hostEnd = path.indexOf("\\", 2);

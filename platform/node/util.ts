@@ -16,10 +16,13 @@ import { format } from "../web/format.ts";
 import { inspect as inspectValue, setShownInspect } from "../web/inspect.ts";
 import type { InspectOptions } from "../web/inspect.ts";
 import { Buffer } from "./buffer.ts";
-import { checkCallable, checkObject, failure, refusing } from "./checks.ts";
+import { checkBoolean, checkCallable, checkObject, checkOneOf, checkText, failure, refusing } from "./checks.ts";
 import { isKeyObject } from "./crypto/keys.ts";
+import { diffLines } from "./diff.ts";
+import type { DiffEntry } from "./diff.ts";
 import { isDeepEqual } from "./equality.ts";
 import { invalidArgType, requireFunction, requireInteger, requireNumber } from "./errors.ts";
+import { signalConstants } from "./os-constants.ts";
 import { systemErrors } from "./util/errno.ts";
 import { MIMEParams, MIMEType } from "./util/mime.ts";
 import { parseArgs } from "./util/parse-args.ts";
@@ -333,6 +336,23 @@ const OLD_CHECKS: Record<string, (value: unknown) => boolean> = {
   isUndefined: (value) => value === undefined,
 };
 
+/** What a shell gives for a process that a signal ended. */
+function convertProcessSignalToExitCode(signal: unknown): number {
+  const numbers = signalConstants as unknown as Record<string, number>;
+  return 128 + (numbers[checkOneOf(signal as string, "signalCode", Object.keys(numbers))] as number);
+}
+
+function comparable(value: unknown, name: string): readonly string[] {
+  const parts = Array.isArray(value) ? (value as unknown[]) : checkText(value, name).split("");
+  return parts.map((part, index) => checkText(part, `${name}[${index}]`));
+}
+
+function diff(actual: unknown, expected: unknown): DiffEntry[] {
+  const [first, second] = [comparable(actual, "actual"), comparable(expected, "expected")];
+  const isSame = first.length === second.length && first.every((part, index) => part === second[index]);
+  return isSame ? [] : diffLines(first, second);
+}
+
 const util: Record<string, unknown> = {
   MIMEParams,
   MIMEType,
@@ -343,9 +363,11 @@ const util: Record<string, unknown> = {
   _extend: extend,
   aborted,
   callbackify,
+  convertProcessSignalToExitCode,
   debug: debuglog,
   debuglog,
   deprecate,
+  diff,
   format: (...args: unknown[]): string => format(args, usual),
   formatWithOptions(options: unknown, ...args: unknown[]): string {
     const given: InspectOptions = { ...usual, ...checkObject(options, "inspectOptions") };
@@ -364,6 +386,10 @@ const util: Record<string, unknown> = {
   parseArgs,
   parseEnv,
   promisify,
+  // Nothing here is interrupted by a signal.
+  setTraceSigInt(isEnabled: unknown): void {
+    checkBoolean(isEnabled, "enable");
+  },
   stripVTControlCharacters,
   styleText,
   toUSVString: (text: unknown): string => String(text).toWellFormed(),

@@ -165,7 +165,9 @@ function settingsOf(kind: Kind, given: Options | undefined): Settings {
   if (options["chunkSize"] !== undefined && !Number.isNaN(options["chunkSize"])) {
     chunkSize = requireNumber(options["chunkSize"], "options.chunkSize");
     if (!Number.isFinite(chunkSize)) throw outOfRange("options.chunkSize", "a finite number", chunkSize);
-    if (chunkSize < MINIMUM_CHUNK) throw outOfRange("options.chunkSize", `>= ${MINIMUM_CHUNK}`, chunkSize);
+    if (chunkSize < MINIMUM_CHUNK || chunkSize > Z.Z_MAX_CHUNK) {
+      throw outOfRange("options.chunkSize", `>= ${MINIMUM_CHUNK} and <= ${Z.Z_MAX_CHUNK}`, chunkSize);
+    }
     chunkSize = Math.floor(chunkSize);
   }
   const settings: Settings = {
@@ -607,11 +609,8 @@ function guarded(work: unknown): unknown {
   return typeof work === "function" ? refuse : work;
 }
 
-const shared: Record<string, unknown> = { codes: zlibCodes, constants: Z, crc32 };
-for (const [name, value] of Object.entries(Z)) {
-  // What older code takes from the module itself.
-  if (!name.startsWith("ZSTD_") || /^ZSTD_(?:error|(?:DE)?COMPRESS$)/.test(name)) shared[name] = value;
-}
+// Older code takes the constants from the module itself.
+const shared: Record<string, unknown> = { ...Z, codes: zlibCodes, constants: Z, crc32 };
 
 let made: Record<string, unknown> | undefined;
 

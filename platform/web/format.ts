@@ -114,6 +114,9 @@ const BUILTIN_PROTOTYPES: ReadonlySet<object> = new Set([
   Error.prototype,
   Date.prototype,
   RegExp.prototype,
+  String.prototype,
+  Number.prototype,
+  Boolean.prototype,
 ]);
 
 function asNumber(value: unknown, convert: (value: never) => number, { numericSeparator = false }: InspectOptions): string {

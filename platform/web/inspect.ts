@@ -399,7 +399,7 @@ export function indented<T>(cx: Inspection, by: number, work: () => T): T {
 function visibleKeys(cx: Inspection, value: object, isList: boolean): PropertyKey[] {
   let names: PropertyKey[];
   if (cx.showHidden) {
-    names = ownKeys(value);
+    names = hiddenKeys(value);
   } else {
     names = objectKeysOf(value);
     for (const symbol of Object.getOwnPropertySymbols(value)) {
@@ -409,6 +409,18 @@ function visibleKeys(cx: Inspection, value: object, isList: boolean): PropertyKe
     }
   }
   return isList ? names.filter((name) => typeof name === "symbol" || !isIndex(name as string)) : names;
+}
+
+/** The engine makes a function's own properties when they are first asked for; they are shown in the order of V8. */
+const OF_FUNCTIONS: readonly (string | symbol)[] = ["length", "name", "prototype"];
+/** What this engine alone gives an error. */
+const PLACE_OF_ERROR: ReadonlySet<PropertyKey> = new Set(["fileName", "lineNumber", "columnNumber"]);
+
+function hiddenKeys(value: object): PropertyKey[] {
+  const names = ownKeys(value);
+  if (Error.isError(value)) return names.filter((name) => !PLACE_OF_ERROR.has(name));
+  if (typeof value !== "function") return names;
+  return [...OF_FUNCTIONS.filter((name) => names.includes(name)), ...names.filter((name) => !OF_FUNCTIONS.includes(name))];
 }
 
 function isIndex(name: string): boolean {

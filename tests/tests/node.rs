@@ -15,6 +15,7 @@ mayfly_tests::cases! {
     timers_as_promises,
     fs_writes_and_reads,
     fs_errors_are_the_systems,
+    fs_callbacks_come_after_the_arguments,
     fs_directories,
     fs_links,
     fs_handles,

@@ -183,7 +183,7 @@ export function createDiffieHellmanGroup(name: unknown): DiffieHellman {
   return new DiffieHellmanGroup(name);
 }
 
-/** Of two keys, the secret they share. As in Workers, elliptic curves have ECDH for that. */
+/** Of two keys, the secret they share. */
 export function diffieHellman(options: unknown): Bytes {
   const { publicKey, privateKey } = checkObject(options, "options");
   if (!isKeyObject(publicKey)) throw invalidArgType("options.publicKey", ["KeyObject"], publicKey);
@@ -197,6 +197,9 @@ export function diffieHellman(options: unknown): Bytes {
   const failed = (): Error => new Error("Failed to derive shared diffie-hellman secret");
   if (open.kind === "x25519" && own.kind === "x25519") {
     return toBuffer(ops.cryptoCurveShare(opCurve("x25519"), own.secret as Uint8Array, open.point));
+  }
+  if (open.kind === "ec" && own.kind === "ec" && open.curve === own.curve) {
+    return toBuffer(ops.cryptoCurveShare(own.curve, own.secret as Uint8Array, open.point));
   }
   if (open.kind !== "dh" || own.kind !== "dh" || bigOf(open.p) !== bigOf(own.p)) throw failed();
   checkPublic(own.p, open.y, "The public key");

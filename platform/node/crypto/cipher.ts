@@ -81,14 +81,14 @@ function isAuthenticated({ mode }: CipherKind): boolean {
   return mode === "gcm" || mode === "ccm" || mode === "poly1305";
 }
 
-export function getCipherInfo(nameOrNid: unknown, options: unknown = {}): Record<string, unknown> | undefined {
-  if (typeof nameOrNid !== "string" && typeof nameOrNid !== "number") {
-    throw invalidArgType("nameOrNid", ["string", "number"], nameOrNid);
+export function getCipherInfo(nameOrId: unknown, options: unknown = {}): Record<string, unknown> | undefined {
+  if (typeof nameOrId !== "string" && typeof nameOrId !== "number") {
+    throw invalidArgType("nameOrId", ["string", "number"], nameOrId);
   }
   const given = checkObject(options, "options");
   const ivLength = given["ivLength"] === undefined ? undefined : checkNumber(given["ivLength"], "options.ivLength");
   const keyLength = given["keyLength"] === undefined ? undefined : checkNumber(given["keyLength"], "options.keyLength");
-  const found = typeof nameOrNid === "string" ? findKind(nameOrNid) : KINDS.find(({ nid }) => nid === nameOrNid);
+  const found = typeof nameOrId === "string" ? findKind(nameOrId) : KINDS.find(({ nid }) => nid === nameOrId);
   if (found === undefined || (keyLength !== undefined && keyLength !== found.keyLength)) return undefined;
   if (ivLength !== undefined && !isIvLength(found, ivLength)) return undefined;
   const { name, nid, blockSize, mode } = found;
@@ -143,7 +143,7 @@ function keyOf(key: unknown): Uint8Array {
 
 function ivOf(iv: unknown, kind: CipherKind | undefined): Uint8Array {
   // Null is Node.js's word for none, and right for ECB alone.
-  if (iv === null && kind?.ivLength === 0) return new Uint8Array(0);
+  if (iv === null && (kind === undefined || kind.ivLength === 0)) return new Uint8Array(0);
   if (typeof iv === "string" || isBytes(iv)) return bytesOf(iv, "iv").slice();
   throw invalidArgType("iv", ["string", "Buffer", "TypedArray", "DataView", "null"], iv);
 }

@@ -6,7 +6,7 @@
 
 import { ops } from "../../ops.ts";
 import { checkText, checkUint32, failure, invalidValue } from "../checks.ts";
-import { invalidArgType } from "../errors.ts";
+import { invalidArgType, unknownEncoding } from "../errors.ts";
 import { Transform } from "../stream/transform.ts";
 import { findEncoding } from "../buffer-text.ts";
 import { bytesOf, concat, digestOf, encoded, findDigest, isBytes } from "./bytes.ts";
@@ -66,10 +66,6 @@ function finalized(): Error {
   return failure(Error, "ERR_CRYPTO_HASH_FINALIZED", "Digest already called");
 }
 
-function updateFailed(): Error {
-  return failure(Error, "ERR_CRYPTO_HASH_UPDATE_FAILED", "Hash update failed");
-}
-
 function lengthOption(options: unknown): number | undefined {
   if (typeof options !== "object" || options === null) return undefined;
   const { outputLength } = options as { outputLength?: unknown };
@@ -106,7 +102,7 @@ type Done = (error?: unknown) => void;
 
 function dataBytes(data: unknown, encoding: unknown): Uint8Array {
   if (typeof data === "string" && typeof encoding === "string" && encoding !== "buffer" && findEncoding(encoding) === undefined) {
-    encoding = "utf8";
+    throw unknownEncoding(encoding);
   }
   if (typeof data !== "string" && !ArrayBuffer.isView(data)) {
     throw invalidArgType("data", ["string", "Buffer", "TypedArray", "DataView"], data);
@@ -140,10 +136,9 @@ Object.assign(Hash.prototype, {
   },
 
   update(this: Hash, data: unknown, encoding?: string): Hash {
-    const bytes = dataBytes(data, encoding);
     const state = this[kState];
     if (state.finished !== undefined) throw finalized();
-    state.running.update(bytes);
+    state.running.update(dataBytes(data, encoding));
     return this;
   },
 
@@ -163,15 +158,15 @@ export function createHash(algorithm: unknown, options?: unknown): Hash {
 /** The digest of `data` in one go. */
 export function hash(algorithm: unknown, data: unknown, outputEncoding: unknown = "hex"): Bytes | string {
   const name = checkText(algorithm, "algorithm");
-  if (typeof data !== "string" && !isBytes(data)) throw invalidArgType("input", ["string", "Buffer", "TypedArray", "DataView"], data);
   const encoding = typeof outputEncoding === "object" && outputEncoding !== null
     ? (outputEncoding as { outputEncoding?: unknown }).outputEncoding ?? "hex"
     : outputEncoding;
   checkText(encoding, "outputEncoding");
-  if (encoding !== "buffer" && findEncoding(encoding) === undefined) throw invalidValue("outputEncoding", encoding);
+  if (typeof data !== "string" && !isBytes(data)) throw invalidArgType("data", ["string", "Buffer", "TypedArray", "DataView"], data);
   const kind = findDigest(name);
   if (kind === undefined) throw unsupported();
-  return encoded(digestOf(kind, bytesOf(data, "input")), encoding);
+  if (encoding !== "buffer" && findEncoding(encoding) === undefined) throw invalidValue("outputEncoding", encoding);
+  return encoded(digestOf(kind, bytesOf(data, "data")), encoding);
 }
 
 // ---- Hmac ------------------------------------------------------------------------------------
@@ -208,7 +203,7 @@ export const Hmac = function (this: Hmac | undefined, algorithm: unknown, key: u
   if (!(this instanceof (Hmac as unknown as { new (): Hmac }))) return new Hmac(algorithm, key, options);
   const name = checkText(algorithm, "hmac");
   if (key === null || key === undefined) {
-    throw invalidArgType("key", ["string", "ArrayBuffer", "Buffer", "TypedArray", "DataView", "KeyObject", "CryptoKey"], key);
+    throw invalidArgType("key", ["string", "ArrayBuffer", "Buffer", "ArrayBufferView", "KeyObject", "CryptoKey"], key);
   }
   const encoding = (options as { encoding?: unknown } | undefined)?.encoding;
   if (encoding !== undefined && encoding !== null) checkText(encoding, "options.encoding");
@@ -226,9 +221,8 @@ Object.setPrototypeOf(Hmac, Transform);
 
 Object.assign(Hmac.prototype, {
   update(this: Hmac, data: unknown, encoding?: string): Hmac {
-    const bytes = dataBytes(data, encoding);
-    if (this[kHmac].isFinished) throw updateFailed();
-    this[kHmac].inner.update(bytes);
+    if (this[kHmac].isFinished) throw finalized();
+    this[kHmac].inner.update(dataBytes(data, encoding));
     return this;
   },
 

@@ -463,7 +463,7 @@ export function createSecretKey(key: unknown, encoding?: unknown): SecretKeyObje
 // ---- What other parts ask for ----------------------------------------------------------------
 
 function wrongKind(actual: string, expected: string): Error {
-  return failure(TypeError, "ERR_CRYPTO_INVALID_KEY_OBJECT_TYPE", `Invalid key object type ${actual}, expected ${expected}.`);
+  return failure(Error, "ERR_CRYPTO_INVALID_KEY_OBJECT_TYPE", `Invalid key object type ${actual}, expected ${expected}.`);
 }
 
 /** The bytes of a secret in any form it may be passed in. */

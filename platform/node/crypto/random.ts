@@ -80,17 +80,16 @@ function drawInteger(least: number, limit: number): number {
 }
 
 function safeInteger(value: unknown, name: string): number {
-  if (!Number.isSafeInteger(value)) throw invalidArgType(name, ["a safe integer"], value);
-  return value as number;
+  return checkWhole(value, name, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 }
 
-export function randomInt(first: unknown, second?: unknown, third?: unknown): number | undefined {
-  const isOneBound = second === undefined || typeof second === "function";
-  const callback = isOneBound ? second : third;
-  if (callback !== undefined) checkCallable(callback, "callback");
+export function randomInt(...args: [first?: unknown, second?: unknown, third?: unknown]): number | undefined {
+  const [first, second, third] = args;
+  const isOneBound = args.length < 2 || typeof second === "function" || (args.length > 2 && typeof third !== "function");
+  const callback = typeof third === "function" ? third : typeof second === "function" ? second : undefined;
   const least = isOneBound ? 0 : safeInteger(first, "min");
   const limit = safeInteger(isOneBound ? first : second, "max");
-  if (limit <= least) throw outOfRange("max", `greater than the value of "min" (${least})`, limit);
+  if (limit <= least) throw outOfRange("min", "min < max", least);
   const range = limit - least;
   if (range > RANGE_MAX) throw outOfRange(limit !== 0 && !isOneBound ? "max - min" : "max", `<= ${RANGE_MAX}`, range);
   const drawn = drawInteger(least, limit);

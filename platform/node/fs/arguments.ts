@@ -30,7 +30,10 @@ export function requirePath(given: unknown, name = "path"): string {
 }
 
 export function requireUint32(value: unknown, name: string): number {
-  return requireInteger(value, name, 0, UINT32_MAX);
+  const whole = requireNumber(value, name);
+  if (!Number.isInteger(whole)) throw outOfRange(name, "an integer", whole);
+  if (whole < 0 || whole > UINT32_MAX) throw outOfRange(name, ">= 0 && < 4294967296", whole);
+  return whole;
 }
 
 export function requireFd(value: unknown, name = "fd"): number {
@@ -41,7 +44,7 @@ export function requireFd(value: unknown, name = "fd"): number {
 }
 
 export function requireMode(value: unknown, name: string, otherwise?: number): number {
-  const mode = value ?? otherwise;
+  const mode = otherwise === undefined ? value : (value ?? otherwise);
   if (typeof mode === "string") {
     if (!/^[0-7]+$/.test(mode)) throw invalidArgValue(name, mode, "must be a 32-bit unsigned integer or an octal string");
     return requireUint32(Number.parseInt(mode, 8), name);
@@ -50,7 +53,7 @@ export function requireMode(value: unknown, name: string, otherwise?: number): n
 }
 
 export function requireAccessMode(value: unknown): number {
-  return requireInteger(value, "mode", 0, 7);
+  return requireInteger(value ?? fsConstants.F_OK, "mode", 0, 7);
 }
 
 const FLAGS: Record<string, number> = (() => {
@@ -81,11 +84,15 @@ export function optionsOf(given: unknown): Options {
   return requireObject(given, "options");
 }
 
-/** The encoding of names and texts; `null` and `"buffer"` mean bytes. */
+/** Options that are an object or left out. */
+export function settingsOf(given: unknown): Options {
+  return given === undefined ? {} : requireObject(given, "options");
+}
+
+/** The encoding of names and texts; `"buffer"` means bytes, and `null` does where nothing else is meant. */
 export function requireEncodingOption(value: unknown, otherwise: string | null = "utf8"): string | null {
   const encoding = value === undefined ? otherwise : value;
   if (encoding === null && otherwise === null) return null;
-  if (encoding === null) return "utf8";
   if (encoding !== "buffer" && !Buffer.isEncoding(encoding)) throw invalidArgValue("options.encoding", encoding);
   return encoding as string;
 }
@@ -104,14 +111,13 @@ export function signalOf(options: Options): ReturnType<typeof requireSignal> | u
 export function requirePosition(value: unknown, name = "position"): number | null {
   if (value === undefined || value === null) return null;
   if (typeof value === "number") {
-    const position = requireInteger(value, name, -1);
-    return position < 0 ? null : position;
+    return requireUint32(value, name);
   }
   if (typeof value === "bigint") {
     if (value < -1n || value > 2n ** 63n - 1n) throw outOfRange(name, `>= -1 && <= ${2n ** 63n - 1n}`, value);
     return value < 0n ? null : Number(value);
   }
-  throw invalidArgType(name, ["integer", "bigint"], value);
+  throw invalidArgType(name, ["integer", "bigint", "null"], value);
 }
 
 export function requireDate(value: unknown): Date {
@@ -127,7 +133,7 @@ export function bytesOf(view: ArrayBufferView): Buffer {
 }
 
 export function requireViews(value: unknown): ArrayBufferView[] {
-  if (!Array.isArray(value) || !value.every((each) => ArrayBuffer.isView(each))) throw invalidArgType("buffers", ["ArrayBufferView[]"], value);
+  if (!Array.isArray(value) || !value.every((each) => ArrayBuffer.isView(each))) throw invalidArgType("buffer", ["ArrayBufferView[]"], value);
   return value as ArrayBufferView[];
 }
 

@@ -1,7 +1,7 @@
 // node:fs and node:fs/promises, made from the synchronous functions.
 //
-// Arguments are checked at once: what is wrong with them is thrown by the functions with a callback, and
-// rejects those with a promise. What the file system says comes to the callback in a tick of its own.
+// Arguments are checked at once, before the callback is: what is wrong with them is thrown by the functions
+// with a callback, and rejects those with a promise. As in Workers, `read` and `readv` tell it their callback. What the file system says comes to the callback in a tick of its own.
 //
 // Absent: `watch`, `watchFile` and `unwatchFile` throw: nothing but the Worker itself changes its files.
 
@@ -17,6 +17,7 @@ import { globNames } from "./glob.ts";
 import { Dir, Dirent, Stats } from "./stats.ts";
 import { createReadStream, createWriteStream, ReadStream, WriteStream } from "./streams.ts";
 import * as sync from "./sync.ts";
+import { checkArguments } from "./vfs.ts";
 
 type AnyFunction = (...args: unknown[]) => unknown;
 
@@ -29,24 +30,36 @@ function isArgumentError(error: unknown): boolean {
 
 /** Calls back with what `work` gives; `results` is what comes beside it. */
 function report(callback: unknown, work: () => unknown, ...results: unknown[]): void {
+  tell(callback, work, isArgumentError, results);
+}
+
+function tell(callback: unknown, work: () => unknown, isThrown: (error: unknown) => boolean, results: unknown[]): void {
   const done = requireFunction(callback, "callback");
   let outcome: unknown[];
   try {
     const value = work();
     outcome = value === undefined && results.length === 0 ? [null] : [null, value, ...results];
   } catch (error) {
-    if (isArgumentError(error)) throw error;
+    if (isThrown(error)) throw error;
     outcome = [error];
   }
   nextTick(done, ...outcome);
+}
+
+/** What is wrong with the arguments of `work` is said before the missing callback is. */
+function requireCallback(callback: unknown, work: () => unknown): void {
+  const error = typeof callback === "function" ? undefined : checkArguments(work);
+  if (isArgumentError(error)) throw error;
+  requireFunction(callback, "callback");
 }
 
 /** The form with a callback: the last function among the arguments, whatever options were left out. */
 function withCallback(name: string, work: AnyFunction, required: number): AnyFunction {
   const made = (...args: unknown[]): void => {
     const at = args.findLastIndex((argument) => typeof argument === "function");
-    if (at < required) report(args[Math.max(required, args.length - 1)], () => undefined);
-    else report(args[at], () => work(...args.slice(0, at)));
+    if (at < required) {
+      requireCallback(args[Math.max(required, args.length - 1)], () => work(...args));
+    } else report(args[at], () => work(...args.slice(0, at)));
   };
   Object.defineProperty(made, "name", { value: name, configurable: true });
   return made;
@@ -109,8 +122,9 @@ function exists(path: unknown, callback: unknown): void {
 Object.defineProperty(exists, promisifySymbol, { value: (path: unknown) => Promise.resolve(sync.existsSync(path)) });
 
 function open(path: unknown, ...rest: unknown[]): void {
-  const callback = rest.pop();
-  report(callback, () => sync.openSync(path, ...rest));
+  const callback = rest.findLast((argument) => typeof argument === "function");
+  requireCallback(callback, () => sync.openSync(path, ...rest));
+  report(callback, () => sync.openSync(path, ...rest.slice(0, rest.indexOf(callback))));
 }
 
 function close(fd: unknown, callback: unknown = () => {}): void {
@@ -127,8 +141,7 @@ function read(fd: unknown, ...args: unknown[]): void {
     buffer = options["buffer"] ?? Buffer.alloc(16 * 1024);
     offset = options;
   }
-  const done = requireFunction(callback, "cb");
-  report((error: unknown, count: unknown) => (error ? done(error) : done(null, count, buffer)), () => sync.readSync(fd, buffer, offset ?? 0, length, position));
+  tell(callback, () => sync.readSync(fd, buffer, offset ?? 0, length, position), () => false, [buffer]);
 }
 Object.defineProperty(read, promisifySymbol, {
   value: async (fd: unknown, buffer: unknown, ...rest: unknown[]) => ({ bytesRead: sync.readSync(fd, buffer, ...(rest as [])), buffer }),
@@ -136,7 +149,7 @@ Object.defineProperty(read, promisifySymbol, {
 
 function readv(fd: unknown, buffers: unknown, ...rest: unknown[]): void {
   const callback = rest.pop();
-  report(callback, () => sync.readvSync(fd, buffers, rest[0]), buffers);
+  tell(callback, () => sync.readvSync(fd, buffers, rest[0]), () => false, [buffers]);
 }
 
 function write(fd: unknown, buffer: unknown, ...rest: unknown[]): void {
@@ -252,7 +265,7 @@ const members: Record<string, unknown> = {
   constants: fsConstants,
   createReadStream,
   createWriteStream,
-  openAsBlob: async (...args: [path: unknown, options?: unknown]) => sync.openAsBlob(...args),
+  openAsBlob: sync.openAsBlob,
   promises,
 };
 

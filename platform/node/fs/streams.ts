@@ -3,7 +3,7 @@
 // Invariant: a file that a stream opened is closed with it, unless `autoClose` says otherwise.
 
 import { Buffer } from "../buffer.ts";
-import { invalidArgType, outOfRange, requireBoolean, requireInteger, requireObject, requireSignal } from "../errors.ts";
+import { invalidArgType, invalidArgValue, outOfRange, requireBoolean, requireInteger, requireObject, requireSignal } from "../errors.ts";
 import { nextTick } from "../ticks.ts";
 import { addAbortSignal } from "../stream/abort.ts";
 import { finished } from "../stream/end-of-stream.ts";
@@ -38,7 +38,11 @@ export type WriteStream = WritableType & FileParts & { close(callback?: Callback
 
 function settingsOf(given: unknown): Options {
   if (given === undefined || given === null) return {};
-  return typeof given === "string" ? { encoding: given } : requireObject(given, "options");
+  const options: Options = typeof given === "string" ? { encoding: given } : requireObject(given, "options");
+  const { encoding } = options;
+  const isKnown = encoding === undefined || encoding === null || encoding === "buffer" || Buffer.isEncoding(encoding);
+  if (!isKnown) throw invalidArgValue("options.encoding", encoding);
+  return options;
 }
 
 /** Takes what both kinds take; opening happens in `_construct`. */

@@ -6,9 +6,10 @@ import { blobFromBytes } from "../../web/blob.ts";
 import type { Blob } from "../../web/blob.ts";
 import { Buffer } from "../buffer.ts";
 import { invalidArgType, invalidArgValue, outOfBounds, requireFunction, requireInteger, requireString, coded } from "../errors.ts";
+import { checkOneOf } from "../checks.ts";
 import {
   bytesOf, flag, optionsOf, requireAccessMode, requireData, requireDate, requireEncodingOption, requireFd, requireFlags, requireMode,
-  requirePath, requirePosition, requireUint32, requireViews,
+  requirePath, requirePosition, requireUint32, requireViews, settingsOf,
 } from "./arguments.ts";
 import type { Options } from "./arguments.ts";
 import { fsConstants } from "./constants.ts";
@@ -57,7 +58,7 @@ export function existsSync(path: unknown): boolean {
 }
 
 function statWith(given: unknown, options: unknown, links: Links, syscall: string): Stats | undefined {
-  const checked = optionsOf(options);
+  const checked = settingsOf(options);
   const [big, throws] = [flag(checked, "bigint"), flag(checked, "throwIfNoEntry", true)];
   const path = requirePath(given);
   let node: Node | undefined;
@@ -80,13 +81,13 @@ export function lstatSync(path: unknown, options?: unknown): Stats | undefined {
 }
 
 export function fstatSync(fd: unknown, options?: unknown): Stats {
-  const big = flag(optionsOf(options), "bigint");
+  const big = flag(settingsOf(options), "bigint");
   return makeStats(statOf(getOpened(requireFd(fd), "fstat").node), big);
 }
 
 export function statfsSync(path: unknown, options?: unknown): Record<string, number | bigint> {
   requirePath(path);
-  const big = flag(optionsOf(options), "bigint");
+  const big = flag(settingsOf(options), "bigint");
   const names = ["type", "bsize", "blocks", "bfree", "bavail", "files", "ffree"];
   return Object.fromEntries(names.map((name) => [name, big ? 0n : 0]));
 }
@@ -138,12 +139,14 @@ function setModified(node: Node, time: Date, syscall: string): void {
 
 export function utimesSync(path: unknown, atime: unknown, mtime: unknown): void {
   requireDate(atime);
-  setModified(existing(requirePath(path), "utimes"), requireDate(mtime), "utimes");
+  const time = requireDate(mtime);
+  setModified(existing(requirePath(path), "utimes"), time, "utimes");
 }
 
 export function lutimesSync(path: unknown, atime: unknown, mtime: unknown): void {
   requireDate(atime);
-  setModified(existing(requirePath(path), "utimes", "keep"), requireDate(mtime), "utimes");
+  const time = requireDate(mtime);
+  setModified(existing(requirePath(path), "utimes", "keep"), time, "utimes");
 }
 
 export function futimesSync(fd: unknown, atime: unknown, mtime: unknown): void {
@@ -278,12 +281,12 @@ export function writevSync(fd: unknown, buffers: unknown, position: unknown = nu
 }
 
 export function ftruncateSync(fd: unknown, length: unknown = 0): void {
-  const size = requireUint32(length ?? 0, "len");
+  const size = requireUint32(length, "len");
   openedFile(requireFd(fd), "ftruncate").file.resize(size, "ftruncate");
 }
 
 export function truncateSync(given: unknown, length: unknown = 0): void {
-  const size = requireUint32(length ?? 0, "len");
+  const size = requireUint32(length, "len");
   if (typeof given === "number") return ftruncateSync(given, size);
   const path = requirePath(given);
   const node = existing(path, "ftruncate");
@@ -342,12 +345,13 @@ function writeWhole(fd: number, bytes: Uint8Array, append: boolean): number {
 }
 
 export function appendFileSync(given: unknown, data: unknown, options?: unknown): number {
-  return writeFileSync(given, data, { ...optionsOf(options), flag: optionsOf(options)["flag"] ?? "a" });
+  const checked = optionsOf(options);
+  return writeFileSync(given, data, { ...checked, flag: checked["flag"] ?? "a" });
 }
 
 export function openAsBlob(given: unknown, options: unknown = {}): Blob {
   const path = requirePath(given);
-  const { type = "" } = optionsOf(options);
+  const { type = "" } = settingsOf(options);
   const text = requireString(type, "options.type");
   const node = existing(path, "open");
   if (node.kind !== "file") throw fsError("EISDIR", "open", path);
@@ -357,9 +361,9 @@ export function openAsBlob(given: unknown, options: unknown = {}): Blob {
 // ---- Directories -----------------------------------------------------------------------------
 
 export function mkdirSync(given: unknown, options: unknown = {}): string | undefined {
-  const checked = typeof options === "number" || typeof options === "string" ? { mode: options } : optionsOf(options);
+  const checked: Options = typeof options === "number" ? { mode: options } : settingsOf(options);
   const recursive = flag(checked, "recursive");
-  requireMode((checked as Options)["mode"], "mode", 0o777);
+  requireMode(checked["mode"], "mode", 0o777);
   const path = requirePath(given);
   const found = resolve(path, "keep", "mkdir");
   if (found !== undefined) {
@@ -397,7 +401,7 @@ let temporaryCount = 0;
 
 export function mkdtempSync(prefix: unknown, options?: unknown): string | Buffer {
   const encoding = requireEncodingOption(optionsOf(options)["encoding"]);
-  const path = requirePath(prefix, "prefix");
+  const path = requirePath(prefix);
   const place = resolveParent(path.endsWith("/") ? `${path}x` : path, "mkdtemp");
   if (place === undefined) throw fsError("ENOENT", "mkdtemp", path);
   const name = `${path.endsWith("/") ? "" : place.name}${temporaryCount++}`;
@@ -406,9 +410,9 @@ export function mkdtempSync(prefix: unknown, options?: unknown): string | Buffer
 }
 
 function entriesOf(path: string, recursive: boolean): Entry[] {
-  const node = resolve(path, "follow", "scandir");
-  if (node === undefined) throw fsError("ENOENT", "scandir", path);
-  if (node.kind !== "directory") throw fsError("ENOTDIR", "scandir", path);
+  const node = resolve(path, "follow", "readdir");
+  if (node === undefined) throw fsError("ENOENT", "readdir", path);
+  if (node.kind !== "directory") throw fsError("ENOTDIR", "readdir", path);
   const entries: Entry[] = [];
   const start = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   collect(node, start, "", recursive, entries, new Set());
@@ -416,13 +420,13 @@ function entriesOf(path: string, recursive: boolean): Entry[] {
 }
 
 function collect(directory: Directory, parentPath: string, prefix: string, recursive: boolean, entries: Entry[], seen: Set<Directory>): void {
-  if (seen.has(directory)) throw fsError("ELOOP", "scandir", parentPath);
+  if (seen.has(directory)) throw fsError("ELOOP", "readdir", parentPath);
   seen.add(directory);
   for (const [key, node] of directory.entries) {
     const name = `${prefix}${key}`;
     entries.push({ name, parentPath, type: direntType(node) });
     if (!recursive) continue;
-    const inner = node.kind === "symlink" ? resolve(node.target, "follow", "scandir") : node;
+    const inner = node.kind === "symlink" ? resolve(node.target, "follow", "readdir") : node;
     if (inner?.kind === "directory") collect(inner, `${parentPath === "/" ? "" : parentPath}/${key}`, `${name}/`, recursive, entries, seen);
   }
   seen.delete(directory);
@@ -444,7 +448,7 @@ export function readdirSync(given: unknown, options?: unknown): (string | Buffer
 }
 
 export function opendirSync(given: unknown, options: unknown = {}): Dir {
-  const checked = optionsOf(options);
+  const checked = settingsOf(options);
   const encoding = requireEncodingOption(checked["encoding"]);
   requireUint32(checked["bufferSize"] ?? 32, "options.bufferSize");
   const entries = entriesOf(requirePath(given), flag(checked, "recursive"));
@@ -452,7 +456,7 @@ export function opendirSync(given: unknown, options: unknown = {}): Dir {
 }
 
 export function rmdirSync(given: unknown, options: unknown = {}): void {
-  const checked = optionsOf(options);
+  const checked = settingsOf(options);
   requireUint32(checked["maxRetries"] ?? 0, "options.maxRetries");
   requireUint32(checked["retryDelay"] ?? 0, "options.retryDelay");
   const recursive = flag(checked, "recursive");
@@ -463,7 +467,7 @@ export function rmdirSync(given: unknown, options: unknown = {}): void {
 }
 
 export function rmSync(given: unknown, options: unknown = {}): void {
-  const checked = optionsOf(options);
+  const checked = settingsOf(options);
   const [force, recursive] = [flag(checked, "force"), flag(checked, "recursive")];
   requireUint32(checked["maxRetries"] ?? 0, "options.maxRetries");
   requireUint32(checked["retryDelay"] ?? 0, "options.retryDelay");
@@ -500,7 +504,7 @@ function freePlace(path: string, syscall: string): { parent: Directory; name: st
 }
 
 export function renameSync(oldPath: unknown, newPath: unknown): void {
-  const [from, to] = [requirePath(oldPath, "oldPath"), requirePath(newPath, "newPath")];
+  const [from, to] = [requirePath(oldPath), requirePath(newPath)];
   const node = existing(from, "rename", "keep");
   const target = freePlace(to, "rename");
   const source = resolveParent(from, "rename") as { parent: Directory; name: string };
@@ -510,17 +514,20 @@ export function renameSync(oldPath: unknown, newPath: unknown): void {
   source.parent.remove(source.name, true, "rename");
 }
 
+/** Each alone: as in Workers they are not combined. */
+const COPY_MODES: readonly number[] = [0, fsConstants.COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, fsConstants.COPYFILE_FICLONE];
+
 export function copyFileSync(src: unknown, dest: unknown, mode: unknown = 0): void {
-  const wanted = requireInteger(mode ?? 0, "mode", 0, 7);
-  const [from, to] = [requirePath(src, "src"), requirePath(dest, "dest")];
+  const wanted = checkOneOf(mode, "mode", COPY_MODES);
+  const [from, to] = [requirePath(src), requirePath(dest)];
   if ((wanted & COPYFILE_FICLONE_FORCE) !== 0) throw unsupported();
-  const node = existing(from, "copyfile");
-  if (node.kind === "directory") throw fsError("EISDIR", "copyfile", from, to);
-  const there = resolve(to, "follow", "copyfile");
+  const node = existing(from, "copy");
+  if (node.kind === "directory") throw fsError("EISDIR", "copy", from, to);
+  const there = resolve(to, "follow", "copy");
   // As in Workers, no copy takes the place of another file, whatever the mode says.
-  if (there !== undefined) throw fsError("EEXIST", "copyfile", from, to);
-  const place = freePlace(throughLinks(to, "copyfile"), "copyfile");
-  if (node.kind === "file") place.parent.add(place.name, node.clone("copyfile"), "copyfile");
+  if (there !== undefined) throw fsError("EEXIST", "copy", from, to);
+  const place = freePlace(throughLinks(to, "copy"), "copy");
+  if (node.kind === "file") place.parent.add(place.name, node.clone("copy"), "copy");
 }
 
 /** Where a link may go. As in Workers, whatever cannot hold one is an invalid argument. */
@@ -534,7 +541,7 @@ function linkPlace(path: string, syscall: string): { parent: Directory; name: st
 }
 
 export function linkSync(existingPath: unknown, newPath: unknown): void {
-  const [target, path] = [requirePath(existingPath, "existingPath"), requirePath(newPath, "newPath")];
+  const [target, path] = [requirePath(existingPath), requirePath(newPath)];
   const place = linkPlace(path, "link");
   const node = resolve(target, "keep", "link");
   if (node === undefined) throw fsError("ENOENT", "link", target, path);
@@ -546,7 +553,7 @@ export function symlinkSync(target: unknown, path: unknown, type: unknown = null
   if (!["dir", "file", "junction", null, undefined].includes(type as string | null)) {
     throw invalidArgValue("type", type, "must be one of: 'dir', 'file', 'junction', null");
   }
-  const [to, at] = [requirePath(target, "target"), requirePath(path)];
+  const [to, at] = [requirePath(target), requirePath(path)];
   const place = linkPlace(at, "symlink");
   place.parent.add(place.name, new SymbolicLink(to), "symlink");
 }
@@ -563,7 +570,7 @@ export function realpathSync(given: unknown, options?: unknown): string | Buffer
   const encoding = requireEncodingOption(optionsOf(options)["encoding"]);
   const path = requirePath(given);
   // As in Workers, a link that leads nowhere has a real path all the same.
-  existing(path, "realpath", "keep");
+  existing(path, "readlink", "keep");
   return encodedName(realPath(path), encoding);
 }
 realpathSync.native = realpathSync;
@@ -573,14 +580,14 @@ function realPath(path: string): string {
   let real = "";
   for (const name of path.split("/").filter((part) => part !== "")) {
     const next = `${real}/${name}`;
-    const node = resolve(next, "keep", "realpath");
+    const node = resolve(next, "keep", "readlink");
     real = node?.kind === "symlink" ? realPath(node.target) : next;
   }
   return real === "" ? "/" : real;
 }
 
 export function cpSync(src: unknown, dest: unknown, options: unknown = {}): void {
-  const checked = optionsOf(options);
+  const checked = settingsOf(options);
   const settings = {
     dereference: flag(checked, "dereference"),
     errorOnExist: flag(checked, "errorOnExist"),
@@ -595,7 +602,7 @@ export function cpSync(src: unknown, dest: unknown, options: unknown = {}): void
     requireFunction(checked["filter"], "options.filter");
     throw unsupported();
   }
-  copyTree(requirePath(src, "src"), requirePath(dest, "dest"), settings);
+  copyTree(requirePath(src), requirePath(dest), settings);
 }
 
 // ---- Patterns --------------------------------------------------------------------------------

@@ -76,7 +76,25 @@ function fillRandom(into: Uint8Array): void {
 }
 
 /** The tree as code sees it now. */
+/** While true nothing here may be looked at. */
+let isClosed = false;
+const CLOSED: unique symbol = Symbol("only arguments are checked");
+
+/** Runs `work` up to its first look at files, and gives what it threw: arguments are checked before that. */
+export function checkArguments(work: () => unknown): unknown {
+  isClosed = true;
+  try {
+    work();
+  } catch (error) {
+    return error === CLOSED ? undefined : error;
+  } finally {
+    isClosed = false;
+  }
+  return undefined;
+}
+
 export function root(): Directory {
+  if (isClosed) throw CLOSED;
   if (rootDirectory === undefined) {
     rootDirectory = new Directory(false);
     rootDirectory.entries.set("bundle", bundleDirectory());
@@ -202,7 +220,8 @@ export function nodeFor(path: string, flags: OpenFlags): Node {
   if (flags.write) {
     if (node.kind === "directory") throw fsError("EISDIR", "open", path);
     if (node.kind === "symlink" || !node.writable) throw fsError("EPERM", "open", path);
-    if (flags.truncate && node instanceof MemoryFile) node.resize(0, "open");
+    // What is empty stays as it is, its time with it.
+    if (flags.truncate && node instanceof MemoryFile && node.size > 0) node.resize(0, "open");
   }
   return node;
 }
@@ -216,6 +235,7 @@ export function open(path: string, flags: OpenFlags): number {
 }
 
 export function getOpened(fd: number, syscall: string): Opened {
+  if (isClosed) throw CLOSED;
   if (fd <= 2) return stdio(fd);
   const found = opened.get(fd);
   if (found === undefined) throw fsError("EBADF", syscall);
@@ -231,6 +251,7 @@ export function openedFile(fd: number, syscall: string): { entry: Opened; file: 
 }
 
 export function close(fd: number): void {
+  if (isClosed) throw CLOSED;
   if (fd > 2 && !opened.delete(fd)) throw fsError("EBADF", "close");
 }
 

@@ -39,6 +39,11 @@ const cases = {
     equal(copy.update("b").digest("hex"), crypto.hash("sha1", "ab"));
     equal((await fails(() => once.digest())).code, "ERR_CRYPTO_HASH_FINALIZED");
     equal((await fails(() => once.update("x"))).code, "ERR_CRYPTO_HASH_FINALIZED");
+    const code = crypto.createHmac("sha256", "key");
+    code.digest();
+    equal((await fails(() => code.update("x"))).code, "ERR_CRYPTO_HASH_FINALIZED");
+    equal((await fails(() => crypto.createHash("sha1").update("x", "nope"))).code, "ERR_UNKNOWN_ENCODING");
+    equal((await fails(() => crypto.hash("nope", "x", {}))).code, "ERR_OSSL_EVP_UNSUPPORTED");
   },
 
   /** RFC 4231, cases 1, 2 and 6 (a key longer than a block); RFC 2202, case 2. */
@@ -84,6 +89,8 @@ const cases = {
     for (let i = 0; i < 100; i++) equal([3, 4].includes(crypto.randomInt(3, 5)), true);
     matches(crypto.randomUUID(), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     equal((await fails(() => crypto.randomInt(5, 5))).code, "ERR_OUT_OF_RANGE");
+    equal((await fails(() => crypto.randomInt(1.5))).code, "ERR_OUT_OF_RANGE");
+    equal((await fails(() => crypto.randomInt("1"))).code, "ERR_INVALID_ARG_TYPE");
     equal(crypto.timingSafeEqual(Buffer.from("a"), Buffer.from("a")), true);
     equal((await fails(() => crypto.timingSafeEqual(Buffer.from("a"), Buffer.alloc(2)))).code, "ERR_CRYPTO_TIMING_SAFE_EQUAL_LENGTH");
   },
@@ -266,6 +273,9 @@ const cases = {
     const [e, f] = [crypto.generateKeyPairSync("dh", { group: "modp14" }), crypto.generateKeyPairSync("dh", { group: "modp14" })];
     const secret = crypto.diffieHellman({ publicKey: e.publicKey, privateKey: f.privateKey });
     equal(secret.equals(crypto.diffieHellman({ publicKey: f.publicKey, privateKey: e.privateKey })), true);
+    const [g, h] = [crypto.generateKeyPairSync("ec", { namedCurve: "P-384" }), crypto.generateKeyPairSync("ec", { namedCurve: "P-384" })];
+    const shared = crypto.diffieHellman({ publicKey: g.publicKey, privateKey: h.privateKey });
+    same([shared.length, shared.equals(crypto.diffieHellman({ publicKey: h.publicKey, privateKey: g.privateKey }))], [48, true]);
   },
 
   // ---- Certificates

@@ -2,10 +2,12 @@
 // that exist by name.
 
 import { httpServerHandler } from "cloudflare:node";
+import assert from "node:assert";
 import asyncHooks from "node:async_hooks";
 import childProcess from "node:child_process";
 import diagnostics from "node:diagnostics_channel";
 import dns from "node:dns";
+import events from "node:events";
 import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
@@ -14,6 +16,7 @@ import { performance as hooked } from "node:perf_hooks";
 import process from "node:process";
 import { mock } from "node:test";
 import tls from "node:tls";
+import url from "node:url";
 import util from "node:util";
 import vm from "node:vm";
 import { Worker, isMainThread } from "node:worker_threads";
@@ -298,6 +301,55 @@ const cases = {
     for (const name of ["cluster", "console", "dgram", "inspector", "repl", "sqlite", "trace_events", "v8", "wasi"]) {
       equal(typeof process.getBuiltinModule(name), "object", name);
     }
+  },
+
+  texts_are_told_apart() {
+    same(util.diff("abc", "abd"), [[0, "a"], [0, "b"], [1, "c"], [-1, "d"]]);
+    same(util.diff(["x", "y"], ["y"]), [[1, "x"], [0, "y"]]);
+    same(util.diff("same", "same"), []);
+    equal(util.convertProcessSignalToExitCode("SIGTERM"), 143);
+    same([util.format("%s %s", Object("s"), Object(1)), util.format("%s", Buffer.from("b"))], ["[String: 's'] [Number: 1]", "b"]);
+    matches(util.inspect(function named(a) {}, { showHidden: true }), /\[length\]: 1,\s+\[name\]: 'named',\s+\[prototype\]/);
+    equal(/lineNumber/.test(util.inspect(new Error("x"), { showHidden: true })), false);
+  },
+
+  async errors_name_the_kinds_they_want() {
+    const words = async (work) => (await fails(work)).message;
+    equal(await words(() => util.aborted(AbortSignal.abort(), 1)), 'The "resource" argument must be of type object. Received type number (1)');
+    equal(await words(() => url.format()), 'The "urlObject" argument must be one of type object or string. Received undefined');
+    equal(await words(() => url.pathToFileURL(1)), 'The "filepath" argument must be of type string. Received type number (1)');
+    const anonymous = await words(() => childProcess.exec(() => {}));
+    equal(anonymous, 'The "command" argument must be of type string. Received type function ([Function (anonymous)])');
+    equal((await fails(() => events.setMaxListeners("x"))).code, "ERR_OUT_OF_RANGE");
+  },
+
+  async assertions_are_strict() {
+    const fail = async (work) => (await fails(work, { name: "AssertionError" })).message;
+    equal(await fail(() => assert.equal(1, "1")), "Values are not strictly equal:\n\n\n[Diff] Actual / Expected\n\n\n-   1\n+   '1'\n");
+    equal(await fail(() => assert.strictEqual({ a: 1 }, { a: 1 })), "Values have the same structure but are not reference-equal:\n\n    { a: 1 }\n");
+    assert.notEqual(1, "1");
+    assert.notDeepEqual({ a: 1 }, { a: "1" });
+    equal(await fail(() => assert.notStrictEqual(1, 1)), "Expected actual to be strictly unequal to expected");
+    equal(await fail(() => assert(0)), "0 == true");
+    equal(await fail(() => assert.match("abc", /x/)), 'actual: "abc" expected to match: "/x/"');
+    equal(await fail(() => assert.ok(null, "own words")), "own words");
+    equal(assert.strict.equal.name, "equal");
+  },
+
+  async assertions_check_what_they_get() {
+    for (const [work, code] of [
+      [() => assert.throws("x"), "ERR_INVALID_ARG_TYPE"],
+      [() => assert.throws(() => {}, {}), "ERR_INVALID_ARG_VALUE"],
+      [() => assert.throws(() => {}, 1), "ERR_INVALID_ARG_TYPE"],
+      [() => assert.throws(() => { throw new Error("same"); }, "same"), "ERR_AMBIGUOUS_ARGUMENT"],
+      [() => assert.doesNotThrow(() => {}, 1), "ERR_INVALID_ARG_TYPE"],
+      [() => assert.match("x"), "ERR_MISSING_ARGS"],
+      [() => assert.strictEqual(1), "ERR_MISSING_ARGS"],
+      [() => assert.rejects(() => 1), "ERR_INVALID_RETURN_VALUE"],
+      [() => assert.rejects(1), "ERR_INVALID_ARG_TYPE"],
+    ]) equal((await fails(work)).code, code, String(work));
+    const error = await fails(() => assert.throws(() => { throw new Error("a"); }, TypeError));
+    equal(error.message, 'The error is expected to be an instance of "TypeError". Received "Error"\n\nError message:\n\na');
   },
 
   async mocks_count_and_are_put_back() {

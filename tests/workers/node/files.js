@@ -50,6 +50,30 @@ export const files = {
     equal(fs.statSync("/tmp/none", { throwIfNoEntry: false }), undefined);
   },
 
+  async fs_callbacks_come_after_the_arguments() {
+    const none = undefined;
+    for (const [work, code] of [
+      [() => fs.access("/tmp/x", 99, none), "ERR_OUT_OF_RANGE"],
+      [() => fs.chmod("/tmp/x", -1, none), "ERR_OUT_OF_RANGE"],
+      [() => fs.chmod("/tmp/x", "9", none), "ERR_INVALID_ARG_VALUE"],
+      [() => fs.mkdir("/tmp/x", "777", none), "ERR_INVALID_ARG_TYPE"],
+      [() => fs.appendFile("/tmp/x", "x", { encoding: "nope" }, none), "ERR_INVALID_ARG_VALUE"],
+      [() => fs.open("/tmp/x", "nope", none), "ERR_INVALID_ARG_VALUE"],
+      [() => fs.writeFile("/tmp/x", "x", none), "ERR_INVALID_ARG_TYPE"],
+      [() => fs.copyFileSync("/tmp/a", "/tmp/b", -1), "ERR_INVALID_ARG_VALUE"],
+      [() => fs.statSync("/tmp", null), "ERR_INVALID_ARG_TYPE"],
+      [() => fs.readdirSync("/tmp", { encoding: null }), "ERR_INVALID_ARG_VALUE"],
+      [() => fs.createWriteStream("/tmp/x", "nope"), "ERR_INVALID_ARG_VALUE"],
+    ]) equal(await codeOf(work), code, String(work));
+    equal(fs.existsSync("/tmp/x"), false, "nothing was done");
+    const bad = await new Promise((done) => fs.read("x", Buffer.alloc(1), done));
+    equal(bad.code, "ERR_INVALID_ARG_TYPE", "read tells its callback");
+    const error = await fails(() => fs.readdirSync("/", { encoding: "nope" }));
+    equal(error.message, "The property 'options.encoding' is invalid. Received 'nope'");
+    fs.writeFileSync("/tmp/blob", "four");
+    equal(fs.openAsBlob("/tmp/blob").size, 4);
+  },
+
   async fs_directories() {
     equal(fs.mkdirSync("/tmp/a/b/c", { recursive: true }), "/tmp/a");
     fs.writeFileSync("/tmp/a/b/x.js", "");

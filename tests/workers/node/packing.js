@@ -72,6 +72,7 @@ export const packing = {
       [() => zlib.inflateSync(zlib.deflateSync("x", { dictionary: Buffer.from("d") }), { dictionary: Buffer.from("e") }), "Z_NEED_DICT", /Bad dictionary/],
       [() => zlib.deflateSync("x", { level: 10 }), "ERR_OUT_OF_RANGE", /options\.level/],
       [() => zlib.deflateSync("x", { chunkSize: 1 }), "ERR_OUT_OF_RANGE", /chunkSize/],
+      [() => zlib.inflateSync("x", { chunkSize: 2 ** 31 }), "ERR_OUT_OF_RANGE", /chunkSize/],
       [() => zlib.deflateSync(1), "ERR_INVALID_ARG_TYPE", /buffer/],
       [() => zlib.brotliCompressSync("x", { params: { 99: 1 } }), "ERR_BROTLI_INVALID_PARAM", /99/],
       [() => zlib.brotliDecompressSync(Buffer.from([255, 255, 255])), "ERR__ERROR_FORMAT_PADDING_2", /Decompression failed/],
