@@ -27,20 +27,26 @@ const INLINE_WAIT: Duration = Duration::from_millis(10);
 /// The same for a body of unannounced length, whose first bytes may be all there is for long.
 const INLINE_WAIT_UNSIZED: Duration = Duration::from_millis(1);
 
-/// A header that cannot stand in a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidHeader {
-    /// Its name, as given.
-    pub name: String,
-}
+/// Headers that one message may have. A [`HeaderMap`] that grows beyond 24,576 names panics, also
+/// when the HTTP library adds one of its own, and a head of 256 KiB has room for more.
+pub const HEADERS_MAX: usize = 8192;
 
-impl std::fmt::Display for InvalidHeader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "header {:?} has an invalid name or value", self.name)
-    }
+/// Headers that cannot stand in a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHeaders {
+    /// One of them.
+    #[error("header {name:?} has an invalid name or value")]
+    Header {
+        /// Its name, as given.
+        name: String,
+    },
+    /// Their number.
+    #[error("{count} headers are too many for one message; {HEADERS_MAX} are allowed")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+    },
 }
-
-impl std::error::Error for InvalidHeader {}
 
 /// A header map as a list, in order of first appearance; repeated names stay apart.
 pub fn header_list(map: &HeaderMap) -> Vec<(String, String)> {
@@ -51,10 +57,13 @@ pub fn header_list(map: &HeaderMap) -> Vec<(String, String)> {
 
 /// A list as a header map, without those that describe the connection or frame the body: the
 /// HTTP library writes these itself, from what it really does.
-pub fn header_map(list: &[(String, String)]) -> Result<HeaderMap, InvalidHeader> {
+pub fn header_map(list: &[(String, String)]) -> Result<HeaderMap, InvalidHeaders> {
+    if list.len() > HEADERS_MAX {
+        return Err(InvalidHeaders::TooMany { count: list.len() });
+    }
     let mut map = HeaderMap::with_capacity(list.len());
     for (name, value) in list {
-        let invalid = || InvalidHeader { name: name.clone() };
+        let invalid = || InvalidHeaders::Header { name: name.clone() };
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
         if is_framing(&parsed) {
             continue;
@@ -414,13 +423,27 @@ mod tests {
     fn headers_that_would_split_a_message_are_refused_by_name() {
         for (name, value) in [("x", "a\r\nb: c"), ("x y", "1"), ("x", "\u{20ac}")] {
             let error = header_map(&headers(&[(name, value)])).unwrap_err();
-            assert_eq!(error.name, name);
+            let name = name.to_owned();
+            assert_eq!(error, InvalidHeaders::Header { name });
         }
         assert!(
             header_map(&headers(&[("Transfer-Encoding", "chunked")]))
                 .unwrap()
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn headers_without_number_are_an_error_and_no_panic() {
+        let named = |count: usize| -> Vec<(String, String)> {
+            let names = (0..count).map(|number| (format!("x{number}"), String::new()));
+            names.collect()
+        };
+        assert_eq!(header_map(&named(HEADERS_MAX)).unwrap().len(), HEADERS_MAX);
+        for count in [HEADERS_MAX + 1, 24_577, 65_536] {
+            let error = header_map(&named(count)).unwrap_err();
+            assert_eq!(error, InvalidHeaders::TooMany { count });
+        }
     }
 
     #[tokio::test]
