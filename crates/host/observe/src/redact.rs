@@ -8,7 +8,10 @@ const REDACTED: &str = "REDACTED";
 
 /// Redacts a trace item in place.
 pub fn item(item: &mut Value) {
-    let request = &mut item["event"]["request"];
+    // Events that are no requests have none, and are not given one.
+    let Some(request) = item.pointer_mut("/event/request") else {
+        return;
+    };
     if let Some(headers) = request["headers"].as_array_mut() {
         for header in headers {
             let secret = header[0].as_str().is_some_and(is_secret);
@@ -117,5 +120,15 @@ mod tests {
             ["accept", "c"]
         ]);
         assert_eq!(told["event"]["request"]["headers"], headers);
+    }
+
+    #[test]
+    fn an_event_without_a_request_stays_as_it_is() {
+        for event in [json!(null), json!("odd"), json!({"cron": "* * * * *"})] {
+            let told = json!({"event": event});
+            let mut redacted = told.clone();
+            item(&mut redacted);
+            assert_eq!(redacted, told);
+        }
     }
 }
