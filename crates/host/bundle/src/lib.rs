@@ -29,7 +29,7 @@ use crate::source::Dialect;
 
 /// Why a Worker's sources could not become modules.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the messages say what the variants mean")]
 pub enum BundleError {
     #[error("{}", lines(.0))]
     Sources(Vec<Diagnostic>),

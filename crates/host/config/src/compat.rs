@@ -123,9 +123,11 @@ pub enum Experimental {
 
 /// Why a date or a flag was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the messages say what the variants mean")]
 pub enum CompatError {
-    #[error("\"{given}\" is not a compatibility date: it must be written YYYY-MM-DD")]
+    #[error(
+        "\"{given}\" is not a compatibility date: it must be a day of the calendar, written YYYY-MM-DD"
+    )]
     MalformedDate { given: String },
     #[error(
         "Can't set compatibility date in the future: \"{given}\". Today's date (UTC) is \"{today}\""

@@ -30,7 +30,7 @@ pub struct Modules {
 
 /// Why a Worker's files could not become modules.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the messages say what the variants mean")]
 pub enum ModulesError {
     #[error("cannot read {path}: {source}", path = .path.display())]
     Read {

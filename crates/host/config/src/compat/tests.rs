@@ -78,7 +78,7 @@ fn what_is_refused_and_how() {
     check(
         "soon",
         &[],
-        "\"soon\" is not a compatibility date: it must be written YYYY-MM-DD",
+        "\"soon\" is not a compatibility date: it must be a day of the calendar, written YYYY-MM-DD",
     );
     check(
         "2026-11-25",
