@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use mayfly_wire::{Limits, ModuleKind};
 
 use crate::nearest;
-use crate::report::{ConfigError, Diagnostic, Position, Warning};
-use crate::{read, syntax};
+use crate::read;
+use crate::report::{self, ConfigError, Diagnostic, Position, Warning};
+use crate::syntax::Source;
 
 /// Bytes of a configuration file; the largest real ones are some tens of kilobytes.
-pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// One Worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -403,17 +404,8 @@ impl Config {
         path: &Path,
         environment: Option<&str>,
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
-        let unreadable = |problem: String| Diagnostic {
-            position: None,
-            key: String::new(),
-            message: format!("cannot read {}: {problem}", path.display()),
-        };
-        let length = std::fs::metadata(path).map(|data| data.len());
-        if length.is_ok_and(|length| length > FILE_BYTES_MAX) {
-            let problem = format!("it is longer than {FILE_BYTES_MAX} bytes");
-            return Err(unreadable(problem).into());
-        }
-        let source = syntax::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = report::read_text(path, FILE_BYTES_MAX)?;
+        let source = Source::new(path, &text);
         read::config(&source, environment)
     }
 

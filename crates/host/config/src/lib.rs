@@ -27,7 +27,7 @@ pub mod nearest;
 
 pub use config::{
     ActorsTarget, Assets, Binding, BindingValue, Build, Caps, Config, Cron, Define, Dev,
-    FILE_BYTES_MAX, HtmlHandling, Migration, MigrationStep, ModuleOptions, NotFoundHandling,
-    Outbound, QueueConsumer, Rule, S3Bucket, ServiceTarget, WorkerFirst, check_all,
+    HtmlHandling, Migration, MigrationStep, ModuleOptions, NotFoundHandling, Outbound,
+    QueueConsumer, Rule, S3Bucket, ServiceTarget, WorkerFirst, check_all,
 };
 pub use report::{ConfigError, Diagnostic, Position, Warning};

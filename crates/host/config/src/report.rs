@@ -3,7 +3,7 @@
 //! Errors stop a Worker from starting and are told all at once; warnings do not stop anything.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A place in a file. Line and column count from 1, in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,24 @@ impl Diagnostic {
             message: message.into(),
         }
     }
+
+    pub(crate) fn unreadable(path: &Path, problem: impl fmt::Display) -> Self {
+        Self {
+            position: None,
+            key: String::new(),
+            message: format!("cannot read {}: {problem}", path.display()),
+        }
+    }
+}
+
+/// Reads a file that is at most so long.
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Diagnostic> {
+    let length = std::fs::metadata(path).map(|data| data.len());
+    if length.is_ok_and(|length| length > bytes_max) {
+        let problem = format!("it is longer than {bytes_max} bytes");
+        return Err(Diagnostic::unreadable(path, problem));
+    }
+    std::fs::read_to_string(path).map_err(|error| Diagnostic::unreadable(path, error))
 }
 
 impl fmt::Display for Diagnostic {

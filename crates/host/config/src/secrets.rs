@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Binding, BindingValue, Config};
-use crate::report::{ConfigError, Diagnostic, Position};
+use crate::report::{ConfigError, Diagnostic, Position, read_text};
 
 /// Bytes of one file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -87,17 +87,7 @@ fn read(path: &Path) -> Result<Vec<Binding>, ConfigError> {
         line,
         column: 1,
     };
-    let unreadable = |problem: String| Diagnostic {
-        position: None,
-        key: String::new(),
-        message: format!("cannot read {}: {problem}", path.display()),
-    };
-    let length = std::fs::metadata(path).map(|data| data.len());
-    if length.is_ok_and(|length| length > FILE_BYTES_MAX) {
-        let problem = format!("it is longer than {FILE_BYTES_MAX} bytes");
-        return Err(unreadable(problem).into());
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = read_text(path, FILE_BYTES_MAX)?;
     let mut secrets = Vec::new();
     for pair in dotenvy::from_read_iter(text.as_bytes()) {
         let (name, value) = pair.map_err(|error| match error {
@@ -108,7 +98,7 @@ fn read(path: &Path) -> Result<Vec<Binding>, ConfigError> {
                 let message = "is not of the form NAME=VALUE";
                 Diagnostic::at(at(number.map_or(1, |index| index + 1)), "", message)
             }
-            _ => unreadable("it is not text".to_owned()),
+            _ => Diagnostic::unreadable(path, "it is not text"),
         })?;
         let assigns = |line: &str| {
             let line = line.trim_start();

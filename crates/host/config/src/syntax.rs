@@ -47,6 +47,15 @@ pub struct Source {
 }
 
 impl Source {
+    pub fn new(path: &Path, text: &str) -> Self {
+        // A byte order mark is no part of either syntax, but editors leave one.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
     /// The line and column (both from 1, in characters) of an offset.
     pub fn position(&self, at: usize) -> Position {
         let before = self.text.get(..at).unwrap_or(&self.text);
@@ -111,17 +120,6 @@ impl Source {
 
 /// Where and what.
 type Problem = (usize, String);
-
-/// Reads a file.
-pub fn read(path: &Path) -> Result<Source, std::io::Error> {
-    let text = std::fs::read_to_string(path)?;
-    let path = path.to_owned();
-    // A byte order mark is no part of either syntax, but editors leave one.
-    let text = text
-        .strip_prefix('\u{feff}')
-        .map_or(text.clone(), str::to_owned);
-    Ok(Source { path, text })
-}
 
 fn json_entries(object: ast::Object) -> Result<Vec<Entry>, Problem> {
     let mut entries: Vec<Entry> = Vec::new();

@@ -1,7 +1,10 @@
 //! Files and what is said about them.
 
+use mayfly_wire::{Limits, ModuleKind};
+
 use super::*;
 use crate::check_all;
+use crate::config::{BindingValue, Caps};
 
 /// A configuration in a folder of its own that has `index.js`.
 struct Project(PathBuf);
