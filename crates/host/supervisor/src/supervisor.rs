@@ -212,16 +212,11 @@ impl Supervisor {
                 continue;
             };
             for (class, stored) in &definition.actors {
-                let service = Arc::new(ServiceCap {
-                    worker: handle.worker().clone(),
+                let service = ServiceCap {
                     keep: None,
-                    entrypoint: class.clone(),
-                    props: no_props(),
-                    limits: Limits::NONE,
-                    callback: None,
-                    storable: false,
-                });
-                let namespace = Namespace::new(stored.clone(), service);
+                    ..plain(handle.clone(), class.clone())
+                };
+                let namespace = Namespace::new(stored.clone(), Arc::new(service));
                 self.hub.add_namespace(&namespace);
                 namespaces.insert((definition.name.clone(), class.clone()), namespace);
             }
@@ -235,38 +230,17 @@ impl Supervisor {
         let handle = self.workers.lock().get(worker)?.clone();
         Some(Arc::new(WorkerService {
             hub: self.hub.clone(),
-            service: Arc::new(ServiceCap {
-                worker: handle.worker().clone(),
-                keep: Some(handle),
-                entrypoint: entrypoint.to_owned(),
-                props: no_props(),
-                limits: Limits::NONE,
-                callback: None,
-                storable: false,
-            }),
+            service: Arc::new(plain(handle, entrypoint.to_owned())),
         }))
     }
 
     /// Delivers a cron trigger; the result says whether `noRetry()` was called.
     pub async fn scheduled(&self, worker: &str, cron: &str, time_ms: f64) -> Result<bool, Failure> {
-        let Some(handle) = self.workers.lock().get(worker).cloned() else {
-            let message = format!("there is no worker {worker:?}");
-            return Err(Failure::new(FailureKind::Exception {}, "Error", message));
-        };
-        let service = Arc::new(ServiceCap {
-            worker: handle.worker().clone(),
-            keep: Some(handle),
-            entrypoint: String::new(),
-            props: no_props(),
-            limits: Limits::NONE,
-            callback: None,
-            storable: false,
-        });
         let event = HeldEvent::Scheduled {
             time_ms,
             cron: cron.to_owned(),
         };
-        match host_call(&self.hub, &service, event).await.0 {
+        match self.deliver(worker, event).await? {
             HeldOutcome::Nothing { no_retry } => Ok(no_retry),
             HeldOutcome::Failed(failure) => Err(failure),
             _ => Err(wrong_outcome()),
@@ -280,19 +254,6 @@ impl Supervisor {
         queue: &str,
         batch: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
-        let Some(handle) = self.workers.lock().get(worker).cloned() else {
-            let message = format!("there is no worker {worker:?}");
-            return Err(Failure::new(FailureKind::Exception {}, "Error", message));
-        };
-        let service = Arc::new(ServiceCap {
-            worker: handle.worker().clone(),
-            keep: Some(handle),
-            entrypoint: String::new(),
-            props: no_props(),
-            limits: Limits::NONE,
-            callback: None,
-            storable: false,
-        });
         let event = HeldEvent::Queue {
             queue: queue.to_owned(),
             batch: HeldPayload {
@@ -300,11 +261,21 @@ impl Supervisor {
                 ..HeldPayload::default()
             },
         };
-        match host_call(&self.hub, &service, event).await.0 {
+        match self.deliver(worker, event).await? {
             HeldOutcome::Value(payload) => Ok(payload.bytes.0.clone()),
             HeldOutcome::Failed(failure) => Err(failure),
             _ => Err(wrong_outcome()),
         }
+    }
+
+    /// Calls the default entrypoint of a deployed Worker.
+    async fn deliver(&self, worker: &str, event: HeldEvent) -> Result<HeldOutcome, Failure> {
+        let Some(handle) = self.workers.lock().get(worker).cloned() else {
+            let message = format!("there is no worker {worker:?}");
+            return Err(Failure::new(FailureKind::Exception {}, "Error", message));
+        };
+        let service = Arc::new(plain(handle, String::new()));
+        Ok(host_call(&self.hub, &service, event).await.0)
     }
 
     /// What Workers used since the last time; nothing unless `metered` was set.
@@ -398,6 +369,19 @@ impl Drop for Supervisor {
         for handle in self.workers.lock().values() {
             handle.worker().unconfigure();
         }
+    }
+}
+
+/// An entrypoint with nothing besides: no props, no limits of its own.
+fn plain(handle: Handle, entrypoint: String) -> ServiceCap {
+    ServiceCap {
+        worker: handle.worker().clone(),
+        keep: Some(handle),
+        entrypoint,
+        props: no_props(),
+        limits: Limits::NONE,
+        callback: None,
+        storable: false,
     }
 }
 
