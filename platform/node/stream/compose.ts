@@ -4,6 +4,7 @@ import { abortError, invalidArgValue, missingArgs } from "../errors.ts";
 import { destroyer } from "./destroy.ts";
 import { Duplex, duplexFrom } from "./duplex.ts";
 import { finished } from "./end-of-stream.ts";
+import { Waiting, readThrough, writeThrough } from "./joints.ts";
 import { isNodeStream, isReadable, isReadableStream, isTransformStream, isWebStream, isWritable, isWritableStream } from "./kinds.ts";
 import { pipeline } from "./pipeline.ts";
 import type { Callback, Duplex as DuplexType, Readable, Writable } from "./types.ts";
@@ -23,9 +24,7 @@ export function compose(...given: unknown[]): DuplexType {
     if (index < last && !mayRead(stream)) throw invalidArgValue(`streams[${index}]`, given[index], "must be readable");
     if (index > 0 && !mayWrite(stream)) throw invalidArgValue(`streams[${index}]`, given[index], "must be writable");
   }
-  let onDrain: Callback | null = null;
-  let onFinish: Callback | null = null;
-  let onReadable: (() => void) | null = null;
+  const waiting = new Waiting();
   let onClose: Callback | null | undefined;
   const head = streams[0];
   const tail = pipeline(...streams, (error: unknown) => {
@@ -43,59 +42,22 @@ export function compose(...given: unknown[]): DuplexType {
     writable,
     readable,
   });
-  const run = (work: Callback | null): void => work?.();
 
   if (writable) {
     if (isNodeStream(head)) {
-      const sink = head as Writable;
-      duplex._write = (chunk, encoding, callback) => {
-        if (sink.write(chunk, encoding)) callback();
-        else onDrain = callback;
-      };
-      duplex._final = (callback) => {
-        sink.end();
-        onFinish = callback;
-      };
-      sink.on("drain", () => {
-        const callback = onDrain;
-        onDrain = null;
-        run(callback);
-      });
+      writeThrough(duplex, head as Writable, waiting);
     } else {
-      writeToWeb(duplex, head, (callback) => (onFinish = callback));
+      writeToWeb(duplex, head, (callback) => (waiting.finish = callback));
     }
-    finished(isTransformStream(tail) ? (tail as { readable: unknown }).readable : tail, () => {
-      const callback = onFinish;
-      onFinish = null;
-      run(callback);
-    });
+    finished(isTransformStream(tail) ? (tail as { readable: unknown }).readable : tail, () => waiting.call("finish"));
   }
   if (readable) {
-    if (isNodeStream(tail)) {
-      const source = tail as Readable;
-      source.on("readable", () => {
-        const work = onReadable;
-        onReadable = null;
-        work?.();
-      });
-      source.on("end", () => duplex.push(null));
-      duplex._read = () => {
-        for (;;) {
-          const chunk = source.read();
-          if (chunk === null) {
-            onReadable = () => duplex._read(0);
-            return;
-          }
-          if (!duplex.push(chunk)) return;
-        }
-      };
-    } else {
-      readFromWeb(duplex, tail);
-    }
+    if (isNodeStream(tail)) readThrough(duplex, tail as Readable, waiting);
+    else readFromWeb(duplex, tail);
   }
   duplex._destroy = (given_, callback) => {
     const error = !given_ && onClose !== null ? abortError() : given_;
-    onReadable = onDrain = onFinish = null;
+    waiting.forget();
     if (isNodeStream(tail)) destroyer(tail, error);
     if (onClose === null) callback(error);
     else onClose = callback;

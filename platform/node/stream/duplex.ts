@@ -10,6 +10,7 @@ import { addAbortSignal } from "./abort.ts";
 import { construct, destroyer } from "./destroy.ts";
 import { finished } from "./end-of-stream.ts";
 import { from } from "./from.ts";
+import { Waiting, readThrough, writeThrough } from "./joints.ts";
 import { isDuplexNodeStream, isIterable, isNodeStream, isReadable, isReadableNodeStream, isReadableStream, isWritable, isWritableNodeStream, isWritableStream } from "./kinds.ts";
 import { defineGetters, defineMethods, Stream } from "./legacy.ts";
 import { afterReadableConstruct, Readable, readableState, ReadableStateClass, setDuplexCheck as setReadableCheck, useHooks } from "./readable.ts";
@@ -197,9 +198,7 @@ function joinPair(pair: Pair): DuplexType {
   const sink = pair.writable as WritableType | undefined;
   let readable = Boolean(isReadable(source));
   let writable = Boolean(isWritable(sink));
-  let onDrain: Callback | null = null;
-  let onFinish: Callback | null = null;
-  let onReadable: (() => void) | null = null;
+  const waiting = new Waiting();
   let onClose: Callback | null | undefined;
 
   const duplex = new Duplexify({
@@ -221,24 +220,8 @@ function joinPair(pair: Pair): DuplexType {
       if (error) destroyer(source, error);
       onEnd(error);
     });
-    duplex._write = (chunk, encoding, callback) => {
-      if (sink.write(chunk, encoding)) callback();
-      else onDrain = callback;
-    };
-    duplex._final = (callback) => {
-      sink.end();
-      onFinish = callback;
-    };
-    sink.on("drain", () => {
-      const callback = onDrain;
-      onDrain = null;
-      callback?.();
-    });
-    sink.on("finish", () => {
-      const callback = onFinish;
-      onFinish = null;
-      callback?.();
-    });
+    writeThrough(duplex, sink, waiting);
+    sink.on("finish", () => waiting.call("finish"));
   }
   if (readable && source) {
     finished(source, (error: unknown) => {
@@ -246,26 +229,11 @@ function joinPair(pair: Pair): DuplexType {
       if (error) destroyer(source, error);
       onEnd(error);
     });
-    source.on("readable", () => {
-      const work = onReadable;
-      onReadable = null;
-      work?.();
-    });
-    source.on("end", () => duplex.push(null));
-    duplex._read = () => {
-      for (;;) {
-        const chunk = source.read();
-        if (chunk === null) {
-          onReadable = () => duplex._read(0);
-          return;
-        }
-        if (!duplex.push(chunk)) return;
-      }
-    };
+    readThrough(duplex, source, waiting);
   }
   duplex._destroy = (given_, callback) => {
     const error = !given_ && onClose !== null ? abortError() : given_;
-    onReadable = onDrain = onFinish = null;
+    waiting.forget();
     if (onClose === null) {
       callback(error);
     } else {

@@ -149,40 +149,34 @@ function finishedNode(stream: AnyStream, options: FinishedOptions, given: Done):
       cleanup();
       last.call(stream, abortError(signal.reason));
     };
-    if (signal.aborted) {
-      nextTick(abort);
-    } else {
-      const listening = addAbortListener(signal, abort);
-      const before = callback;
-      callback = once((...args) => {
-        listening[Symbol.dispose]();
-        Reflect.apply(before, stream, args);
-      });
-    }
+    callback = orAborted(stream, signal, abort, callback);
   }
   return cleanup;
+}
+
+/** Has `abort` run when the signal says so; the callback that is given back ends that. */
+function orAborted(stream: unknown, signal: AbortSignalLike, abort: () => void, callback: Done): Done {
+  if (signal.aborted) {
+    nextTick(abort);
+    return callback;
+  }
+  const listening = addAbortListener(signal, abort);
+  return once((...args) => {
+    listening[Symbol.dispose]();
+    Reflect.apply(callback, stream, args);
+  });
 }
 
 function finishedWeb(stream: unknown, options: FinishedOptions, given: Done): () => void {
   let callback = given;
   let isAborted = false;
-  let abort = nothing;
   if (options.signal) {
     const { signal } = options;
-    abort = () => {
+    const abort = (): void => {
       isAborted = true;
       callback.call(stream, abortError(signal.reason));
     };
-    if (signal.aborted) {
-      nextTick(abort);
-    } else {
-      const listening = addAbortListener(signal, abort);
-      const before = callback;
-      callback = once((...args) => {
-        listening[Symbol.dispose]();
-        Reflect.apply(before, stream, args);
-      });
-    }
+    callback = orAborted(stream, signal, abort, callback);
   }
   const settled = (...args: [error?: unknown]): void => {
     if (!isAborted) nextTick(() => callback.apply(stream, args));
