@@ -17,7 +17,7 @@ import type { Owned } from "./caps.ts";
 import { has } from "./compat.ts";
 import type { Held, Invocation } from "./context.ts";
 import { dataCloneError } from "./errors.ts";
-import { platformProxy } from "./proxies.ts";
+import { ClosedHandler, platformProxy } from "./proxies.ts";
 import { emptyResult, packBatch } from "./queues.ts";
 import type { QueueResult } from "./queues.ts";
 import { unpack } from "./rpc/message.ts";
@@ -115,7 +115,7 @@ function outcomeName(outcome: Outcome): string {
   return kind === "exceededCpu" || kind === "exceededMemory" || kind === "canceled" ? kind : "exception";
 }
 
-class ServiceHandler implements ProxyHandler<object> {
+class ServiceHandler extends ClosedHandler<object> {
   readonly #state: ServiceState & Origin;
   readonly #apply: ((args: unknown[]) => unknown) | undefined;
   /** Properties that are the stub's own rather than remote. */
@@ -126,12 +126,13 @@ class ServiceHandler implements ProxyHandler<object> {
     apply: ((args: unknown[]) => unknown) | undefined,
     own: Readonly<Record<string, unknown>> | undefined,
   ) {
+    super();
     this.#state = state;
     this.#apply = apply;
     this.#own = own;
   }
 
-  get(target: object, key: string | symbol, proxy: object): unknown {
+  override get(target: object, key: string | symbol, proxy: object): unknown {
     switch (key) {
       case "fetch":
         return (input: unknown, init?: unknown): Promise<Response> => this.#fetch(input, init);
@@ -182,32 +183,11 @@ class ServiceHandler implements ProxyHandler<object> {
     return { outcome: outcomeName(outcome), noRetry: false };
   }
 
-  apply(_target: object, _thisArg: unknown, args: unknown[]): unknown {
+  override apply(_target: object, _thisArg: unknown, args: unknown[]): unknown {
     if (this.#apply === undefined) throw new TypeError("A service stub is not a function.");
     return this.#apply(args);
   }
-  has(target: object, key: string | symbol): boolean {
+  override has(target: object, key: string | symbol): boolean {
     return typeof key === "string" ? key !== "then" : Reflect.has(target, key) || key === DISPOSE;
-  }
-  set(): boolean {
-    return false;
-  }
-  defineProperty(): boolean {
-    return false;
-  }
-  deleteProperty(): boolean {
-    return false;
-  }
-  ownKeys(): string[] {
-    return [];
-  }
-  getOwnPropertyDescriptor(): undefined {
-    return undefined;
-  }
-  setPrototypeOf(): boolean {
-    return false;
-  }
-  preventExtensions(): boolean {
-    return false;
   }
 }

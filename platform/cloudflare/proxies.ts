@@ -36,6 +36,34 @@ export function platformProxy<T extends object>(target: T, handler: ProxyHandler
   return new RealProxy(target, handler);
 }
 
+/** The traps of a proxy that shows no properties of its own and takes none. */
+export abstract class ClosedHandler<T extends object> implements ProxyHandler<T> {
+  abstract get(target: T, key: string | symbol, proxy: object): unknown;
+  abstract has(target: T, key: string | symbol): boolean;
+  abstract apply(target: T, thisArg: unknown, args: unknown[]): unknown;
+  set(): boolean {
+    return false;
+  }
+  defineProperty(): boolean {
+    return false;
+  }
+  deleteProperty(): boolean {
+    return false;
+  }
+  ownKeys(): string[] {
+    return [];
+  }
+  getOwnPropertyDescriptor(): undefined {
+    return undefined;
+  }
+  setPrototypeOf(): boolean {
+    return false;
+  }
+  preventExtensions(): boolean {
+    return false;
+  }
+}
+
 export function proxiesExist(): boolean {
   return used;
 }

@@ -22,7 +22,7 @@ import type { Cap, Owned } from "../caps.ts";
 import { actFor } from "../context.ts";
 import type { Held, Invocation } from "../context.ts";
 import { errorOf } from "../failures.ts";
-import { platformProxy } from "../proxies.ts";
+import { ClosedHandler, platformProxy } from "../proxies.ts";
 import { flushCalls, queueCall } from "../queue.ts";
 import { callComesFrom, openSpan } from "../trace.ts";
 import { DISPOSE } from "../symbols.ts";
@@ -376,41 +376,19 @@ const NO_GROUP: DisposalGroup = { isEmpty: true, dispose: () => {} };
 /** Names that every object has: a stub's own business, never a remote member. */
 const OBJECT_NAMES: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(Object.prototype));
 
-abstract class RemoteHandler implements ProxyHandler<() => void> {
+abstract class RemoteHandler extends ClosedHandler<() => void> {
   /** The members a proxy of this kind has itself; undefined means that the name is remote. */
   protected abstract own(key: string | symbol, proxy: object): unknown;
   protected abstract step(name: string, proxy: object): unknown;
-  abstract apply(target: () => void, thisArg: unknown, args: unknown[]): unknown;
 
-  get(target: () => void, key: string | symbol, proxy: object): unknown {
+  override get(target: () => void, key: string | symbol, proxy: object): unknown {
     const own = this.own(key, proxy);
     if (own !== undefined) return own === ABSENT ? undefined : own;
     if (typeof key === "symbol" || OBJECT_NAMES.has(key)) return Reflect.get(target, key, proxy);
     return this.step(key, proxy);
   }
-  has(_target: () => void, key: string | symbol): boolean {
+  override has(_target: () => void, key: string | symbol): boolean {
     return typeof key === "string" || key === DISPOSE;
-  }
-  set(): boolean {
-    return false;
-  }
-  defineProperty(): boolean {
-    return false;
-  }
-  deleteProperty(): boolean {
-    return false;
-  }
-  ownKeys(): string[] {
-    return [];
-  }
-  getOwnPropertyDescriptor(): undefined {
-    return undefined;
-  }
-  setPrototypeOf(): boolean {
-    return false;
-  }
-  preventExtensions(): boolean {
-    return false;
   }
 }
 
