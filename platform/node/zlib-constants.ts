@@ -1,12 +1,6 @@
 // Numbers of zlib, brotli and zstd, and the names of zlib's codes.
 
-export const zlibConstants = Object.freeze(Object.assign(Object.create(null) as {}, {
-  Z_NO_FLUSH: 0,
-  Z_PARTIAL_FLUSH: 1,
-  Z_SYNC_FLUSH: 2,
-  Z_FULL_FLUSH: 3,
-  Z_FINISH: 4,
-  Z_BLOCK: 5,
+const CODES = {
   Z_OK: 0,
   Z_STREAM_END: 1,
   Z_NEED_DICT: 2,
@@ -16,6 +10,16 @@ export const zlibConstants = Object.freeze(Object.assign(Object.create(null) as 
   Z_MEM_ERROR: -4,
   Z_BUF_ERROR: -5,
   Z_VERSION_ERROR: -6,
+};
+
+export const zlibConstants = Object.freeze(Object.assign(Object.create(null) as {}, {
+  Z_NO_FLUSH: 0,
+  Z_PARTIAL_FLUSH: 1,
+  Z_SYNC_FLUSH: 2,
+  Z_FULL_FLUSH: 3,
+  Z_FINISH: 4,
+  Z_BLOCK: 5,
+  ...CODES,
   Z_NO_COMPRESSION: 0,
   Z_BEST_SPEED: 1,
   Z_BEST_COMPRESSION: 9,
@@ -174,18 +178,6 @@ export const zlibConstants = Object.freeze(Object.assign(Object.create(null) as 
   ZSTD_error_noForwardProgress_destFull: 80,
   ZSTD_error_noForwardProgress_inputEmpty: 82,
 }));
-
-const CODES = {
-  Z_OK: 0,
-  Z_STREAM_END: 1,
-  Z_NEED_DICT: 2,
-  Z_ERRNO: -1,
-  Z_STREAM_ERROR: -2,
-  Z_DATA_ERROR: -3,
-  Z_MEM_ERROR: -4,
-  Z_BUF_ERROR: -5,
-  Z_VERSION_ERROR: -6,
-};
 
 /** Both ways: by name and by number. */
 export const zlibCodes: Readonly<Record<string, number | string>> = Object.freeze({

@@ -62,6 +62,13 @@ function tokensOf(args: readonly string[], options: Map<string, Option>): Token[
   const tokens: Token[] = [];
   const queue = [...args];
   let index = -1;
+  /** An option that stands alone: its value, where it takes one, is the next argument. */
+  const pushOption = (name: string, rawName: string): void => {
+    const value = options.get(name)?.type === "string" ? queue.shift() : undefined;
+    const inlineValue = value === undefined ? undefined : false;
+    tokens.push({ kind: "option", name, rawName, index, value, inlineValue });
+    if (value !== undefined) index++;
+  };
   while (queue.length > 0) {
     const arg = queue.shift() as string;
     const next = queue[0];
@@ -73,15 +80,7 @@ function tokensOf(args: readonly string[], options: Map<string, Option>): Token[
     }
     const isShort = /^-[^-]/.test(arg);
     if (isShort && arg.length === 2) {
-      const name = longOf(arg[1] as string, options);
-      let value: string | undefined;
-      let inlineValue: boolean | undefined;
-      if (options.get(name)?.type === "string" && next !== undefined) {
-        value = queue.shift();
-        inlineValue = false;
-      }
-      tokens.push({ kind: "option", name, rawName: arg, index, value, inlineValue });
-      if (value !== undefined) index++;
+      pushOption(longOf(arg[1] as string, options), arg);
       continue;
     }
     if (isShort) {
@@ -112,15 +111,7 @@ function tokensOf(args: readonly string[], options: Map<string, Option>): Token[
         tokens.push({ kind: "option", name, rawName: `--${name}`, index, value: arg.slice(equals + 1), inlineValue: true });
         continue;
       }
-      const name = arg.slice(2);
-      let value: string | undefined;
-      let inlineValue: boolean | undefined;
-      if (options.get(name)?.type === "string" && next !== undefined) {
-        value = queue.shift();
-        inlineValue = false;
-      }
-      tokens.push({ kind: "option", name, rawName: arg, index, value, inlineValue });
-      if (value !== undefined) index++;
+      pushOption(arg.slice(2), arg);
       continue;
     }
     tokens.push({ kind: "positional", index, value: arg });

@@ -153,38 +153,27 @@ export class TransformCore {
   #abort(reason: unknown): Promise<unknown> {
     if (this.#finish !== undefined) return this.#finish.promise;
     const finish = (this.#finish = deferred<undefined>());
-    const done = this.#transformer?.cancel?.(reason) ?? RESOLVED;
-    this.#transformer = undefined;
-    react(
-      done,
-      () => {
-        if (this.readable.state === "errored") {
-          finish.reject(this.readable.storedError);
-        } else {
-          this.#readableController.error(reason);
-          finish.resolve(undefined);
-        }
-      },
-      (error) => {
-        this.#readableController.error(error);
-        finish.reject(error);
-      },
-    );
-    return finish.promise;
+    const done = this.#transformer?.cancel?.(reason);
+    return this.#finishReadable(finish, done, () => this.#readableController.error(reason));
   }
 
   #close(): Promise<unknown> {
     if (this.#finish !== undefined) return this.#finish.promise;
     const finish = (this.#finish = deferred<undefined>());
-    const done = this.#transformer?.flush?.(this) ?? RESOLVED;
+    const done = this.#transformer?.flush?.(this);
+    return this.#finishReadable(finish, done, () => this.#readableController.close());
+  }
+
+  /** When the transformer is done, `end` is the readable side's last word. */
+  #finishReadable(finish: Deferred<undefined>, done: Promise<unknown> | undefined, end: () => void): Promise<unknown> {
     this.#transformer = undefined;
     react(
-      done,
+      done ?? RESOLVED,
       () => {
         if (this.readable.state === "errored") {
           finish.reject(this.readable.storedError);
         } else {
-          this.#readableController.close();
+          end();
           finish.resolve(undefined);
         }
       },
