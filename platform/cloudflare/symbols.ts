@@ -11,7 +11,7 @@ function ensure(name: "dispose" | "asyncDispose"): symbol {
 }
 
 export const DISPOSE = ensure("dispose") as typeof Symbol.dispose;
-export const ASYNC_DISPOSE = ensure("asyncDispose") as typeof Symbol.asyncDispose;
+ensure("asyncDispose");
 
 /** What `cloudflare:workers` exports as `restore`. */
 export const RESTORE: unique symbol = Symbol("restore");

@@ -78,11 +78,6 @@ function rangeOf(text: string): string[] | undefined {
   return options;
 }
 
-/** Whether a name has signs that stand for more than themselves. */
-export function isMagic(pattern: string): boolean {
-  return /[*?[\]{}!+@(]/.test(pattern);
-}
-
 const NO_DOT = "(?!\\.)";
 
 /** The expression of one name of a pattern. */

@@ -76,7 +76,6 @@ const parseJson = JSON.parse;
 const bytesBehind = new WeakMap<ReadableStream, Uint8Array>();
 
 let stateOf: (body: Body) => BodyState | undefined;
-let headersOf: (body: Body) => Headers;
 let install: (body: Body, state: BodyState | undefined, headers: Headers) => void;
 
 export class Body {
@@ -89,7 +88,6 @@ export class Body {
 
   static {
     stateOf = (body) => body.#state;
-    headersOf = (body) => body.#headers as Headers;
     install = (body, state, headers) => {
       body.#state = state;
       body.#headers = headers;
@@ -159,10 +157,6 @@ export function setBody(body: Body, state: BodyState | undefined, headers: Heade
 
 export function bodyState(body: Body): BodyState | undefined {
   return stateOf(body);
-}
-
-export function bodyHeaders(body: Body): Headers {
-  return headersOf(body);
 }
 
 function newState(): BodyState {

@@ -34,7 +34,6 @@ let internals: {
   wire(headers: Headers): string[];
   make(list: string[], raw: boolean, guard: HeadersGuard): Headers;
   copy(headers: Headers, guard: HeadersGuard | undefined): Headers;
-  setGuard(headers: Headers, guard: HeadersGuard): void;
   touched(headers: Headers): void;
   sorted(headers: Headers): string[];
 };
@@ -67,9 +66,6 @@ export class Headers {
         return headers;
       },
       copy: (headers, guard) => internals.make(headers.#list.slice(), headers.#raw, guard ?? headers.#guard),
-      setGuard(headers, guard) {
-        headers.#guard = guard;
-      },
       touched(headers) {
         headers.#sorted = undefined;
       },
@@ -180,10 +176,6 @@ export function headersToWire(headers: Headers): string[] {
 /** A copy with a guard of its own, or with the same one. */
 export function copyHeaders(headers: Headers, guard?: HeadersGuard): Headers {
   return internals.copy(headers, guard);
-}
-
-export function setHeadersGuard(headers: Headers, guard: HeadersGuard): void {
-  internals.setGuard(headers, guard);
 }
 
 /** The combined value of a header whose name is given in lower case, past any patched method. */

@@ -233,19 +233,3 @@ export function startTimer(callback: () => void, ms: number): () => void {
   const id = add(callback, delayOf(ms, "delay"), false, []);
   return () => clear(id);
 }
-
-/** Drops the timers whose frame `belongs` picks: the invocation they were made in has ended. */
-export function dropTimers(belongs: (frame: unknown) => boolean): void {
-  for (const timer of timers.values()) {
-    if (belongs(timer.frame)) {
-      timers.delete(timer.id);
-    }
-  }
-  compact();
-  askForWake();
-}
-
-/** How many timers wait. */
-export function timersWaiting(): number {
-  return timers.size;
-}

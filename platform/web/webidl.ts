@@ -24,9 +24,8 @@ const uncurry = Function.prototype.bind.bind(Function.prototype.call) as <A exte
 ) => (receiver: unknown, ...args: A) => R;
 
 const toWellFormed = uncurry(String.prototype.toWellFormed);
-const charCodeAt = uncurry(String.prototype.charCodeAt);
 const { isFinite: numberIsFinite, isNaN: numberIsNaN } = Number;
-const { abs, floor, max, min, trunc, fround } = Math;
+const { abs, floor, max, min, trunc } = Math;
 const { isView } = ArrayBuffer;
 const { create, defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
 const { ownKeys } = Reflect;
@@ -91,16 +90,6 @@ export const DOMString: Converter<string> = (value, context) => {
 
 export const USVString: Converter<string> = (value, context) => toWellFormed(DOMString(value, context));
 
-export const ByteString: Converter<string> = (value, context) => {
-  const text = DOMString(value, context);
-  for (let i = 0; i < text.length; i++) {
-    if (charCodeAt(text, i) > 255) {
-      throw new TypeError(`${context} has a character at index ${i} whose value is greater than 255`);
-    }
-  }
-  return text;
-};
-
 function toNumber(value: unknown, context: string): number {
   if (typeof value === "number") return value;
   if (typeof value === "bigint" || typeof value === "symbol") {
@@ -116,8 +105,6 @@ export const double: Converter<number> = (value, context) => {
   if (!numberIsFinite(number)) throw new TypeError(`${context} is not a finite number`);
   return number;
 };
-
-export const float: Converter<number> = (value, context) => fround(double(value, context));
 
 type IntegerMode = "wrap" | "enforceRange" | "clamp";
 
@@ -156,7 +143,6 @@ export const octet: Converter<number> = integer(8, false, "wrap");
 export const octetEnforceRange: Converter<number> = integer(8, false, "enforceRange");
 export const short: Converter<number> = integer(16, true, "wrap");
 export const unsignedShort: Converter<number> = integer(16, false, "wrap");
-export const unsignedShortClamp: Converter<number> = integer(16, false, "clamp");
 export const unsignedShortEnforceRange: Converter<number> = integer(16, false, "enforceRange");
 export const long: Converter<number> = integer(32, true, "wrap");
 export const unsignedLong: Converter<number> = integer(32, false, "wrap");

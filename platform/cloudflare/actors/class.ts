@@ -86,8 +86,3 @@ export function classOf(value: unknown): ClassState | undefined {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return undefined;
   return states.get(value);
 }
-
-/** What JavaScript sees of a class that can be handed on. */
-export function isClassValue(value: object): boolean {
-  return states.has(value);
-}

@@ -20,8 +20,6 @@ const WORDS: Record<string, string> = {
   EPERM: "operation not permitted",
 };
 
-export type FsCode = keyof typeof WORDS;
-
 export function fsError(code: string, syscall: string, path?: string, dest?: string): Error {
   const places = `${path === undefined ? "" : ` '${path}'`}${dest === undefined ? "" : ` -> '${dest}'`}`;
   const error = new Error(`${code}: ${WORDS[code] ?? "unknown error"}, ${syscall}${places}`);

@@ -106,15 +106,6 @@ export function isWritableFinished(value: unknown, strict?: boolean): boolean | 
   return state.finished || (strict === false && state.ended === true && state.length === 0);
 }
 
-export function isReadableEnded(value: unknown): boolean | null {
-  if (!isReadableNodeStream(value)) return null;
-  const it = value as Maybe;
-  if (it["readableEnded"] === true) return true;
-  const state = it._readableState;
-  if (!state || state.errored) return false;
-  return typeof state.ended === "boolean" ? state.ended : null;
-}
-
 export function isReadableFinished(value: unknown, strict?: boolean): boolean | null {
   if (!isReadableNodeStream(value)) return null;
   const state = (value as Maybe)._readableState;

@@ -267,7 +267,3 @@ function readInto(
 export function createByobReader(core: ReadableCore): ReadableStreamBYOBReader {
   return new ReadableStreamBYOBReader(internalToken, core);
 }
-
-export function byobReaderOf(value: unknown): ByobReaderCore | undefined {
-  return coreOf(value);
-}

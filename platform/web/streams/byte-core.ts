@@ -559,10 +559,3 @@ function convert(descriptor: PullInto): ArrayBufferView {
   const { constructor, offset, filled, elementSize } = descriptor;
   return new constructor(transferBuffer(descriptor.buffer), offset, filled / elementSize);
 }
-
-/** A byte stream over a source of the runtime. */
-export function createByteReadable(source: ReadableSource, highWaterMark = 0): ByteControllerCore {
-  const controller = new ByteControllerCore(new ReadableCore(), source, highWaterMark, undefined);
-  controller.start(undefined);
-  return controller;
-}

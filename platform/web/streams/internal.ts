@@ -7,7 +7,6 @@
 // Invariant: functions that read a stream lock it first and leave it disturbed, as a user's reader
 // would.
 
-import { ops } from "../../ops.ts";
 import { bytesCopy, isBufferSource } from "../webidl.ts";
 import { ByteControllerCore } from "./byte-core.ts";
 import { readableFrom } from "./from.ts";
@@ -18,8 +17,6 @@ import type { ReadRequest, ReadableSource } from "./readable-core.ts";
 import { readableCore, wrapReadable } from "./readable.ts";
 import type { ReadableStream } from "./readable.ts";
 import { tee as teeCore } from "./tee.ts";
-import { writableCore } from "./writable.ts";
-import type { WritableStream } from "./writable.ts";
 
 // ---- Looking at streams ----------------------------------------------------------------------
 
@@ -40,10 +37,6 @@ export function isErrored(stream: ReadableStream): boolean {
   return readableCore(stream).state === "errored";
 }
 
-export function isByteStream(stream: ReadableStream): boolean {
-  return readableCore(stream).controller.kind === "byte";
-}
-
 /** How many bytes the stream will give in all, if its maker said so. */
 export function expectedLength(stream: ReadableStream): number | undefined {
   return readableCore(stream).expectedLength;
@@ -53,19 +46,10 @@ export function setExpectedLength(stream: ReadableStream, bytes: number | undefi
   readableCore(stream).expectedLength = bytes;
 }
 
-export function isWritableLocked(stream: WritableStream): boolean {
-  return writableCore(stream).locked;
-}
-
 /** `stream.tee()` whatever the user's prototype says. */
 export function tee(stream: ReadableStream, clones = false): [ReadableStream, ReadableStream] {
   const [first, second] = teeCore(readableCore(stream), clones);
   return [wrapReadable(first), wrapReadable(second)];
-}
-
-/** Cancels the stream, also a locked one; failures of the source are swallowed. */
-export function cancelQuietly(stream: ReadableStream, reason: unknown): void {
-  upon(readableCore(stream).cancel(reason), undefined, () => {});
 }
 
 // ---- Making streams --------------------------------------------------------------------------
@@ -260,9 +244,4 @@ export function readAllBoxed(stream: ReadableStream, limit = Infinity): Promise<
   } catch (error) {
     return rejectedWith(error);
   }
-}
-
-/** All the text of the stream, decoded as UTF-8. */
-export function readAllText(stream: ReadableStream): Promise<string> {
-  return react(readAllBoxed(stream), (box) => ops.textDecodeUtf8(box.bytes, false, false), undefined);
 }

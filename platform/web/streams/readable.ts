@@ -24,7 +24,7 @@ import {
   withDefault,
 } from "../webidl.ts";
 import type { Converter } from "../webidl.ts";
-import { byobReaderOf, createByobReader, wrapByteController } from "./byob.ts";
+import { createByobReader, wrapByteController } from "./byob.ts";
 import type { ReadableStreamBYOBReader } from "./byob.ts";
 import { ByteControllerCore, WORKERS_AUTO_ALLOCATE } from "./byte-core.ts";
 import { defineAsyncIteration, readableFrom } from "./from.ts";
@@ -207,7 +207,6 @@ function setUpFromUser(core: ReadableCore, given: unknown, strategyGiven: unknow
 // ---- The default reader ----------------------------------------------------------------------
 
 let isDefaultReader: (value: unknown) => value is ReadableStreamDefaultReader;
-let defaultReaderOf: (reader: ReadableStreamDefaultReader) => DefaultReaderCore;
 
 export class ReadableStreamDefaultReader {
   #core: DefaultReaderCore;
@@ -243,16 +242,10 @@ export class ReadableStreamDefaultReader {
   }
 
   static {
-    defaultReaderOf = (reader) => reader.#core;
     isDefaultReader = (value): value is ReadableStreamDefaultReader => isObject(value) && #core in value;
   }
 }
 defineInterface(ReadableStreamDefaultReader);
-
-/** The core of either kind of reader, or undefined. */
-export function readerCore(value: unknown): DefaultReaderCore | ReturnType<typeof byobReaderOf> {
-  return isDefaultReader(value) ? defaultReaderOf(value) : byobReaderOf(value);
-}
 
 // ---- The default controller ------------------------------------------------------------------
 
@@ -283,4 +276,3 @@ export class ReadableStreamDefaultController {
   }
 }
 defineInterface(ReadableStreamDefaultController);
-
