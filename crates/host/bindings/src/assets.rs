@@ -32,8 +32,6 @@ use crate::answer::{empty, head, header, internal};
 pub const FILES_MAX: usize = 100_000;
 /// Folders within each other.
 const DEPTH_MAX: usize = 64;
-/// Patterns of `run_worker_first`.
-pub const PATTERNS_MAX: usize = 100;
 
 /// Files that say something about the others and are none themselves.
 const NOT_SERVED: [&str; 4] = [".assetsignore", "_headers", "_redirects", "_worker.js"];

@@ -296,11 +296,6 @@ impl Store {
     pub fn index_syncer(&self) -> Option<Syncer> {
         self.index.syncer.clone()
     }
-
-    /// Whether it is in memory.
-    pub fn is_ephemeral(&self) -> bool {
-        self.index.syncer.is_none()
-    }
 }
 
 fn signed(time_ms: u64) -> i64 {

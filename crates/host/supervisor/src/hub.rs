@@ -559,24 +559,11 @@ impl Drop for HostCallCount {
 pub(crate) async fn run_chores(hub: Arc<Hub>, mut chores: mpsc::UnboundedReceiver<Chore>) {
     let mut batch = Vec::with_capacity(CHORES_PER_TURN);
     while chores.recv_many(&mut batch, CHORES_PER_TURN).await > 0 {
-        run_batch(&hub, &mut batch);
-    }
-}
-
-/// Runs all chores posted so far; for tests without a task.
-pub fn run_chores_now(hub: &Arc<Hub>, chores: &mut mpsc::UnboundedReceiver<Chore>) {
-    let mut batch = Vec::new();
-    while let Ok(chore) = chores.try_recv() {
-        batch.push(chore);
-        run_batch(hub, &mut batch);
-    }
-}
-
-fn run_batch(hub: &Arc<Hub>, batch: &mut Vec<Chore>) {
-    let mut turn = Turn::new();
-    for chore in batch.drain(..) {
-        run_chore(hub, &mut turn, chore);
-        turn.breathe();
+        let mut turn = Turn::new();
+        for chore in batch.drain(..) {
+            run_chore(&hub, &mut turn, chore);
+            turn.breathe();
+        }
     }
 }
 
