@@ -99,13 +99,22 @@ impl Source {
             .map_err(|error| {
                 (
                     error.range().start,
-                    format!("not valid JSON: {}", error.kind()),
+                    format!("not valid JSON: {}{}", error.kind(), self.about_ending()),
                 )
             })?;
         match parsed.value {
             Some(ast::Value::Object(object)) => json_entries(object),
             Some(other) => Err((json_at(&other), "the file must hold one object".to_owned())),
             None => Err((0, "the file is empty; it must hold one object".to_owned())),
+        }
+    }
+
+    /// What a file of another ending is told besides: it may be the wrong file.
+    fn about_ending(&self) -> &'static str {
+        let ending = self.path.extension().and_then(|ending| ending.to_str());
+        match ending {
+            Some("json" | "jsonc") => "",
+            _ => "; a configuration is a file of .jsonc, .json or .toml",
         }
     }
 
@@ -339,6 +348,7 @@ mod tests {
         check("w.json", "[1]", 1, "must hold one object");
         check("w.json", "", 1, "empty");
         check("w.json", "{'a': 1}", 1, "not valid JSON");
+        check("w.yaml", "a: 1", 1, ".jsonc, .json or .toml");
         check("w.toml", "a = 1\nb = \n", 2, "not valid TOML");
         check("w.toml", "a = 1\na = 2\n", 2, "not valid TOML");
         check("w.toml", "a = nan", 1, "finite");

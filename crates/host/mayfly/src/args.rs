@@ -227,7 +227,7 @@ pub struct RunArgs {
     pub file: PathBuf,
 
     /// The URL of the request that its fetch handler gets
-    #[arg(long, default_value = "http://localhost/", value_name = "URL")]
+    #[arg(long, default_value = "http://localhost/", value_name = "URL", value_parser = web_url)]
     pub url: String,
 
     /// How Workers run.
@@ -412,6 +412,13 @@ fn month(text: &str) -> Result<Month, String> {
         return Err(expected());
     }
     Ok(Month { year, month })
+}
+
+fn web_url(text: &str) -> Result<String, String> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url.into()),
+        _ => Err("expected an absolute URL of http or https".to_owned()),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -27,7 +27,7 @@ pub fn find(given: Option<&Path>) -> Result<PathBuf, Exit> {
         None => "; build it (cargo build --release -p mayfly-guest) or name it with --guest",
     };
     Err(Exit::Guest(format!(
-        "{} does not exist{hint}",
+        "the guest binary {} does not exist{hint}",
         path.display()
     )))
 }
@@ -46,6 +46,9 @@ mod tests {
     fn a_missing_guest_is_named_with_what_to_do() {
         let error = find(Some(Path::new("/nowhere/mayfly-guest"))).unwrap_err();
         assert_eq!(error.code(), crate::exit::GUEST);
-        assert_eq!(error.to_string(), "/nowhere/mayfly-guest does not exist");
+        assert_eq!(
+            error.to_string(),
+            "the guest binary /nowhere/mayfly-guest does not exist"
+        );
     }
 }

@@ -57,7 +57,17 @@ pub async fn run(arguments: RunArgs) -> Result<(), Exit> {
     outcome
 }
 
+/// Endings of sources that have to be built before they run.
+const BUILT: [&str; 5] = ["ts", "mts", "cts", "tsx", "jsx"];
+
 fn define(file: &Path) -> Result<WorkerDefinition, Exit> {
+    let ending = file.extension().and_then(|ending| ending.to_str());
+    if ending.is_some_and(|ending| BUILT.contains(&ending)) {
+        return Err(Exit::Refused(format!(
+            "{} has to be built first: `mayfly run` takes JavaScript as it is, `mayfly serve` builds",
+            file.display()
+        )));
+    }
     let source = std::fs::read(file).map_err(|source| Exit::File {
         path: file.to_owned(),
         source,

@@ -199,11 +199,13 @@ fn bind_admin(address: SocketAddr) -> Result<Gateway, Exit> {
 }
 
 fn open_usage(folder: &Path) -> Result<Usage, Exit> {
-    std::fs::create_dir_all(folder).map_err(|source| Exit::File {
-        path: folder.to_owned(),
-        source,
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Exit::State(format!(
+            "cannot make the folder {}: {error}",
+            folder.display()
+        ))
     })?;
-    Usage::open(folder).map_err(|error| Exit::Definition(error.to_string()))
+    Usage::open(folder).map_err(|error| Exit::State(error.to_string()))
 }
 
 fn announce(

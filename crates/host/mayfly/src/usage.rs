@@ -74,13 +74,12 @@ pub fn usage(arguments: &UsageArgs) -> Result<(), Exit> {
         ByArg::Id => By::Id,
         ByArg::Day => By::Day,
     };
-    let failed = |error: mayfly_store::usage::UsageError| Exit::Definition(error.to_string());
-    let file = arguments.state.join(mayfly_store::usage::FILE);
-    if !file.is_file() {
-        return Err(Exit::File {
-            path: file,
-            source: std::io::ErrorKind::NotFound.into(),
-        });
+    let failed = |error: mayfly_store::usage::UsageError| Exit::State(error.to_string());
+    if !arguments.state.join(mayfly_store::usage::FILE).is_file() {
+        return Err(Exit::State(format!(
+            "{} holds no usage; it is counted where `mayfly serve` is given --state",
+            arguments.state.display()
+        )));
     }
     let usage = Usage::read(&arguments.state).map_err(failed)?;
     let rows = usage.report(first, end, by).map_err(failed)?;

@@ -64,6 +64,8 @@ fn a_wrong_command_line_is_usage() {
         &["egress rule"],
     );
     ends(&["sreve"], 2, &["serve"]);
+    ends(&["run", "x.js", "--url", "x.js"], 2, &["absolute URL"]);
+    ends(&["run", "x.ts"], 2, &["x.ts", "mayfly serve"]);
 }
 
 #[test]
@@ -101,6 +103,19 @@ fn a_missing_or_foreign_guest_binary_is_named() {
         &["/nowhere/guest"],
     );
     ends(&[&serve[..], &["/bin/true"]].concat(), 6, &["/bin/true"]);
+}
+
+#[test]
+fn a_state_folder_that_is_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let state = state.to_str().unwrap();
+    ends(&["usage", "--state", state], 10, &[state, "no usage"]);
+    ends(
+        &["state", "list", "--state", state],
+        10,
+        &[state, "no state"],
+    );
 }
 
 #[test]
