@@ -208,9 +208,13 @@ pub const SOCKET_ATTACHMENT_BYTES_MAX: usize = 16_384;
 /// Bytes of an auto-response's request, and of its response; as documented.
 pub const AUTO_RESPONSE_BYTES_MAX: usize = 2048;
 
+/// What keeping one message on a socket is counted as besides its bytes: many small or empty ones
+/// take the host's memory too.
+pub const SOCKET_SAID_BYTES: usize = 128;
+
 /// Bytes that an object may have said on one socket and that the other side has not taken: two of the
 /// largest messages. A socket beyond it is dropped.
-pub const SOCKET_UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024 + 64;
+pub const SOCKET_UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024 + 64 + 2 * SOCKET_SAID_BYTES;
 
 /// How long the other side may take to answer a close.
 pub const SOCKET_CLOSE_WAIT: Duration = Duration::from_secs(30);

@@ -15,8 +15,8 @@
 
 use crate::actor::Actor;
 use crate::bounds::{
-    AUTO_RESPONSE_BYTES_MAX, SOCKET_ATTACHMENT_BYTES_MAX, SOCKET_CLOSE_WAIT, SOCKET_TAG_CHARS_MAX,
-    SOCKET_TAGS_MAX, SOCKET_UNSENT_BYTES_MAX, SOCKETS_MAX,
+    AUTO_RESPONSE_BYTES_MAX, SOCKET_ATTACHMENT_BYTES_MAX, SOCKET_CLOSE_WAIT, SOCKET_SAID_BYTES,
+    SOCKET_TAG_CHARS_MAX, SOCKET_TAGS_MAX, SOCKET_UNSENT_BYTES_MAX, SOCKETS_MAX,
 };
 use crate::call::Call;
 use crate::held::{HeldEvent, HeldSocket, Weight};
@@ -77,6 +77,12 @@ struct Said {
     parcels: Vec<u8>,
     last: bool,
     _weight: Weight,
+}
+
+impl Said {
+    fn kept_bytes(&self) -> usize {
+        self.parcels.len() + SOCKET_SAID_BYTES
+    }
 }
 
 impl Sockets {
@@ -259,22 +265,14 @@ impl Sockets {
             // Closed on the other side meanwhile: nobody hears it, as the standard says.
             return;
         };
-        let bytes = parcels.0.len();
-        let unsent = socket.unsent_bytes.load(Ordering::Relaxed);
-        let weight = Weight::new(meter, bytes);
-        let Some(weight) = weight.filter(|_| unsent + bytes <= SOCKET_UNSENT_BYTES_MAX) else {
-            tracing::debug!(
-                number,
-                "a WebSocket whose other side does not read is dropped"
-            );
-            socket.drop_now();
-            return;
-        };
-        socket.say(Said {
-            parcels: parcels.0,
-            last,
-            _weight: weight,
-        });
+        match Weight::new(meter, parcels.0.len() + SOCKET_SAID_BYTES) {
+            Some(weight) => socket.say(Said {
+                parcels: parcels.0,
+                last,
+                _weight: weight,
+            }),
+            None => socket.drop_unread(),
+        }
     }
 
     /// Ends those whose other end nobody has taken: whoever could have is gone.
@@ -353,8 +351,12 @@ impl Accepted {
         let mut says = self.says.lock();
         let Some(sender) = &*says else { return };
         let last = said.last;
-        self.unsent_bytes
-            .fetch_add(said.parcels.len(), Ordering::Relaxed);
+        let kept = said.kept_bytes();
+        if self.unsent_bytes.load(Ordering::Relaxed) + kept > SOCKET_UNSENT_BYTES_MAX {
+            drop(says);
+            return self.drop_unread();
+        }
+        self.unsent_bytes.fetch_add(kept, Ordering::Relaxed);
         // The writing task is gone only where nobody hears it any more.
         let _ = sender.send(said);
         if last {
@@ -363,6 +365,14 @@ impl Accepted {
             self.closed.get_or_init(Instant::now);
             self.closing.notify_one();
         }
+    }
+
+    fn drop_unread(&self) {
+        tracing::debug!(
+            number = self.number,
+            "a WebSocket whose other side does not read is dropped"
+        );
+        self.drop_now();
     }
 
     fn drop_now(&self) {
@@ -402,11 +412,11 @@ async fn write(socket: Arc<Accepted>, tells: WriterEnd, mut said: mpsc::Unbounde
             next = said.recv() => next,
             () = tells.closed() => return,
         };
-        let Some(Said { parcels, last, .. }) = next else {
+        let Some(said) = next else {
             let failure = Failure::new(FailureKind::Lost {}, "Error", "the socket was dropped");
             return tells.abort(&mut Turn::new(), failure);
         };
-        for chunk in parcels.chunks(CHUNK_BYTES_MAX) {
+        for chunk in said.parcels.chunks(CHUNK_BYTES_MAX) {
             let written = tokio::select! {
                 written = tells.write(chunk) => written,
                 () = socket.is_dropped() => false,
@@ -417,8 +427,8 @@ async fn write(socket: Arc<Accepted>, tells: WriterEnd, mut said: mpsc::Unbounde
         }
         socket
             .unsent_bytes
-            .fetch_sub(parcels.len(), Ordering::Relaxed);
-        if last {
+            .fetch_sub(said.kept_bytes(), Ordering::Relaxed);
+        if said.last {
             return tells.end(&mut Turn::new());
         }
     }
@@ -509,10 +519,6 @@ fn answer_alone(socket: &Accepted, response: &str) {
     let now_ms = now.map_or(1, |since| since.as_millis());
     let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
     socket.answered_ms.store(now_ms, Ordering::Relaxed);
-    if socket.unsent_bytes.load(Ordering::Relaxed) + response.len() > SOCKET_UNSENT_BYTES_MAX {
-        socket.drop_now();
-        return;
-    }
     let header = Header {
         kind: Kind::Text,
         more: false,
@@ -646,6 +652,26 @@ mod tests {
         let mut bytes = Header { kind, more, length }.encode().to_vec();
         bytes.extend_from_slice(payload);
         bytes
+    }
+
+    #[test]
+    fn a_socket_nobody_reads_keeps_no_endless_row_of_empty_messages() {
+        let (socket, mut ends) = Accepted::new(&Chores::unread(), 1, Vec::new());
+        let most = SOCKET_UNSENT_BYTES_MAX / SOCKET_SAID_BYTES;
+        for _ in 0..=most {
+            assert!(!socket.dropped.load(Ordering::Relaxed));
+            socket.say(Said {
+                parcels: Vec::new(),
+                last: false,
+                _weight: Weight::default(),
+            });
+        }
+        assert!(socket.dropped.load(Ordering::Relaxed));
+        let mut kept = 0;
+        while ends.said.try_recv().is_ok() {
+            kept += 1;
+        }
+        assert_eq!(kept, most);
     }
 
     #[test]

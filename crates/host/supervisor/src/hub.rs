@@ -153,6 +153,12 @@ impl Chores {
         });
     }
 
+    /// Chores that nobody does.
+    #[cfg(test)]
+    pub(crate) fn unread() -> Self {
+        Self(mpsc::unbounded_channel().0)
+    }
+
     fn send(&self, chore: Chore) {
         // The receiver is gone only when the supervisor is, and everything with it.
         let _ = self.0.send(chore);
