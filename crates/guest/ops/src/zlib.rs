@@ -19,7 +19,7 @@ use flate2::Compress;
 use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
 
 use self::deflate::{Inflater, compression, deflater, write_deflate};
-use crate::{HasOps, op, range_error};
+use crate::{HasOps, op};
 
 /// Bytes that one write may yield.
 const ROOM_BYTES_MAX: usize = 1024 * 1024;
