@@ -364,6 +364,29 @@ fn objects_that_move_have_one_instance_at_a_time() {
 }
 
 #[test]
+fn more_objects_than_one_guest_takes_live_in_the_next_one() {
+    let arguments = ["--ephemeral", "--object-guests", "2"];
+    let server = Server::start_with(&WORKERS, &arguments);
+    let guests = std::sync::Mutex::new(std::collections::HashMap::<String, usize>::new());
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let (server, guests) = (&server, &guests);
+            scope.spawn(move || {
+                for object in (client..1100).step_by(4) {
+                    let (count, guest, _) = whereabouts(server, &format!("many-{object}"));
+                    assert_eq!(count, 1);
+                    *guests.lock().unwrap().entry(guest).or_default() += 1;
+                }
+            });
+        }
+    });
+    let mut sizes: Vec<usize> = guests.into_inner().unwrap().into_values().collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes.len(), 2, "{sizes:?}");
+    assert!(sizes[1] >= 1000, "{sizes:?}");
+}
+
+#[test]
 fn an_object_whose_idle_guest_was_evicted_goes_on_in_another() {
     let arguments = [
         "--ephemeral",

@@ -52,6 +52,8 @@ export class Room extends DurableObject {
       case "slow":
         await sleep(Number(rest[0]));
         return socket.send(`slept ${rest[0]}`);
+      case "timeout":
+        return this.ctx.setHibernatableWebSocketEventTimeout(Number(rest[0]));
       case "auto":
         this.ctx.setWebSocketAutoResponse(
           rest.length === 2 ? new WebSocketRequestResponsePair(rest[0], rest[1]) : undefined,
@@ -273,6 +275,15 @@ const cases = suite({
     socket.send("ping");
     socket.send("echo after");
     equal(await next(), "after");
+  },
+  async an_event_ends_with_its_time(env) {
+    const { socket, next } = await open(room(env));
+    socket.send("timeout 100");
+    socket.send("slow 5000");
+    const began = Date.now();
+    socket.send("echo next");
+    equal(await next(), "next", "the event after the one that took too long");
+    equal(Date.now() - began < 4000, true, "it did not wait for the slow one");
   },
   async an_abort_takes_the_sockets_along(env) {
     const name = `aborted ${Date.now()}`;

@@ -190,7 +190,7 @@ const CHILD = `
 `;
 
 export class Parent extends DurableObject {
-  #worker() {
+  worker() {
     return this.env.LOADER.get("app", () => ({
       compatibilityDate: "2026-08-01",
       mainModule: "main.js",
@@ -199,7 +199,7 @@ export class Parent extends DurableObject {
     }));
   }
   child(name, options) {
-    return this.ctx.facets.get(name, () => ({ class: this.#worker().getDurableObjectClass("App", options) }));
+    return this.ctx.facets.get(name, () => ({ class: this.worker().getDurableObjectClass("App", options) }));
   }
   async run(what, ...args) {
     return parentBodies[what].call(this, ...args);
@@ -262,6 +262,35 @@ const parentBodies = {
     const start = () => ({ class: this.ctx.exports.Greeter({ props: { greeting: "Hi" } }) });
     const facet = this.ctx.facets.get("kept", start);
     return [await facet.count(), await facet.countBelow(), await this.child("kept child").add(1)];
+  },
+  /** A loaded Worker's object makes facets of classes that came to it, through env and through props. */
+  async given() {
+    const load = (given) =>
+      this.env.LOADER.load({
+        compatibilityDate: "2026-08-01",
+        mainModule: "main.js",
+        modules: {
+          "main.js": `
+            import { DurableObject } from "cloudflare:workers";
+            export class Outer extends DurableObject {
+              use(where, what) {
+                const given = where === "env" ? this.env.CLASS : this.ctx.props.CLASS;
+                return this.ctx.facets.get(where, () => ({ class: given }))[what]();
+              }
+            }
+            export default {}`,
+        },
+        env: { CLASS: given },
+        globalOutbound: null,
+      });
+    const given = this.ctx.exports.Greeter({ props: { greeting: "Hi" } });
+    const outer = this.ctx.facets.get("outer", () => ({
+      class: load(given).getDurableObjectClass("Outer", { props: { CLASS: given } }),
+      id: "outer",
+    }));
+    same([await outer.use("env", "count"), await outer.use("env", "count"), await outer.use("props", "count")], [1, 2, 1]);
+    equal(await outer.use("props", "greet"), "Hi from outer");
+    await fails(() => load(this.worker().getDurableObjectClass("App")), { name: "DataCloneError", message: /dynamically-loaded/ });
   },
   async endsWithItsParent() {
     const start = () => ({ class: this.ctx.exports.Greeter({ props: { greeting: "Hi" } }) });
@@ -771,6 +800,7 @@ const cases = suite({
   facets_abort: (env) => env.PARENT.getByName(`p ${START}`).run("abort"),
   facets_delete: (env) => env.PARENT.getByName(`p ${START}`).run("delete"),
   facets_nested: (env) => env.PARENT.getByName(`p ${START}`).run("nested"),
+  facets_of_classes_that_were_given: (env) => env.PARENT.getByName(`p ${START}`).run("given"),
   facets_end_with_their_parent: (env) => env.PARENT.getByName(`p ${START}`).run("endsWithItsParent"),
   facets_wrong: (env) => env.PARENT.getByName(`p ${START}`).run("wrong"),
 });
