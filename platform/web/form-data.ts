@@ -204,26 +204,40 @@ function parseMultipart(bytes: Uint8Array, boundary: string): FormData {
   const entries = entriesOf(data);
   const text = ops.textLatin1Decode(bytes);
   const dashed = `--${boundary}`;
-  const separator = `\r\n${dashed}`;
+  // Lines may end without a carriage return.
+  const separator = `\n${dashed}`;
   // An optional preamble may stand before the first boundary.
-  let at = text.startsWith(dashed) ? dashed.length : text.indexOf(separator) + separator.length;
-  if (at < separator.length && !text.startsWith(dashed)) throw new TypeError("No initial boundary string (or you have a truncated message).");
-  for (;;) {
+  const first = text.startsWith(dashed) ? 0 : text.indexOf(separator) + 1;
+  if (first === 0 && !text.startsWith(dashed)) {
+    throw new TypeError("No initial boundary string (or you have a truncated message).");
+  }
+  for (let at = first + dashed.length; ; ) {
     if (text.startsWith("--", at)) return data;
     // Padding after a boundary is allowed by MIME.
     while (text[at] === " " || text[at] === "\t") at++;
-    if (!text.startsWith("\r\n", at)) throw new TypeError(UNENDED_HEADERS);
-    at += 2;
-    const headersEnd = text.startsWith("\r\n", at) ? at : text.indexOf("\r\n\r\n", at);
-    if (headersEnd === -1) throw new TypeError(UNENDED_HEADERS);
-    const headers = partHeaders(bytes, text, at, headersEnd);
-    const begin = headersEnd === at ? at + 2 : headersEnd + 4;
-    const end = text.indexOf(separator, begin);
-    if (end === -1) throw new TypeError("No subsequent boundary string after multipart message.");
+    const line = lineBreak(text, at);
+    if (line === 0) throw new TypeError("Boundary string was not succeeded by CRLF, LF, or '--'.");
+    at += line;
+    const blank = lineBreak(text, at);
+    HEADERS_END.lastIndex = at;
+    const ended = blank > 0 ? undefined : HEADERS_END.exec(text);
+    if (ended === null) throw new TypeError(UNENDED_HEADERS);
+    const headers = partHeaders(bytes, text, at, ended === undefined ? at : ended.index);
+    const begin = ended === undefined ? at + blank : HEADERS_END.lastIndex;
+    const newline = text.indexOf(separator, begin);
+    if (newline === -1) throw new TypeError("No subsequent boundary string after multipart message.");
     if (entries.length >= PARTS_MAX) throw new TypeError(`A form has at most ${PARTS_MAX} parts.`);
+    const end = newline > begin && text[newline - 1] === "\r" ? newline - 1 : newline;
     entries.push(partEntry(headers, bytes.subarray(begin, end)));
-    at = end + separator.length;
+    at = newline + separator.length;
   }
+}
+
+const HEADERS_END = /\r?\n\r?\n/g;
+
+/** Characters of the line break at `at`, 0 if there is none. */
+function lineBreak(text: string, at: number): number {
+  return text.startsWith("\r\n", at) ? 2 : text[at] === "\n" ? 1 : 0;
 }
 
 interface PartHeaders {
@@ -251,8 +265,8 @@ function partHeaders(bytes: Uint8Array, text: string, start: number, end: number
   let type: string | undefined;
   let disposed = false;
   for (let at = start; at < end; ) {
-    const newline = text.indexOf("\r\n", at);
-    const lineEnd = newline === -1 || newline > end ? end : newline;
+    const newline = text.indexOf("\n", at);
+    const lineEnd = newline === -1 || newline > end ? end : newline - (text[newline - 1] === "\r" ? 1 : 0);
     const colon = text.indexOf(":", at);
     if (colon === -1 || colon >= lineEnd) throw new TypeError(UNNAMED_PART);
     const header = text.slice(at, colon).toLowerCase();
@@ -264,7 +278,7 @@ function partHeaders(bytes: Uint8Array, text: string, start: number, end: number
     } else if (header === "content-type") {
       type = text.slice(colon + 1, lineEnd).trim();
     }
-    at = lineEnd + 2;
+    at = newline === -1 || newline > end ? end : newline + 1;
   }
   if (!disposed) throw new TypeError(UNNAMED_PART);
   if (name === undefined) throw new TypeError("Content-Disposition header in FormData part is missing a name.");

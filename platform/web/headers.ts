@@ -204,9 +204,15 @@ export function headersFromInit(init: unknown, context: string): Headers {
 const stringSequence = sequence(DOMString);
 const stringRecord = record(DOMString, DOMString);
 
-function fill(headers: Headers, init: unknown, context: string = "Headers constructor: init"): void {
+const CONSTRUCTED = "Headers constructor: init";
+
+function fill(headers: Headers, init: unknown, context: string = CONSTRUCTED): void {
   if (!isObject(init)) {
-    throw new TypeError(`${context} is neither an object nor a sequence of [name, value] pairs`);
+    throw new TypeError(
+      context === CONSTRUCTED
+        ? "Failed to construct 'Headers': constructor parameter 1 is not of type 'Headers or Sequence or object'."
+        : `${context} is neither an object nor a sequence of [name, value] pairs`,
+    );
   }
   const method = (init as { [Symbol.iterator]?: unknown })[SymbolIterator];
   const list = internals.list(headers);

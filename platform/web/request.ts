@@ -74,7 +74,9 @@ export class Request extends Body {
     }
     requireArguments(arguments.length, 1, "Request constructor");
     if (init !== undefined && init !== null && !isObject(init)) {
-      throw new TypeError("Request constructor: init is not an object");
+      throw new TypeError(
+        "Failed to construct 'Request': constructor parameter 2 is not of type 'RequestInitializerDict or Request'.",
+      );
     }
     const given = (init ?? undefined) as RequestInitObject | undefined;
     let inherited: BodyState | undefined;
@@ -165,7 +167,7 @@ export class Request extends Body {
     if (internals.is(init)) {
       this.#encodeResponseBody = init.#encodeResponseBody;
     } else if (encodeResponseBody !== undefined) {
-      this.#encodeResponseBody = parseEncodeBody(encodeResponseBody);
+      this.#encodeResponseBody = parseEncodeBody(encodeResponseBody, "encodeResponseBody");
     }
     if (method !== undefined || (body !== undefined && body !== null)) {
       this.#refuseBodyOfGet(body !== undefined && body !== null);
@@ -332,21 +334,34 @@ function parseCache(value: unknown): CacheMode | undefined {
   throw new TypeError(`Unsupported cache mode: ${cache}`);
 }
 
-export function parseEncodeBody(value: unknown): EncodeBody {
-  const text = DOMString(value, "encodeBody");
+export function parseEncodeBody(value: unknown, what: string): EncodeBody {
+  const text = DOMString(value, what);
   if (text === "automatic" || text === "manual") {
     return text;
   }
-  throw new TypeError(`encodeBody: unexpected value: ${text}`);
+  throw new TypeError(`${what}: unexpected value: ${text}`);
 }
 
 function checkCf(cf: unknown, cache: unknown): void {
   if (!isObject(cf)) {
-    throw new TypeError("Request constructor: cf is not an object");
+    throw new TypeError(
+      "Incorrect type for the 'cf' field on 'RequestInitializerDict': the provided value is not of type 'Object'.",
+    );
   }
   const { cacheControl, cacheTtl } = cf as { cacheControl?: unknown; cacheTtl?: unknown };
-  if (cacheControl !== undefined && (cacheTtl !== undefined || cache !== undefined)) {
-    throw new TypeError("The 'cacheControl' option on cf cannot be used together with 'cacheTtl' or the 'cache' option.");
+  if (cacheControl === undefined) return;
+  if (cacheTtl !== undefined) {
+    throw new TypeError(
+      "The 'cacheControl' and 'cacheTtl' options on cf are mutually exclusive. Use 'cacheControl' for explicit " +
+        "Cache-Control header directives, or 'cacheTtl' for a simplified TTL, but not both.",
+    );
+  }
+  if (cache !== undefined) {
+    throw new TypeError(
+      "The 'cacheControl' option on cf cannot be used together with the 'cache' request option. The 'cache' option " +
+        "('no-store'/'no-cache') maps to cache TTL behavior internally, which conflicts with explicit Cache-Control " +
+        "directives.",
+    );
   }
 }
 

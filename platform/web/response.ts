@@ -162,7 +162,9 @@ export class Response extends Body {
 
   #applyInit(init: unknown): void {
     if (!isObject(init)) {
-      throw new TypeError("Response constructor: init is not an object");
+      throw new TypeError(
+        "Failed to construct 'Response': constructor parameter 2 is not of type 'InitializerDict or Response'.",
+      );
     }
     if (internals.is(init)) {
       this.#status = init.#status;
@@ -181,7 +183,9 @@ export class Response extends Body {
     }
     if (webSocket !== undefined && webSocket !== null) {
       if (!isWebSocket(webSocket)) {
-        throw new TypeError("Response constructor: webSocket is not a WebSocket");
+        throw new TypeError(
+          "Incorrect type for the 'webSocket' field on 'InitializerDict': the provided value is not of type 'WebSocket'.",
+        );
       }
       this.#webSocket = webSocket;
     }
@@ -193,11 +197,13 @@ export class Response extends Body {
       this.#headers = headersFromInit(headers, "Response constructor: headers");
     }
     if (encodeBody !== undefined) {
-      this.#encoding = parseEncodeBody(encodeBody);
+      this.#encoding = parseEncodeBody(encodeBody, "encodeBody");
     }
     if (cf !== undefined && cf !== null) {
       if (!isObject(cf)) {
-        throw new TypeError("Response constructor: cf is not an object");
+        throw new TypeError(
+          "Incorrect type for the 'cf' field on 'InitializerDict': the provided value is not of type 'Object'.",
+        );
       }
       this.#cf = cloneCf(cf);
     }

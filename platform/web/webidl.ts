@@ -56,9 +56,90 @@ const sharedBytes =
 
 // ---- Arguments -------------------------------------------------------------------------------
 
+/** Types of parameters by operation, as workerd names them where one is missing. */
+const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  __proto__: null as never,
+  "AbortSignal.any": ["Array"],
+  "AbortSignal.timeout": ["number"],
+  "Cache.delete": ["Request or string"],
+  "Cache.match": ["Request or string"],
+  "Cache.put": ["Request or string", "Response"],
+  "CacheStorage.open": ["string"],
+  "CompressionStream constructor": ["string"],
+  "Crypto.getRandomValues": ["ArrayBufferView"],
+  "DecompressionStream constructor": ["string"],
+  "DigestStream constructor": ["string or HashAlgorithm"],
+  "Element.after": ["string or JsReadableStream or Response"],
+  "Element.append": ["string or JsReadableStream or Response"],
+  "Element.before": ["string or JsReadableStream or Response"],
+  "Element.getAttribute": ["string"],
+  "Element.hasAttribute": ["string"],
+  "Element.onEndTag": ["function"],
+  "Element.prepend": ["string or JsReadableStream or Response"],
+  "Element.removeAttribute": ["string"],
+  "Element.replace": ["string or JsReadableStream or Response"],
+  "Element.setAttribute": ["string", "string"],
+  "Element.setInnerContent": ["string or JsReadableStream or Response"],
+  "Event constructor": ["string"],
+  "EventSource constructor": ["string"],
+  "EventTarget.addEventListener": ["string", "function or HandlerObject"],
+  "EventTarget.dispatchEvent": ["Event"],
+  "File constructor": ["Array", "string"],
+  "FixedLengthStream constructor": ["bigint"],
+  "FormData.append": ["string", "File or Blob or string"],
+  "FormData.delete": ["string"],
+  "FormData.forEach": ["function"],
+  "FormData.get": ["string"],
+  "FormData.getAll": ["string"],
+  "FormData.has": ["string"],
+  "FormData.set": ["string", "File or Blob or string"],
+  "HTMLRewriter.on": ["string", "ElementContentHandlers"],
+  "HTMLRewriter.onDocument": ["DocumentContentHandlers"],
+  "HTMLRewriter.transform": ["Response"],
+  "Headers.append": ["string", "string"],
+  "Headers.delete": ["string"],
+  "Headers.forEach": ["function"],
+  "Headers.get": ["string"],
+  "Headers.getAll": ["string"],
+  "Headers.has": ["string"],
+  "Headers.set": ["string", "string"],
+  "Navigator.sendBeacon": ["string"],
+  "ReadableStreamBYOBReader.read": ["ArrayBufferView"],
+  "Request constructor": ["Request or string"],
+  "Response.json": ["Value"],
+  "Response.redirect": ["string"],
+  "Scheduler.wait": ["number"],
+  "TextEncoder.encodeInto": ["string", "Uint8Array"],
+  "URL constructor": ["USVString"],
+  "URL.canParse": ["USVString"],
+  "URL.parse": ["USVString"],
+  "URLSearchParams.append": ["USVString", "USVString"],
+  "URLSearchParams.delete": ["USVString"],
+  "URLSearchParams.forEach": ["function"],
+  "URLSearchParams.get": ["USVString"],
+  "URLSearchParams.getAll": ["USVString"],
+  "URLSearchParams.has": ["USVString"],
+  "URLSearchParams.set": ["USVString", "USVString"],
+  "WebSocket constructor": ["string"],
+  "WebSocket.send": ["ArrayBuffer or ArrayBufferView or string"],
+  "WebSocket.serializeAttachment": ["Value"],
+  "WebSocketRequestResponsePair constructor": ["string", "string"],
+};
+
+/** What workerd says of a missing or wrong argument, counted from 0. */
+function wrongArgument(context: string, at: number, type: string): string {
+  const made = context.indexOf(" constructor");
+  const wrong = `parameter ${at + 1} is not of type '${type}'.`;
+  if (made !== -1) return `Failed to construct '${context.slice(0, made)}': constructor ${wrong}`;
+  const dot = context.indexOf(".");
+  return `Failed to execute '${context.slice(dot + 1)}' on '${context.slice(0, dot)}': ${wrong}`;
+}
+
 /** Throws the TypeError for a call with too few arguments. */
 export function requireArguments(given: number, required: number, context: string): void {
   if (given < required) {
+    const type = PARAMETERS[context]?.[given];
+    if (type !== undefined) throw new TypeError(wrongArgument(context, given, type));
     const noun = required === 1 ? "argument" : "arguments";
     throw new TypeError(`${context}: ${required} ${noun} required, but only ${given} present`);
   }
@@ -529,7 +610,8 @@ export function definePairIterable<T extends object>(constructor: Class<T>, name
     forEach(this: T, callback: unknown): void {
       at(this, 0);
       requireArguments(arguments.length, 1, `${name}.forEach`);
-      const call = callbackFunction(callback, `${name}.forEach: callback`);
+      if (typeof callback !== "function") throw new TypeError(wrongArgument(`${name}.forEach`, 0, "function"));
+      const call = callback as AnyFunction;
       const receiver: unknown = arguments[1];
       for (let i = 0, pair = at(this, 0); pair !== undefined; pair = at(this, ++i)) {
         Reflect_apply(call, receiver, [pair[1], pair[0], this]);

@@ -31,6 +31,7 @@ mayfly_tests::cases! {
     object_prototype_then_does_not_see_bodies,
     words_of_headers_and_bodies,
     words_of_forms,
+    forms_may_have_lines_without_a_carriage_return,
     words_of_streams,
     a_method_of_something_else_says_so,
     byte_transforms_are_transform_streams,

@@ -100,7 +100,7 @@ export class ReadableStreamBYOBRequest {
     const count = unsignedLongLongEnforceRange(bytesWritten, "ReadableStreamBYOBRequest.respond: bytesWritten");
     if (core.controller === undefined) throw new TypeError("This ReadableStreamBYOBRequest has been invalidated.");
     if (isDetached(viewBuffer(core.view as Uint8Array))) {
-      throw new TypeError("The buffer of the BYOB request has been detached");
+      throw new TypeError("Cannot respond with a zero-length or detached view");
     }
     core.controller.respond(count);
   }
@@ -110,7 +110,7 @@ export class ReadableStreamBYOBRequest {
     requireArguments(arguments.length, 1, "ReadableStreamBYOBRequest.respondWithNewView");
     const converted = arrayBufferView(view, "ReadableStreamBYOBRequest.respondWithNewView: view");
     if (core.controller === undefined) throw new TypeError("This ReadableStreamBYOBRequest has been invalidated.");
-    if (isDetached(viewBuffer(converted))) throw new TypeError("The buffer of the view has been detached");
+    if (isDetached(viewBuffer(converted))) throw new TypeError("The underlying ArrayBuffer has been detached.");
     core.controller.respondWithNewView(converted);
   }
 }

@@ -239,10 +239,12 @@ export class ByteControllerCore {
   respond(bytesWritten: number): void {
     const first = this.pending[0] as PullInto;
     if (this.stream.state === "closed") {
-      if (bytesWritten !== 0) throw new TypeError("bytesWritten must be 0 on a closed stream");
+      if (bytesWritten !== 0) throw new TypeError("The bytesWritten must be zero after the stream is closed.");
     } else {
-      if (bytesWritten === 0) throw new TypeError("bytesWritten must be greater than 0 on a readable stream");
-      if (first.filled + bytesWritten > first.length) throw new RangeError("bytesWritten is out of range");
+      if (bytesWritten === 0) throw new TypeError("The bytesWritten must be more than zero while the stream is open.");
+      if (first.filled + bytesWritten > first.length) {
+        throw new RangeError(`Too many bytes [${bytesWritten}] in response to a BYOB read request.`);
+      }
     }
     first.buffer = transferBuffer(first.buffer);
     this.#respondInternal(bytesWritten);
@@ -253,17 +255,17 @@ export class ByteControllerCore {
     const length = viewByteLength(view);
     const buffer = viewBuffer(view) as ArrayBuffer;
     if (this.stream.state === "closed") {
-      if (length !== 0) throw new TypeError("The view must be empty on a closed stream");
+      if (length !== 0) throw new TypeError("The view byte length must be zero after the stream is closed.");
     } else if (length === 0) {
-      throw new TypeError("The view must not be empty on a readable stream");
+      throw new TypeError("The view byte length must be more than zero while the stream is open.");
     }
     if (first.offset + first.filled !== viewByteOffset(view)) {
-      throw new RangeError("The view does not begin where the BYOB request does");
+      throw new RangeError("The given view has an invalid byte offset.");
     }
     if (first.bufferLength !== buffer.byteLength) {
-      throw new RangeError("The buffer of the view has another length than that of the BYOB request");
+      throw new RangeError("The underlying ArrayBuffer is not the correct length.");
     }
-    if (first.filled + length > first.length) throw new RangeError("The view is larger than the BYOB request");
+    if (first.filled + length > first.length) throw new RangeError("The view is not the correct length.");
     first.buffer = transferBuffer(buffer);
     this.#respondInternal(length);
   }

@@ -9,11 +9,11 @@ import { has } from "../../cloudflare/compat.ts";
 import { signalConverter } from "../abort.ts";
 import type { AbortSignal } from "../abort.ts";
 import {
+  DOMString,
   boolean,
   callbackFunction,
   defineInterface,
   dictionary,
-  enumeration,
   internalToken,
   isObject,
   optional,
@@ -40,6 +40,18 @@ const { apply } = Reflect;
 
 type Callback = (...args: unknown[]) => unknown;
 
+const streamType: Converter<"bytes"> = (value, context) => {
+  const text = DOMString(value, context);
+  if (text !== "bytes") throw new TypeError(`"${text}" is not a valid type of ReadableStream.`);
+  return text;
+};
+
+const readerMode: Converter<"byob"> = (value, context) => {
+  const text = DOMString(value, context);
+  if (text !== "byob") throw new TypeError("mode must be undefined or 'byob' in call to getReader().");
+  return text;
+};
+
 const underlyingSource = dictionary("UnderlyingSource", {
   autoAllocateChunkSize: optional(unsignedLongLongEnforceRange),
   cancel: optional(callbackFunction),
@@ -47,11 +59,11 @@ const underlyingSource = dictionary("UnderlyingSource", {
   expectedLength: optional(unsignedLongLongEnforceRange),
   pull: optional(callbackFunction),
   start: optional(callbackFunction),
-  type: optional(enumeration("ReadableStreamType", ["bytes"])),
+  type: optional(streamType),
 });
 
 const getReaderOptions = dictionary("ReadableStreamGetReaderOptions", {
-  mode: optional(enumeration("ReadableStreamReaderMode", ["byob"])),
+  mode: optional(readerMode),
 });
 
 const pipeOptions = dictionary("StreamPipeOptions", {

@@ -104,7 +104,7 @@ function setUpFromUser(core: WritableCore, given: unknown, strategyGiven: unknow
   }
   const strategy = queuingStrategy(strategyGiven, "WritableStream constructor: strategy");
   const dict = underlyingSink(given, "WritableStream constructor: underlyingSink");
-  if (dict.type !== undefined) throw new RangeError("WritableStream constructor: a sink must not have a type");
+  if (dict.type !== undefined) throw new RangeError("Invalid underlying sink type. Only undefined is valid.");
   const size = extractSizeAlgorithm(strategy);
   const highWaterMark = extractHighWaterMark(strategy, 1);
   const sink: WritableSink = { write: undefined, close: undefined, abort: undefined };

@@ -23,6 +23,18 @@ const controllerOf = (type) => {
   new ReadableStream({ type, start: (given) => void (controller = given) });
   return controller;
 };
+/** What `work` on the request of a reader for four bytes throws. */
+const respond = (work) =>
+  new Promise((resolve, reject) => {
+    const pull = (controller) => {
+      try {
+        resolve(work(controller.byobRequest));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    void new ReadableStream({ type: "bytes", pull }).getReader({ mode: "byob" }).read(new Uint8Array(4));
+  });
 const closedWriter = () => {
   const writer = new WritableStream().getWriter();
   void writer.close();
@@ -38,11 +50,19 @@ const HALF_PART = '--a\r\nContent-Disposition: form-data; name="x"\r\n\r\nv\r\n-
 export const words = {
   words_of_headers_and_bodies: () =>
     table([
+      [() => new Headers("a"), "TypeError", "Failed to construct 'Headers': constructor parameter 1 is not of type 'Headers or Sequence or object'."],
+      [() => new Headers().set("a"), "TypeError", "Failed to execute 'set' on 'Headers': parameter 2 is not of type 'string'."],
+      [() => new Headers().forEach(1), "TypeError", "Failed to execute 'forEach' on 'Headers': parameter 1 is not of type 'function'."],
+      [() => new URL(), "TypeError", "Failed to construct 'URL': constructor parameter 1 is not of type 'USVString'."],
+      [() => new Request("http://x/", 1), "TypeError", "Failed to construct 'Request': constructor parameter 2 is not of type 'RequestInitializerDict or Request'."],
+      [() => new Response("", { cf: 1 }), "TypeError", "Incorrect type for the 'cf' field on 'InitializerDict': the provided value is not of type 'Object'."],
       [() => new Headers([["a"]]), "TypeError", "To initialize a Headers object from a sequence, each inner sequence must have exactly two elements."],
       [() => new Headers({ "a b": "c" }), "TypeError", "Invalid header name."],
       [() => new Headers({ a: "x\ny" }), "TypeError", "Invalid header value."],
       [() => new Response(locked()), "TypeError", "This ReadableStream is locked to a reader, and cannot be used as a body."],
       [() => new Response(new ReadableStream({ start: (c) => (c.enqueue("text"), c.close()) })).text(), "TypeError", "This ReadableStream did not return bytes."],
+      [() => new Request("http://x/", { cf: { cacheControl: "a", cacheTtl: 1 } }), "TypeError", "The 'cacheControl' and 'cacheTtl' options on cf are mutually exclusive. Use 'cacheControl' for explicit Cache-Control header directives, or 'cacheTtl' for a simplified TTL, but not both."],
+      [() => new Request("http://x/", { encodeResponseBody: "x" }), "TypeError", "encodeResponseBody: unexpected value: x"],
       [() => fetch("ftp://x/"), "TypeError", "Fetch API cannot load: ftp://x/"],
       [() => new URLSearchParams([["a"]]), "TypeError", "Invalid URL search params sequence."],
     ]),
@@ -55,10 +75,21 @@ export const words = {
       [() => multipart("--a\r\nContent-Disposition: form-data\r\n\r\nv\r\n--a--"), "TypeError", "Content-Disposition header in FormData part is missing a name."],
       [() => multipart("--a\r\nContent-Disposition: other; name=x\r\n\r\nv\r\n--a--"), "TypeError", 'Content-Disposition header for FormData part must have the value "form-data", possibly followed by parameters. Got: "other"'],
       [() => form("application/x-www-form-urlencoded;charset=utf-16", "a=b"), "TypeError", "Non-utf-8 application/x-www-form-urlencoded body."],
+      [() => multipart("--a?\r\n"), "TypeError", "Boundary string was not succeeded by CRLF, LF, or '--'."],
       [() => form("text/plain", "a=b"), "TypeError", "Unrecognized Content-Type header value. FormData can only parse the following MIME types: multipart/form-data, application/x-www-form-urlencoded"],
     ]),
+  async forms_may_have_lines_without_a_carriage_return() {
+    const lines = ["preamble", "--a", 'Content-Disposition: form-data; name="x"', "", "one\ntwo", "--a", 'Content-Disposition: form-data; name="y"', "", "", "--a--", ""];
+    for (const newline of ["\n", "\r\n"]) same([...(await multipart(lines.join(newline)))], [["x", "one\ntwo"], ["y", ""]]);
+  },
   words_of_streams: () =>
     table([
+      [() => new ReadableStream({ type: "text" }), "TypeError", '"text" is not a valid type of ReadableStream.'],
+      [() => new ReadableStream().getReader({ mode: "text" }), "TypeError", "mode must be undefined or 'byob' in call to getReader()."],
+      [() => respond((request) => request.respond(0)), "TypeError", "The bytesWritten must be more than zero while the stream is open."],
+      [() => respond((request) => request.respond(9)), "RangeError", "Too many bytes [9] in response to a BYOB read request."],
+      [() => respond((request) => request.respondWithNewView(new Uint8Array(0))), "TypeError", "The view byte length must be more than zero while the stream is open."],
+      [() => respond((request) => request.respondWithNewView(new Uint8Array(2))), "RangeError", "The underlying ArrayBuffer is not the correct length."],
       [() => locked().getReader(), "TypeError", READ_LOCKED],
       [() => locked().cancel(), "TypeError", READ_LOCKED],
       [() => new ReadableStream().getReader({ mode: "byob" }), "TypeError", "This ReadableStream does not support BYOB reads."],
