@@ -610,6 +610,8 @@ fn operators_list_export_import_and_delete() {
         for _ in 0..3 {
             server.get("/do/increment?name=moved");
         }
+        // An object that has written nothing itself: only its facets have.
+        assert_eq!(server.get("/do/facets?name=above").body, "[1,1,1]");
         server.get("/do/id?name=moved").body
     };
     let state = |arguments: &[&str]| {
@@ -641,10 +643,21 @@ fn operators_list_export_import_and_delete() {
     assert_eq!(state(&["import", "objects/Room", &id, file]).0, Some(0));
     let (code, _, said) = state(&["import", "objects/Room", &id, file]);
     assert_eq!(code, Some(2), "over what is there: {said}");
+    let (above, facets) = ("name:above", folder.0.join("facets"));
+    let facets = facets.to_str().unwrap();
+    let export = state(&["export", "objects/Parent", above, facets]);
+    assert_eq!(export.0, Some(0), "{}", export.2);
+    assert!(listed.contains("3 facets"), "{listed}");
+    let delete = state(&["delete", "objects/Parent", above, "--yes"]);
+    assert_eq!(delete.0, Some(0), "{}", delete.2);
+    assert!(!state(&["list"]).1.contains("3 facets"));
+    let import = state(&["import", "objects/Parent", above, facets]);
+    assert_eq!(import.0, Some(0), "{}", import.2);
     let (code, _, said) = state(&["delete", "objects/Nothing", &id, "--yes"]);
     assert_eq!(code, Some(10), "{said}");
     let server = folder.serve();
     assert_eq!(server.get("/do/increment?name=moved").body, "4");
+    assert_eq!(server.get("/do/facets?name=above").body, "[2,2,2]");
     let (code, _, said) = state(&["list"]);
     assert_eq!(code, Some(10), "while a host runs: {said}");
 }

@@ -508,6 +508,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_deleted_class_stored_goes_although_its_host_ended_meanwhile() {
+        let folder = std::env::temp_dir().join(format!("mayfly-doomed-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let store = Store::open(&folder).unwrap();
+        let doomed = store.make_namespace("w", "A", true).unwrap();
+        let objects = folder.join("objects").join(&doomed.folder);
+        std::fs::create_dir_all(objects.join("0.facets")).unwrap();
+        // As a migration leaves it that has been committed, and nothing after it has been done.
+        let connection = store.index.connection.lock();
+        connection
+            .execute_batch(
+                "INSERT INTO doomed SELECT folder FROM namespaces; DELETE FROM namespaces",
+            )
+            .unwrap();
+        drop(connection);
+        // Not even a class of that name, made before they are gone, gets the files.
+        let next = store.make_namespace("w", "A", true).unwrap();
+        assert_ne!(next.folder, doomed.folder);
+        drop(store);
+        let store = Store::open(&folder).unwrap();
+        assert!(!objects.exists());
+        assert_eq!(store.namespace("w", "A").unwrap(), Some(next));
+        drop(store);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn a_hint_is_never_later_than_the_alarm() {
         let store = Store::ephemeral().unwrap();
         let id = ObjectId::of_name("a", &[1; 32]);
