@@ -250,9 +250,13 @@ function lookup(hostname: unknown, options: unknown, callback?: unknown): void {
   else find(host, asked).then(tell, (error: unknown) => done(error));
 }
 
-async function lookupPromise(hostname: unknown, options?: unknown): Promise<unknown> {
+/** As in Workers, what is wrong with the arguments is thrown, and does not reject the promise. */
+function lookupPromise(hostname: unknown, options?: unknown): Promise<unknown> {
   const host = hostname ? checkText(hostname, "hostname") : "";
-  const asked = lookupOptions(options);
+  return answerTo(host, lookupOptions(options));
+}
+
+async function answerTo(host: string, asked: Lookup): Promise<unknown> {
   const found = known(host) ?? (await find(host, asked));
   if (asked.all) return found;
   return found[0] ?? { address: null, family: asked.family === 6 ? 6 : 4 };
@@ -287,6 +291,13 @@ promises["resolve"] = (name: unknown, type: unknown = "A") => {
   if (method === undefined) throw invalidValue("rrtype", type);
   return (promises[method] as (name: unknown) => Promise<unknown>)(name);
 };
+for (const [name, method] of Object.entries(promises)) {
+  if (name === "resolveAny") continue;
+  promises[name] = (...args: unknown[]): Promise<unknown> => {
+    checkText(args[0], name === "reverse" ? "ip" : "name");
+    return (method as (...args: unknown[]) => Promise<unknown>)(...args);
+  };
+}
 promises["lookupService"] = notImplemented;
 
 /** The form with a callback. */

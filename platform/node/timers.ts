@@ -8,7 +8,8 @@
 
 import { clearTimeout as clearNumber, setInterval as setIntervalNumber, setTimeout as setTimeoutNumber } from "../web/timers.ts";
 import { scheduler } from "../web/scheduler.ts";
-import { invalidArgType, notImplemented, requireFunction } from "./errors.ts";
+import { notImplemented, requireBoolean, requireFunction, requireNumber, requireObject, requireSignal } from "./errors.ts";
+import type { AbortSignalLike } from "./errors.ts";
 
 type Callback = (...args: unknown[]) => unknown;
 
@@ -123,25 +124,17 @@ export const globalTimers = { clearInterval: clearTimeout, clearTimeout, setInte
 
 // ---- Promises --------------------------------------------------------------------------------
 
-interface Options {
-  signal?: AbortSignalLike;
-}
-
-interface AbortSignalLike {
-  readonly aborted: boolean;
-  readonly reason: unknown;
-  addEventListener(type: "abort", work: () => void, options: { once: boolean }): void;
-  removeEventListener(type: "abort", work: () => void): void;
+function requireDelay(delay: unknown): void {
+  if (delay !== undefined) requireNumber(delay, "delay");
 }
 
 function signalOf(options: unknown): AbortSignalLike | undefined {
   if (options === undefined) return undefined;
-  if (typeof options !== "object" || options === null) throw invalidArgType("options", ["Object"], options);
-  const { signal } = options as Options;
-  if (signal !== undefined && typeof (signal as { aborted?: unknown })?.aborted !== "boolean") {
-    throw invalidArgType("options.signal", ["AbortSignal"], signal);
-  }
-  return signal;
+  const { signal, ref } = requireObject(options, "options");
+  if (signal !== undefined) requireSignal(signal, "options.signal");
+  // As every timer: it holds nothing up.
+  if (ref !== undefined) requireBoolean(ref, "options.ref");
+  return signal as AbortSignalLike | undefined;
 }
 
 function aborted(signal: AbortSignalLike): Error {
@@ -171,6 +164,7 @@ function after(delay: unknown, done: () => void): () => void {
 }
 
 async function setTimeoutPromise(delay?: unknown, value?: unknown, options?: unknown): Promise<unknown> {
+  requireDelay(delay);
   await waitFor((done) => after(delay, done), signalOf(options));
   return value;
 }
@@ -185,7 +179,9 @@ async function setImmediatePromise(value?: unknown, options?: unknown): Promise<
 }
 
 async function* setIntervalPromise(delay?: unknown, value?: unknown, options?: unknown): AsyncGenerator<unknown> {
+  requireDelay(delay);
   const signal = signalOf(options);
+  if (signal?.aborted === true) throw aborted(signal);
   let ticks = 0;
   let wake = (): void => {};
   const timer = setInterval(() => {

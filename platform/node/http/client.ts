@@ -14,7 +14,7 @@ import { URL } from "../../web/url.ts";
 import { Buffer } from "../buffer.ts";
 import { checkBoolean, checkCallable, checkText, checkWhole, failure, invalidValue, refusing } from "../checks.ts";
 import { concat } from "../crypto/bytes.ts";
-import { invalidArgType, outOfRange, requireNumber } from "../errors.ts";
+import { invalidArgType, outOfRange, requireFunction, requireNumber } from "../errors.ts";
 import { addAbortSignal } from "../stream/abort.ts";
 import { Writable } from "../stream/writable.ts";
 import { globalAgent } from "./agent.ts";
@@ -107,7 +107,7 @@ export class ClientRequest extends OutgoingMessage {
     if (options["timeout"] !== undefined) this.timeout = timeoutOf(options["timeout"], "timeout");
     if (options["joinDuplicateHeaders"] !== undefined) this.joinDuplicateHeaders = checkBoolean(options["joinDuplicateHeaders"], "options.joinDuplicateHeaders");
     this[kUniqueHeaders] = uniqueHeaders(options["uniqueHeaders"]);
-    if (typeof callback === "function") this.once("response", callback as OnResponse);
+    if (callback) this.once("response", requireFunction(callback, "listener") as OnResponse);
     this.#takeHeaders(options);
     if (options["signal"]) addAbortSignal(options["signal"], this as never);
     this.on("finish", () => this.#send());

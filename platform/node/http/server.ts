@@ -206,7 +206,7 @@ export function validatePort(value: unknown, name: string): number {
   const isText = typeof value === "string" && value.trim() !== "";
   const port = Number(value);
   if ((typeof value !== "number" && !isText) || !Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw failure(RangeError, "ERR_SOCKET_BAD_PORT", `${name} should be >= 0 and < 65536. Received ${typeof value === "string" ? `type string ('${value}')` : `type ${typeof value} (${String(value)})`}.`);
+    throw failure(Error, "ERR_SOCKET_BAD_PORT", `${name} should be >= 0 and < 65536. Received ${typeof value}.`);
   }
   return port;
 }

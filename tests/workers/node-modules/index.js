@@ -239,7 +239,8 @@ const cases = {
     same(list.rules[0], "Subnet: IPv6 8592:757c:efae:4e45::/64");
     const address = new net.SocketAddress({ address: "::1", family: "ipv6", port: 80 });
     same(address, { address: "::1", port: 80, family: "ipv6", flowlabel: 0 });
-    equal((await fails(() => net.connect({ port: 70_000 }))).code, "ERR_SOCKET_BAD_PORT");
+    const port = await fails(() => net.connect({ port: 70_000 }), { name: "Error" });
+    same([port.code, port.message], ["ERR_SOCKET_BAD_PORT", "Port should be >= 0 and < 65536. Received number."]);
     equal((await fails(() => net.connect({}))).code, "ERR_MISSING_ARGS");
     await fails(() => net.createServer(), { message: /not implemented/ });
   },
@@ -314,6 +315,14 @@ const cases = {
   },
 
   async errors_name_the_kinds_they_want() {
+    let thrown;
+    try {
+      dns.promises.resolve4(1);
+    } catch (error) {
+      thrown = error.code;
+    }
+    equal(thrown, "ERR_INVALID_ARG_TYPE", "a promise of dns is not made for a wrong name");
+    equal((await fails(() => http.request({ host: "localhost" }, 1))).code, "ERR_INVALID_ARG_TYPE");
     const words = async (work) => (await fails(work)).message;
     equal(await words(() => util.aborted(AbortSignal.abort(), 1)), 'The "resource" argument must be of type object. Received type number (1)');
     equal(await words(() => url.format()), 'The "urlObject" argument must be one of type object or string. Received undefined');

@@ -146,6 +146,15 @@ const cases = {
     setTimeout(() => controller.abort("why"), 1);
     const error = await fails(() => wait(10_000, undefined, { signal: controller.signal }));
     same([error.name, error.code, error.cause], ["AbortError", "ABORT_ERR", "why"]);
+    for (const work of [
+      () => wait("1"),
+      () => wait(1, 0, []),
+      () => wait(1, 0, { ref: 1 }),
+      () => wait(1, 0, { signal: null }),
+      () => ticks("1").next(),
+      () => ticks(1, 0, { signal: {} }).next(),
+    ]) equal((await fails(work)).code, "ERR_INVALID_ARG_TYPE", String(work));
+    equal((await fails(() => ticks(1, 0, { signal: controller.signal }).next())).code, "ABORT_ERR");
   },
 };
 
