@@ -98,7 +98,7 @@ export type CallEvent =
   | ["scheduled", number, string]
   | ["loadCode"]
   | ["tail", string]
-  | ["queue", name: string, batch: Payload]
+  | ["queue", name: string, messages: number, batch: Payload]
   | ["tailStream", events: string]
   | ["connect", authority: string, secure: Secure, readable: StreamId, writable: StreamId]
   | ["alarm", scheduledMs: number, retries: number]
@@ -286,7 +286,7 @@ export interface Handlers {
   /** More events of the invocation that the `tailStream` call follows, as JSON. */
   tailEvents(call: CallId, events: string): void;
   startActor(actor: ActorId, start: ActorStart): void;
-  invokeActor(call: CallId, actor: ActorId, event: CallEvent): void;
+  invokeActor(call: CallId, actor: ActorId, event: CallEvent, traced?: boolean): void;
   stopActor(actor: ActorId, failure: Failure): void;
   /** The time asked for with `timeWake` has come. */
   wake(): void;

@@ -14,17 +14,20 @@ import { wire } from "../ops.ts";
 import type { Outcome, RequestHead } from "../ops.ts";
 import { TextEncoder } from "../web/encoding.ts";
 import { requestToWire, responseFromWire, responseToWire } from "../web/fetch-wire.ts";
+import type { Headers } from "../web/headers.ts";
 import { Request, isRequest } from "../web/request.ts";
 import { isResponse } from "../web/response.ts";
 import type { Response } from "../web/response.ts";
 import { URL } from "../web/url.ts";
 import { warn } from "../web/warnings.ts";
+import { expectedLength } from "../web/streams/internal.ts";
 import { USVString, boolean, defineInterface, dictionary, internalToken, interfaceType, optional, requireArguments, requireInternal } from "../web/webidl.ts";
 import { deliverThrough } from "./calls.ts";
 import { hold, newSlot } from "./caps.ts";
 import type { Cap } from "./caps.ts";
 import { followCurrent } from "./context.ts";
 import { errorOf } from "./failures.ts";
+import { type OpenSpan, openSpan } from "./trace.ts";
 
 /** Bytes of a cache's name. */
 const NAME_BYTES_MAX = 1024;
@@ -59,6 +62,19 @@ function answered(outcome: Outcome): Response {
   throw new TypeError(`A cache answered with a ${outcome[0]}.`);
 }
 
+/** Headers that are told; a dash in their names becomes an underscore. */
+const CONDITIONS = ["range", "if-modified-since", "if-none-match"];
+const LIFETIMES = ["cache-control", "cache-tag", "etag", "expires", "last-modified"];
+
+function tellKey(span: OpenSpan, request: Request): void {
+  span.set("cache.request.url", request.url);
+  span.set("cache.request.method", request.method);
+}
+
+function tellHeaders(span: OpenSpan, place: string, headers: Headers, names: readonly string[]): void {
+  for (const name of names) span.set(`${place}.${name.replaceAll("-", "_")}`, headers.get(name));
+}
+
 function refuse(member: string, type: string): never {
   throw new Error(`Failed to execute '${member}' on '${type}': the method is not implemented.`);
 }
@@ -74,11 +90,30 @@ export class Cache {
 
   async match(input: unknown, options: unknown = undefined): Promise<Response | undefined> {
     requireArguments(arguments.length, 1, "Cache.match");
+    const span = openSpan("cache_match");
+    try {
+      return await this.#match(input, options, span);
+    } finally {
+      span?.end();
+    }
+  }
+
+  async #match(input: unknown, options: unknown, span: OpenSpan | undefined): Promise<Response | undefined> {
     const { ignoreMethod } = queryOptions(options, "Cache.match: options");
+    span?.set("cache.request.ignore_method", ignoreMethod);
     const request = keyOf(input);
+    if (span !== undefined) tellKey(span, request);
     if (request.method !== "GET" && ignoreMethod !== true) return undefined;
+    if (span !== undefined) tellHeaders(span, "cache.request.header", request.headers, CONDITIONS);
     const found = answered(await this.#ask("GET", request));
-    if (found.headers.get("cf-cache-status") === "HIT") return found;
+    const status = found.headers.get("cf-cache-status");
+    if (span !== undefined) {
+      span.count("cache.response.status_code", found.status);
+      span.count("cache.response.body.size", found.body === null ? 0 : expectedLength(found.body));
+      span.set("cache.response.cache_status", status);
+      span.set("cache.response.success", status === "HIT");
+    }
+    if (status === "HIT") return found;
     void found.body?.cancel();
     return undefined;
   }
@@ -88,9 +123,23 @@ export class Cache {
     const kept = response(given, "Cache.put: response");
     if (kept.type === "error") throw new TypeError("Cache is unable to store an error response");
     const request = keyOf(input);
+    const span = openSpan("cache_put");
+    try {
+      await this.#put(request, kept, span);
+    } finally {
+      span?.end();
+    }
+  }
+
+  async #put(request: Request, kept: Response, span: OpenSpan | undefined): Promise<void> {
+    if (span !== undefined) {
+      tellKey(span, request);
+      span.count("cache.request.payload.status_code", kept.status);
+    }
     if (request.method !== "GET") throw new TypeError("Cannot cache response to non-GET request.");
     if (kept.status === 206) throw new TypeError("Cannot cache response to a range request (206 Partial Content).");
     if (kept.headers.get("vary")?.includes("*")) throw new TypeError("Cannot cache response with 'Vary: *' header.");
+    if (span !== undefined) tellHeaders(span, "cache.request.payload.header", kept.headers, LIFETIMES);
     if (kept.webSocket !== null) throw new TypeError("Cannot cache WebSocket upgrade response.");
     if (kept.status === 304) {
       warn(
@@ -101,21 +150,37 @@ export class Cache {
       return;
     }
     const { head, body, finished } = responseToWire(kept);
+    span?.count("cache.request.payload.size", body instanceof Uint8Array ? body.length : Array.isArray(body) ? body[1] : 0);
     const { status, statusText, headers, encoded } = head;
     const cf = JSON.stringify({ name: this.#name, response: { status, statusText, headers, encoded } });
     const asked: RequestHead = { method: "PUT", url: request.url, headers: [], redirect: "manual", cf };
     const outcome = deliverThrough(room(), ["fetch", asked, body]);
     if (Array.isArray(body)) followCurrent(finished);
     // What was not kept (413) is the cache's own affair.
-    answered(await outcome);
+    const { status: said } = answered(await outcome);
+    span?.set("cache.response.success", said === 204);
   }
 
   async delete(input: unknown, options: unknown = undefined): Promise<boolean> {
     requireArguments(arguments.length, 1, "Cache.delete");
+    const span = openSpan("cache_delete");
+    try {
+      return await this.#delete(input, options, span);
+    } finally {
+      span?.end();
+    }
+  }
+
+  async #delete(input: unknown, options: unknown, span: OpenSpan | undefined): Promise<boolean> {
     const { ignoreMethod } = queryOptions(options, "Cache.delete: options");
+    span?.set("cache.request.ignore_method", ignoreMethod);
     const request = keyOf(input);
+    if (span !== undefined) tellKey(span, request);
     if (request.method !== "GET" && ignoreMethod !== true) return false;
-    return answered(await this.#ask("DELETE", request)).status === 200;
+    const { status } = answered(await this.#ask("DELETE", request));
+    span?.count("cache.response.status_code", status);
+    span?.set("cache.response.success", status === 200);
+    return status === 200;
   }
 
   #ask(method: string, request: Request): Promise<Outcome> {

@@ -23,7 +23,7 @@ import { actFor, followCurrent } from "./context.ts";
 import { addBudget } from "./errors.ts";
 import { errorOf } from "./failures.ts";
 import { flushCalls } from "./queue.ts";
-import { callComesFrom, fetchAnswered, fetchSpan } from "./trace.ts";
+import { callComesFrom, fetchAnswered, fetchSent, fetchSpan } from "./trace.ts";
 import type { OpenSpan } from "./trace.ts";
 
 /** Calls under way at once. In step with `wire/src/bounds.rs`. */
@@ -83,14 +83,14 @@ export function requireOutbound(): CapId {
   return outbound;
 }
 
-/** Sends `request` to a service; to the Worker's outbound when `cap` is undefined. */
-export function fetchThrough(cap: Cap | undefined, request: Request): Promise<Response> {
+/** Sends `request` to a service; to the Worker's outbound when `cap` is undefined. `told` names its span, if it has one. */
+export function fetchThrough(cap: Cap | undefined, request: Request, told: string | null = "fetch"): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   try {
     const target = cap?.id ?? requireOutbound();
     const signal = requestSignal(request);
     signal?.throwIfAborted();
-    const span = fetchSpan(request);
+    const span = fetchSpan(cap, told, request);
     const aborted = (reason: unknown): void => {
       span?.end();
       cancelCall(call, "aborted", discardOutcome);
@@ -114,13 +114,14 @@ export function fetchThrough(cap: Cap | undefined, request: Request): Promise<Re
   return promise;
 }
 
-/** Delivers any other event to a service; gives its outcome, also a failed one. */
-export function deliverThrough(cap: Cap, event: CallEvent): Promise<Outcome> {
+/** Delivers any other event to a service, out of `span`; gives its outcome, also a failed one. */
+export function deliverThrough(cap: Cap, event: CallEvent, span?: OpenSpan): Promise<Outcome> {
   const { promise, resolve } = Promise.withResolvers<Outcome>();
   const call = newCall(resolve);
   try {
     flushCalls();
     actFor(currentInvocation());
+    callComesFrom(span, call);
     wire.call(call, cap.id, event, undefined);
   } catch (error) {
     forgetCall(call);
@@ -156,9 +157,11 @@ function send(call: CallId, target: CapId, request: Request, span: OpenSpan | un
     const { head, body, finished } = requestToWire(request);
     actFor(currentInvocation());
     callComesFrom(span, call);
+    if (span !== undefined) fetchSent(span, body);
     wire.call(call, target, ["fetch", head, body], undefined);
     if (Array.isArray(body)) followCurrent(finished);
   } catch (error) {
+    span?.end();
     forgetCall(call);
     throw error;
   }

@@ -13,6 +13,8 @@ import { flushCalls } from "./queue.ts";
 export class Cap {
   readonly id: CapId;
   readonly kind: CapKind;
+  /** What calls are told to be about: the id of a Durable Object, the name of a facet. */
+  about: object | string | undefined;
   /** Stubs and calls in the making that stand for this slot. */
   #references = 1;
   #broken: Failure | undefined;

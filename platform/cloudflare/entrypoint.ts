@@ -260,7 +260,7 @@ function deliverTailStream(invocation: Invocation, target: Target, events: strin
 async function deliverQueue(
   invocation: Invocation,
   target: Target,
-  [, queue, payload]: Extract<CallEvent, ["queue", ...unknown[]]>,
+  [, queue, , payload]: Extract<CallEvent, ["queue", ...unknown[]]>,
 ): Promise<void> {
   const handler = handlerOf(target, "queue", "Handler does not export a queue() function.");
   const { event, result, asText } = batchOf(queue, payload);

@@ -26,6 +26,7 @@ import type { Origin, Result } from "./rpc/stub.ts";
 import { Request, requestIntegrity } from "../web/request.ts";
 import type { Response } from "../web/response.ts";
 import { connectThrough } from "./sockets.ts";
+import { callSpan } from "./trace.ts";
 import { DISPOSE } from "./symbols.ts";
 
 export { Fetcher };
@@ -169,7 +170,7 @@ class ServiceHandler extends ClosedHandler<object> {
 
   async #queue(name: unknown, messages: unknown, metadata: unknown): Promise<QueueResult> {
     const payload = packBatch(messages, metadata);
-    const outcome = await deliverThrough(this.#state.cap(), ["queue", String(name), payload]);
+    const outcome = await this.#deliver(["queue", String(name), (messages as unknown[]).length, payload]);
     if (outcome[0] === "value") return unpack(outcome[1]).value as QueueResult;
     return emptyResult(outcomeName(outcome));
   }
@@ -178,9 +179,19 @@ class ServiceHandler extends ClosedHandler<object> {
     const { scheduledTime, cron } = (options ?? {}) as { scheduledTime?: Date | number; cron?: unknown };
     const time = scheduledTime === undefined ? Date.now() : Number(scheduledTime);
     const event: CallEvent = ["scheduled", time, String(cron ?? "")];
-    const outcome = await deliverThrough(this.#state.cap(), event);
+    const outcome = await this.#deliver(event);
     if (outcome[0] === "nothing") return { outcome: "ok", noRetry: outcome[1] };
     return { outcome: outcomeName(outcome), noRetry: false };
+  }
+
+  async #deliver(event: CallEvent): Promise<Outcome> {
+    const cap = this.#state.cap();
+    const span = callSpan(cap, event[0]);
+    try {
+      return await deliverThrough(cap, event, span);
+    } finally {
+      span?.end();
+    }
   }
 
   override apply(_target: object, _thisArg: unknown, args: unknown[]): unknown {

@@ -26,7 +26,8 @@ export class Hosted {
 
   /** Asks the host. `path` begins with a slash; its parts are percent-encoded already. */
   ask(method: string, path: string, init: HostedInit = {}): Promise<Response> {
-    return fetchThrough(this.#cap, new Request(`https://binding${path}`, { method, ...init }));
+    // What is told of it is the operation, not the request.
+    return fetchThrough(this.#cap, new Request(`https://binding${path}`, { method, ...init }), null);
   }
 
   /** Asks with JSON and gives the JSON of the answer. */

@@ -12,6 +12,7 @@ import { describe } from "./errors.ts";
 import { registerHosted } from "./hosted.ts";
 import type { Hosted } from "./hosted.ts";
 import { packNow } from "./rpc/message.ts";
+import { openSpan } from "./trace.ts";
 
 type Kind = "json" | "text" | "bytes" | "v8";
 
@@ -107,6 +108,15 @@ export class WorkerQueue {
   }
 
   async #ask(method: string, question: object): Promise<Metrics> {
+    const span = openSpan(method === "metrics" ? "queue_metrics" : "queue_send");
+    try {
+      return await this.#answer(method, question);
+    } finally {
+      span?.end();
+    }
+  }
+
+  async #answer(method: string, question: object): Promise<Metrics> {
     const path = method === "metrics" ? "/metrics" : "/send";
     const response = await this.#hosted.ask("POST", path, { body: JSON.stringify(question) });
     if (!response.ok) {

@@ -23,6 +23,8 @@ import {
 import { has } from "./compat.ts";
 import { registerHosted } from "./hosted.ts";
 import type { Hosted } from "./hosted.ts";
+import { r2Span, tellAnswer, tellBody, tellObject, tellQuestion, uploadSpan } from "./r2-spans.ts";
+import type { OpenSpan } from "./trace.ts";
 
 const PARTS_MAX = 10_000;
 const encoder = new TextEncoder();
@@ -42,7 +44,7 @@ const ALGORITHMS = [
 
 type Hash = (typeof ALGORITHMS)[number]["field"];
 
-interface HttpFields {
+export interface HttpFields {
   contentType?: string;
   contentLanguage?: string;
   contentDisposition?: string;
@@ -55,7 +57,7 @@ interface HttpFields {
 type HttpMetadata = Omit<HttpFields, "cacheExpiry"> & { cacheExpiry?: Date };
 
 /** What the host says of an object. */
-interface Described {
+export interface Described {
   key: string;
   version: string;
   size: number;
@@ -325,10 +327,14 @@ function read<T>(header: string | null): T | undefined {
   return header === null ? undefined : (JSON.parse(decodeURIComponent(header)) as T);
 }
 
+function errorIn(response: Response): { v4code: number; message: string } | undefined {
+  return read(response.headers.get("cf-r2-error"));
+}
+
 /** Throws what a caller hears of a request that the host refused. */
 function refuseFailure(method: string, response: Response): void {
   if (response.ok) return;
-  const error = read<{ v4code: number; message: string }>(response.headers.get("cf-r2-error"));
+  const error = errorIn(response);
   const { v4code, message } = error ?? { v4code: 10001, message: response.statusText };
   throw new Error(`${method}: ${message} (${v4code})`);
 }
@@ -441,11 +447,17 @@ export class R2MultipartUpload {
   declare readonly key: string;
   declare readonly uploadId: string;
   readonly #hosted: Hosted;
+  readonly #binding: string;
 
-  constructor(token: unknown, hosted: Hosted, key: string, uploadId: string) {
+  constructor(token: unknown, hosted: Hosted, binding: string, key: string, uploadId: string) {
     requireInternal(token);
     this.#hosted = hosted;
+    this.#binding = binding;
     describe(this, { key, uploadId });
+  }
+
+  #span(name: string, operation: string): OpenSpan | undefined {
+    return uploadSpan(name, operation, this.#binding, this.key, this.uploadId);
   }
 
   async uploadPart(partNumber: unknown, value: unknown, given?: unknown): Promise<{ partNumber: number; etag: string }> {
@@ -454,10 +466,20 @@ export class R2MultipartUpload {
     refuseEncryption(options(given, "uploadPart"));
     const body = bodyOf(value, "uploadPart");
     const asked = { key: this.key, uploadId: this.uploadId, partNumber: number };
-    const response = await send(this.#hosted, "/part", asked, body);
-    refuseFailure("uploadPart", response);
-    const { etag } = (await response.json()) as { etag: string };
-    return { partNumber: number, etag };
+    const span = this.#span("r2_uploadPart", "UploadPart");
+    try {
+      if (span !== undefined) {
+        span.count("cloudflare.r2.request.part_number", number);
+        tellBody(span, body);
+      }
+      const response = await send(this.#hosted, "/part", asked, body, span);
+      refuseFailure("uploadPart", response);
+      const { etag } = (await response.json()) as { etag: string };
+      span?.set("cloudflare.r2.response.etag", etag);
+      return { partNumber: number, etag };
+    } finally {
+      span?.end();
+    }
   }
 
   async complete(uploadedParts: unknown): Promise<R2Object> {
@@ -467,14 +489,24 @@ export class R2MultipartUpload {
       const { partNumber, etag } = options(part, "complete");
       return { partNumber: checkPart(partNumber), etag: `${etag as string}` };
     });
-    const response = await ask(this.#hosted, "/complete", { key: this.key, uploadId: this.uploadId, parts });
-    refuseFailure("completeMultipartUpload", response);
-    return new R2Object(internalToken, (await response.json()) as Described);
+    const span = this.#span("r2_completeMultipartUpload", "CompleteMultipartUpload");
+    try {
+      span?.set("cloudflare.r2.request.uploaded_parts", parts.map(({ partNumber }) => partNumber).join(", "));
+      const response = await ask(this.#hosted, "/complete", { key: this.key, uploadId: this.uploadId, parts }, span);
+      refuseFailure("completeMultipartUpload", response);
+      return await objectIn(response, span);
+    } finally {
+      span?.end();
+    }
   }
 
   async abort(): Promise<void> {
-    const response = await ask(this.#hosted, "/abort", { key: this.key, uploadId: this.uploadId });
-    refuseFailure("abortMultipartUpload", response);
+    const span = this.#span("r2_abortMultipartUpload", "AbortMultipartUpload");
+    try {
+      refuseFailure("abortMultipartUpload", await ask(this.#hosted, "/abort", { key: this.key, uploadId: this.uploadId }, span));
+    } finally {
+      span?.end();
+    }
   }
 }
 defineInterface(R2MultipartUpload);
@@ -487,14 +519,24 @@ function checkPart(partNumber: unknown): number {
 
 // ---- The bucket --------------------------------------------------------------------------------
 
-function ask(hosted: Hosted, path: string, question: object): Promise<Response> {
-  return hosted.ask("POST", path, { body: JSON.stringify(question) });
+async function ask(hosted: Hosted, path: string, question: object, span: OpenSpan | undefined): Promise<Response> {
+  const response = await hosted.ask("POST", path, { body: JSON.stringify(question) });
+  if (span !== undefined) tellAnswer(span, response.status, errorIn(response));
+  return response;
 }
 
 /** Bytes, and in a header what they are for. */
-function send(hosted: Hosted, path: string, question: object, body: unknown): Promise<Response> {
+async function send(hosted: Hosted, path: string, question: object, body: unknown, span: OpenSpan | undefined): Promise<Response> {
   const headers = { "cf-r2-request": encodeURIComponent(JSON.stringify(question)) };
-  return hosted.ask("PUT", path, { headers, body });
+  const response = await hosted.ask("PUT", path, { headers, body });
+  if (span !== undefined) tellAnswer(span, response.status, errorIn(response));
+  return response;
+}
+
+async function objectIn(response: Response, span: OpenSpan | undefined): Promise<R2Object> {
+  const described = (await response.json()) as Described;
+  if (span !== undefined) tellObject(span, described);
+  return new R2Object(internalToken, described);
 }
 
 interface ListResult {
@@ -506,29 +548,49 @@ interface ListResult {
 
 export class R2Bucket {
   readonly #hosted: Hosted;
+  readonly #binding: string;
 
-  constructor(token: unknown, hosted: Hosted) {
+  constructor(token: unknown, hosted: Hosted, binding: string) {
     requireInternal(token);
     this.#hosted = hosted;
+    this.#binding = binding;
   }
 
   async head(key: unknown): Promise<R2Object | null> {
     requireArguments(arguments.length, 1, "R2Bucket.head");
-    const response = await ask(this.#hosted, "/head", { key: keyOf(key) });
-    if (response.status === 404) return null;
-    refuseFailure("head", response);
-    return new R2Object(internalToken, (await response.json()) as Described);
+    const question = { key: keyOf(key) };
+    const span = r2Span("r2_head", "HeadObject", this.#binding);
+    try {
+      if (span !== undefined) tellQuestion(span, question);
+      const response = await ask(this.#hosted, "/head", question, span);
+      if (response.status === 404) return null;
+      refuseFailure("head", response);
+      return await objectIn(response, span);
+    } finally {
+      span?.end();
+    }
   }
 
   async get(key: unknown, given?: unknown): Promise<R2ObjectBody | R2Object | null> {
     requireArguments(arguments.length, 1, "R2Bucket.get");
+    const span = r2Span("r2_get", "GetObject", this.#binding);
+    try {
+      return await this.#get(key, given, span);
+    } finally {
+      span?.end();
+    }
+  }
+
+  async #get(key: unknown, given: unknown, span: OpenSpan | undefined): Promise<R2ObjectBody | R2Object | null> {
     const asked = options(given, "get");
     refuseEncryption(asked);
     const onlyIf = conditionsOf(asked["onlyIf"]);
     const question = { key: keyOf(key), ...(onlyIf !== undefined && { onlyIf }), ...rangeOf(asked["range"]) };
-    const response = await ask(this.#hosted, "/get", question);
+    if (span !== undefined) tellQuestion(span, question);
+    const response = await ask(this.#hosted, "/get", question, span);
     if (response.status === 404) return null;
     const described = read<Described>(response.headers.get("cf-r2-object"));
+    if (span !== undefined && described !== undefined) tellObject(span, described);
     if (response.status === 412 && described !== undefined) return new R2Object(internalToken, described);
     refuseFailure("get", response);
     return new R2ObjectBody(internalToken, described as Described, response);
@@ -536,6 +598,15 @@ export class R2Bucket {
 
   async put(key: unknown, value: unknown, given?: unknown): Promise<R2Object | null> {
     requireArguments(arguments.length, 2, "R2Bucket.put");
+    const span = r2Span("r2_put", "PutObject", this.#binding);
+    try {
+      return await this.#put(key, value, given, span);
+    } finally {
+      span?.end();
+    }
+  }
+
+  async #put(key: unknown, value: unknown, given: unknown, span: OpenSpan | undefined): Promise<R2Object | null> {
     const body = bodyOf(value, "put");
     let question;
     try {
@@ -545,10 +616,14 @@ export class R2Bucket {
       if (isReadableStream(value)) value.cancel(new Error(why)).catch(() => undefined);
       throw error;
     }
-    const response = await send(this.#hosted, "/put", question, body);
+    if (span !== undefined) {
+      tellQuestion(span, question);
+      if (value !== null && value !== undefined) tellBody(span, body);
+    }
+    const response = await send(this.#hosted, "/put", question, body, span);
     if (response.status === 412) return null;
     refuseFailure("put", response);
-    return new R2Object(internalToken, (await response.json()) as Described);
+    return await objectIn(response, span);
   }
 
   async createMultipartUpload(key: unknown, given?: unknown): Promise<R2MultipartUpload> {
@@ -556,24 +631,47 @@ export class R2Bucket {
     const asked = options(given, "createMultipartUpload");
     refuseEncryption(asked);
     const name = keyOf(key);
-    const response = await ask(this.#hosted, "/upload", { key: name, ...metadataOf(asked) });
-    refuseFailure("createMultipartUpload", response);
-    const { uploadId } = (await response.json()) as { uploadId: string };
-    return new R2MultipartUpload(internalToken, this.#hosted, name, uploadId);
+    const question = { key: name, ...metadataOf(asked) };
+    const span = r2Span("r2_createMultipartUpload", "CreateMultipartUpload", this.#binding);
+    try {
+      if (span !== undefined) tellQuestion(span, question);
+      const response = await ask(this.#hosted, "/upload", question, span);
+      refuseFailure("createMultipartUpload", response);
+      const { uploadId } = (await response.json()) as { uploadId: string };
+      span?.set("cloudflare.r2.response.upload_id", uploadId);
+      return new R2MultipartUpload(internalToken, this.#hosted, this.#binding, name, uploadId);
+    } finally {
+      span?.end();
+    }
   }
 
   resumeMultipartUpload(key: unknown, uploadId: unknown): R2MultipartUpload {
     requireArguments(arguments.length, 2, "R2Bucket.resumeMultipartUpload");
-    return new R2MultipartUpload(internalToken, this.#hosted, keyOf(key), `${uploadId as string}`);
+    return new R2MultipartUpload(internalToken, this.#hosted, this.#binding, keyOf(key), `${uploadId as string}`);
   }
 
   async delete(keys: unknown): Promise<void> {
     requireArguments(arguments.length, 1, "R2Bucket.delete");
     const names = (Array.isArray(keys) ? (keys as unknown[]) : [keys]).map(keyOf);
-    refuseFailure("delete", await ask(this.#hosted, "/delete", { keys: names }));
+    const span = r2Span("r2_delete", "DeleteObject", this.#binding);
+    try {
+      span?.set("cloudflare.r2.request.keys", names.join(", "));
+      refuseFailure("delete", await ask(this.#hosted, "/delete", { keys: names }, span));
+    } finally {
+      span?.end();
+    }
   }
 
   async list(given?: unknown): Promise<ListResult> {
+    const span = r2Span("r2_list", "ListObjects", this.#binding);
+    try {
+      return await this.#list(given, span);
+    } finally {
+      span?.end();
+    }
+  }
+
+  async #list(given: unknown, span: OpenSpan | undefined): Promise<ListResult> {
     const asked = options(given, "list");
     const include = includeOf(asked["include"]);
     const question = defined({
@@ -585,10 +683,27 @@ export class R2Bucket {
       http: include.has("httpMetadata"),
       custom: include.has("customMetadata"),
     });
-    const response = await ask(this.#hosted, "/list", question);
+    if (span !== undefined) {
+      span.count("cloudflare.r2.request.limit", question.limit);
+      span.set("cloudflare.r2.request.prefix", question.prefix);
+      span.set("cloudflare.r2.request.cursor", question.cursor);
+      span.set("cloudflare.r2.request.delimiter", question.delimiter);
+      span.set("cloudflare.r2.request.start_after", question.startAfter);
+      if (asked["include"] !== undefined) {
+        if (include.has("httpMetadata")) span.set("cloudflare.r2.request.include.http_metadata", true);
+        if (include.has("customMetadata")) span.set("cloudflare.r2.request.include.custom_metadata", true);
+      }
+    }
+    const response = await ask(this.#hosted, "/list", question, span);
     refuseFailure("list", response);
     const listed = (await response.json()) as Omit<ListResult, "objects"> & { objects: Described[] };
     const { truncated, cursor, delimitedPrefixes } = listed;
+    if (span !== undefined) {
+      span.set("cloudflare.r2.response.cursor", cursor);
+      span.count("cloudflare.r2.response.returned_objects", listed.objects.length);
+      span.count("cloudflare.r2.response.delimited_prefixes", delimitedPrefixes.length);
+      span.set("cloudflare.r2.response.truncated", truncated);
+    }
     const objects = listed.objects.map((object) => new R2Object(internalToken, object));
     return { objects, truncated, ...(cursor !== undefined && { cursor }), delimitedPrefixes };
   }
@@ -627,4 +742,4 @@ function includeOf(include: unknown): Set<string> {
   return has("r2_list_honor_include") ? named : new Set(["httpMetadata", "customMetadata"]);
 }
 
-registerHosted("r2", (hosted) => new R2Bucket(internalToken, hosted));
+registerHosted("r2", (hosted, name) => new R2Bucket(internalToken, hosted, name));

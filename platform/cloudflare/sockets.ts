@@ -28,6 +28,7 @@ import type { Held, Invocation } from "./context.ts";
 import { errorOf } from "./failures.ts";
 import { serviceStates } from "./fetcher-class.ts";
 import { flushCalls } from "./queue.ts";
+import { type OpenSpan, callComesFrom, callSpan } from "./trace.ts";
 
 /** What `opened` resolves to. */
 interface SocketInfo {
@@ -115,18 +116,19 @@ export function connect(address: unknown, options: unknown = undefined): Socket 
   const target = parseAddress(address);
   const parsed = parseOptions(options);
   const service = virtualHost(target);
-  return service === undefined ? connectTo(requireOutbound(), target, parsed) : connectTo(service.id, target, parsed);
+  return connectTo(service?.id ?? requireOutbound(), target, parsed, callSpan(service, "connect"));
 }
 
 /** `connect()` of a service stub. */
 export function connectThrough(cap: Cap, address: unknown, options: unknown): Socket {
-  return connectTo(cap.id, parseAddress(address), parseOptions(options));
+  return connectTo(cap.id, parseAddress(address), parseOptions(options), callSpan(cap, "connect"));
 }
 
-function connectTo(target: CapId, address: Address, options: Options): Socket {
+function connectTo(target: CapId, address: Address, options: Options, span: OpenSpan | undefined): Socket {
   const ends = new Ends(options);
   const socket = new Socket(internalToken, ends, options, address);
   const call = newCall((outcome) => {
+    span?.end();
     if (outcome[0] === "connected") return ends.opened(outcome[1], address.text, undefined);
     if (outcome[0] === "failed") return ends.refused(refusal(outcome[1], address));
     ends.refused(new TypeError(`A connection was answered with a ${outcome[0]}.`));
@@ -134,8 +136,10 @@ function connectTo(target: CapId, address: Address, options: Options): Socket {
   ends.whenLeft = () => cancelCall(call, "the socket was closed", discardConnection);
   try {
     flushCalls();
+    callComesFrom(span, call);
     wire.call(call, target, ["connect", address.text, options.secure, ends.sink.id, ends.reader.id], undefined);
   } catch (error) {
+    span?.end();
     forgetCall(call);
     ends.abandon(error);
     throw error;

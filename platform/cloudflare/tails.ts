@@ -37,6 +37,10 @@ class QueueEventInfo {}
 class AlarmEventInfo {}
 class TailEventInfo {}
 class TailItem {}
+class HibernatableWebSocketEventInfo {}
+class HibernatableWebSocketEventInfoMessage {}
+class HibernatableWebSocketEventInfoClose {}
+class HibernatableWebSocketEventInfoError {}
 class ConnectEventInfo {}
 class CustomEventInfo {}
 
@@ -65,6 +69,7 @@ function traceItem(item: Json): TraceItem {
     dispatchNamespace: rest["dispatchNamespace"],
     scriptTags: rest["scriptTags"],
     tailAttributes: rest["tailAttributes"],
+    preview: rest["preview"],
     durableObjectId: rest["durableObjectId"],
     outcome: rest["outcome"],
     executionModel: rest["executionModel"],
@@ -95,12 +100,25 @@ function eventInfo(event: Json): object | null {
       const consumedEvents = (fields["consumedEvents"] as Json[]).map((one) => record(TailItem, one));
       return record(TailEventInfo, { consumedEvents });
     }
+    case "hibernatableWebSocket":
+      return record(HibernatableWebSocketEventInfo, { getWebSocketEvent: socketEvent(fields["event"] as Json) });
     case "connect":
       return record(ConnectEventInfo, {});
     case "custom":
       return record(CustomEventInfo, {});
     default:
       return null;
+  }
+}
+
+function socketEvent(event: Json): object {
+  switch (event["webSocketEventType"]) {
+    case "message":
+      return record(HibernatableWebSocketEventInfoMessage, event);
+    case "close":
+      return record(HibernatableWebSocketEventInfoClose, event);
+    default:
+      return record(HibernatableWebSocketEventInfoError, event);
   }
 }
 

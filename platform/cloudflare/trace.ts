@@ -7,12 +7,16 @@
 // Invariant: nothing here throws into user code, whatever a value does when it is turned into text.
 
 import { wire } from "../ops.ts";
-import type { CallId, Outcome } from "../ops.ts";
+import type { Body, CallId, Outcome } from "../ops.ts";
 import { type Frame, currentFrame, currentInvocation, runWith } from "./async-context.ts";
+import type { Cap } from "./caps.ts";
 import { stackOf } from "./errors.ts";
 import { encode } from "./rpc/encode.ts";
 import type { EncodeHost } from "./rpc/encode.ts";
 import type { Request } from "../web/request.ts";
+
+/** Somebody follows an invocation here, or did: until then a span costs a look at this. */
+let followed = false;
 
 /** The trace of one invocation. */
 export class Trace {
@@ -23,6 +27,7 @@ export class Trace {
 
   constructor(call: CallId) {
     this.call = call;
+    followed = true;
   }
 }
 
@@ -168,6 +173,7 @@ const SPANS_MAX = 10_000;
 export class OpenSpan {
   readonly trace: Trace;
   readonly number: number;
+  readonly name: string;
   #attributes: { name: string; value: boolean | number | string | { int: string } }[] = [];
   #chars = 0;
   #ended = false;
@@ -175,6 +181,7 @@ export class OpenSpan {
   constructor(trace: Trace, parent: number, name: string) {
     this.trace = trace;
     this.number = ++trace.spans;
+    this.name = name;
     wire.spanOpen(trace.call, this.number, parent, name);
   }
 
@@ -182,7 +189,9 @@ export class OpenSpan {
     return !this.#ended;
   }
 
-  set(name: string, value: AttributeValue): void {
+  /** What is undefined or null is not told. */
+  set(name: string, value: AttributeValue | undefined | null): void {
+    if (value === undefined || value === null) return;
     if (this.#ended || this.#chars > ATTRIBUTE_CHARS_MAX) return;
     const size = typeof value === "string" ? value.length : 8;
     this.#chars += name.length + size;
@@ -191,6 +200,11 @@ export class OpenSpan {
     const held = typeof value === "bigint" ? { int: String(value) } : value;
     if (known !== undefined) known.value = held;
     else this.#attributes.push({ name, value: held });
+  }
+
+  /** A whole number, which tails get as a BigInt. */
+  count(name: string, value: number | undefined): void {
+    if (value !== undefined && Number.isFinite(value)) this.set(name, BigInt(Math.trunc(value)));
   }
 
   #sayTooMuch(name: string, size: number): void {
@@ -212,8 +226,12 @@ export class OpenSpan {
   }
 }
 
-/** A span inside the one under way; undefined where nobody follows. */
+/**
+ * A span inside the one under way; undefined where nobody follows. Whoever opens one for what the platform does
+ * ends it in a `finally`. Names and attributes are workerd's.
+ */
 export function openSpan(name: string): OpenSpan | undefined {
+  if (!followed) return undefined;
   const frame = currentFrame();
   const trace = frame.invocation?.trace;
   if (trace === undefined || trace.spans >= SPANS_MAX) return undefined;
@@ -230,12 +248,30 @@ export function callComesFrom(span: OpenSpan | undefined, made: CallId): void {
   if (span !== undefined) wire.callFrom(made, span.trace.call, span.number);
 }
 
+/** A span around one call through `cap`, named for the object behind it or else `name`. */
+export function callSpan(cap: Cap | undefined, name: string): OpenSpan | undefined {
+  if (!followed) return undefined;
+  const about = cap?.about;
+  if (about === undefined) return openSpan(name);
+  const [called, attribute] = typeof about === "string" ? FACET : OBJECT;
+  const span = openSpan(called);
+  try {
+    span?.set(attribute, String(about));
+  } catch {
+    // The Worker replaced what gives an id its text.
+  }
+  return span;
+}
+
+const FACET = ["facet_subrequest", "facet_name"] as const;
+const OBJECT = ["durable_object_subrequest", "objectId"] as const;
+
 const REQUEST_HEADERS = ["content-type", "content-length", "accept", "accept-encoding"];
 
-/** A span around one `fetch()`. */
-export function fetchSpan(request: Request): OpenSpan | undefined {
-  const span = openSpan("fetch");
-  if (span === undefined) return undefined;
+/** A span around one request of the kind `name`; only those of `fetch()` tell what they are about. */
+export function fetchSpan(cap: Cap | undefined, name: string | null, request: Request): OpenSpan | undefined {
+  const span = name === null ? undefined : callSpan(cap, name);
+  if (span?.name !== FETCH) return span;
   span.set("network.protocol.name", "http");
   span.set("network.protocol.version", "HTTP/1.1");
   span.set("http.request.method", request.method);
@@ -249,15 +285,28 @@ export function fetchSpan(request: Request): OpenSpan | undefined {
   return span;
 }
 
+const FETCH = "fetch";
+
+/** Its body is on its way. */
+export function fetchSent(span: OpenSpan, body: Body): void {
+  if (span.name === FETCH && body !== undefined) span.count("http.request.body.size", bodyBytes(body));
+}
+
 /** Its end. */
 export function fetchAnswered(span: OpenSpan, outcome: Outcome): void {
-  if (outcome[0] === "response") {
+  if (outcome[0] === "response" && span.name === FETCH) {
     const [, head, body] = outcome;
-    span.set("http.response.status_code", BigInt(head.status));
-    const bytes = body instanceof Uint8Array ? body.length : Array.isArray(body) ? body[1] : 0;
-    if (bytes !== undefined) span.set("http.response.body.size", BigInt(bytes));
+    span.count("http.response.status_code", head.status);
+    span.count("http.response.body.size", bodyBytes(body));
+    const ray = head.headers.findIndex((name, at) => at % 2 === 0 && name.toLowerCase() === "cf-ray");
+    if (ray >= 0) span.set("cloudflare.ray_id", head.headers[ray + 1]);
   }
   span.end();
+}
+
+function bodyBytes(body: Body): number | undefined {
+  if (body instanceof Uint8Array) return body.length;
+  return Array.isArray(body) ? body[1] : body === undefined ? 0 : undefined;
 }
 
 // ---- spans of the Worker's own

@@ -196,7 +196,7 @@ export class WebSocket extends EventTarget {
     void Promise.resolve().then(async () => {
       try {
         const request = new Request(url, { headers, redirect: "manual", signal: connecting.signal });
-        this.#connected(await fetchThrough(undefined, request));
+        this.#connected(await fetchThrough(undefined, request, "websocket_open"));
       } catch (error) {
         this.#failed(error);
       }

@@ -43,7 +43,9 @@ export class DurableObjectFacets {
     const target = new LocalTarget(asked, "own", true).export();
     const slot = newSlot();
     wire.getFacet(slot, instance.number, checked, target);
-    return newService(hold(slot, "service"));
+    const cap = hold(slot, "service");
+    cap.about = checked;
+    return newService(cap);
   }
 
   abort(name: unknown, reason?: unknown): void {

@@ -79,8 +79,9 @@ export class Instance {
     return currentInvocation() ?? this.#last;
   }
 
-  deliver(call: CallId, event: CallEvent): void {
+  deliver(call: CallId, event: CallEvent, traced: boolean): void {
     const invocation = new Invocation(call, undefined);
+    if (traced) invocation.traced();
     invocation.markActor((error) => this.#told(error));
     if (this.#ended !== undefined) return invocation.fail(this.#ended.reason);
     this.#running.add(invocation);
@@ -275,9 +276,9 @@ export function startActor(number: ActorId, start: ActorStart): void {
   instances.set(number, new Instance(number, start));
 }
 
-export function invokeActor(call: CallId, number: ActorId, event: CallEvent): void {
+export function invokeActor(call: CallId, number: ActorId, event: CallEvent, traced?: boolean): void {
   const instance = instances.get(number);
-  if (instance !== undefined) return instance.deliver(call, event);
+  if (instance !== undefined) return instance.deliver(call, event, traced === true);
   // It broke while the event was on its way.
   new Invocation(call, undefined).fail(resetError("The Durable Object was reset before this event reached it."));
 }

@@ -133,7 +133,9 @@ export function becomeNamespace(value: object, { cap, key }: ActorNamespace): vo
 function newActorStub(namespace: Cap, id: DurableObjectId): object {
   const slot = newSlot();
   wire.getActor(slot, namespace.id, idBytes(id), idName(id));
-  const state = new HeldService(hold(slot, "service"), owningInvocation());
+  const cap = hold(slot, "service");
+  cap.about = id;
+  const state = new HeldService(cap, owningInvocation());
   const stub = serviceProxy({}, state, DurableObject.prototype, undefined, { id, name: idName(id) });
   ownedBy(stub, state);
   return stub;

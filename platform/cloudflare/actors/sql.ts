@@ -9,6 +9,7 @@ import { ownedBy } from "../caps.ts";
 import { describe } from "../errors.ts";
 import type { SqlValue } from "../../ops.ts";
 import type { Instance } from "./instance.ts";
+import { openSpan } from "../trace.ts";
 
 type Row = Record<string, SqlValue>;
 
@@ -40,10 +41,22 @@ export class SqlStorage {
 
   /** Runs the whole statements at the beginning of `query`. */
   ingest(query: unknown): { remainder: string; rowsRead: number; rowsWritten: number; statementCount: number } {
-    const reply = instanceOf(this).ask(["ingest", String(query)]);
-    if (reply[0] !== "ingested") throw new Error("the host answered something else");
-    const [, remainder, rowsRead, rowsWritten, statementCount] = reply;
-    return { remainder, rowsRead, rowsWritten, statementCount };
+    const instance = instanceOf(this);
+    const text = String(query);
+    const span = openSpan("durable_object_storage_ingest");
+    try {
+      const reply = instance.ask(["ingest", text]);
+      if (reply[0] !== "ingested") throw new Error("the host answered something else");
+      const [, remainder, rowsRead, rowsWritten, statementCount] = reply;
+      if (span !== undefined) {
+        span.count("cloudflare.durable_object.response.rows_read", rowsRead);
+        span.count("cloudflare.durable_object.response.rows_written", rowsWritten);
+        span.count("cloudflare.durable_object.response.statement_count", statementCount);
+      }
+      return { remainder, rowsRead, rowsWritten, statementCount };
+    } finally {
+      span?.end();
+    }
   }
 
   setMaxPageCountForTest(pages: unknown): void {
@@ -51,8 +64,17 @@ export class SqlStorage {
   }
 
   get databaseSize(): number {
-    const reply = instanceOf(this).ask(["size"]);
-    return reply[0] === "count" ? reply[1] : 0;
+    const instance = instanceOf(this);
+    const span = openSpan("durable_object_storage_getDatabaseSize");
+    try {
+      const reply = instance.ask(["size"]);
+      const bytes = reply[0] === "count" ? reply[1] : 0;
+      span?.set("db.operation.name", "getDatabaseSize");
+      span?.count("cloudflare.durable_object.response.db_size", bytes);
+      return bytes;
+    } finally {
+      span?.end();
+    }
   }
 }
 for (const name of ["exec", "databaseSize"]) Object.defineProperty(SqlStorage.prototype, name, { enumerable: true });
@@ -80,6 +102,25 @@ function bound(value: unknown, index: number): SqlValue {
 }
 
 function run(instance: Instance, query: string, bindings: readonly unknown[]): SqlStorageCursor {
+  const span = openSpan("durable_object_storage_exec");
+  if (span === undefined) return exec(instance, query, bindings);
+  span.set("db.system.name", "cloudflare-durable-object-sql");
+  span.set("db.operation.name", "exec");
+  span.set("db.query.text", query);
+  span.count("cloudflare.durable_object.query.bindings", bindings.length);
+  try {
+    const cursor = exec(instance, query, bindings);
+    // The query is over, though its rows may not have been read.
+    const { rowsReadAll, rowsWritten } = rowsBehind(cursor);
+    span.count("cloudflare.durable_object.response.rows_read", rowsReadAll);
+    span.count("cloudflare.durable_object.response.rows_written", rowsWritten);
+    return cursor;
+  } finally {
+    span.end();
+  }
+}
+
+function exec(instance: Instance, query: string, bindings: readonly unknown[]): SqlStorageCursor {
   const reply = instance.ask(["exec", query, bindings.map(bound)]);
   if (reply[0] !== "rows") throw new Error("the host answered something else");
   const [, columns, values, count, cursor, rowsRead, rowsWritten, cached] = reply;

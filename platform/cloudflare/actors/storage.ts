@@ -21,6 +21,7 @@ import { encode, refuse } from "../rpc/encode.ts";
 import type { EncodeHost } from "../rpc/encode.ts";
 import { buildDomException, domExceptionParts } from "../failures.ts";
 import { stubState } from "../rpc/stub.ts";
+import { openSpan } from "../trace.ts";
 import { Tag } from "../rpc/tags.ts";
 import { isDOMException } from "../../web/dom-exception.ts";
 import { startTimer } from "../../web/timers.ts";
@@ -266,75 +267,110 @@ class Operations {
   }
 
   async get(keys: unknown, _options?: unknown): Promise<unknown> {
-    const instance = usable(this, "get()");
-    if (!Array.isArray(keys)) {
-      const reply = instance.ask(["get", [checkedKey(keys)]]);
-      const found = reply[0] === "values" ? reply[1][0] : undefined;
-      return found === undefined ? undefined : valueOf(instance, found);
+    const span = openSpan("durable_object_storage_get");
+    try {
+      const instance = usable(this, "get()");
+      if (!Array.isArray(keys)) {
+        const reply = instance.ask(["get", [checkedKey(keys)]]);
+        const found = reply[0] === "values" ? reply[1][0] : undefined;
+        return found === undefined ? undefined : valueOf(instance, found);
+      }
+      const names = [...new Set(checkedKeys(keys))].sort(byUtf8);
+      const reply = instance.ask(["get", names]);
+      const map = new Map<string, unknown>();
+      if (reply[0] === "values") {
+        reply[1].forEach((value, index) => {
+          if (value !== undefined) map.set(names[index] as string, valueOf(instance, value));
+        });
+      }
+      return map;
+    } finally {
+      span?.end();
     }
-    const names = [...new Set(checkedKeys(keys))].sort(byUtf8);
-    const reply = instance.ask(["get", names]);
-    const map = new Map<string, unknown>();
-    if (reply[0] === "values") {
-      reply[1].forEach((value, index) => {
-        if (value !== undefined) map.set(names[index] as string, valueOf(instance, value));
-      });
-    }
-    return map;
   }
 
   async put(key: unknown, value?: unknown, _options?: unknown): Promise<void> {
-    const instance = usable(this, "put()");
-    const limit = VALUE_BYTES_MAX[instance.start.sql ? "sql" : "kv"];
-    if (typeof key === "object" && key !== null) {
-      const given = Object.entries(key);
-      checkedKeys(given.map(([name]) => name));
-      const entries = given
-        .filter(([, each]) => each !== undefined)
-        .map(([name, each]): [string, Uint8Array] => [name, storedBytes(instance, each, limit)]);
-      if (entries.length > 0) instance.ask(["put", entries]);
-      return;
+    const span = openSpan("durable_object_storage_put");
+    try {
+      const instance = usable(this, "put()");
+      const limit = VALUE_BYTES_MAX[instance.start.sql ? "sql" : "kv"];
+      if (typeof key === "object" && key !== null) {
+        const given = Object.entries(key);
+        checkedKeys(given.map(([name]) => name));
+        const entries = given
+          .filter(([, each]) => each !== undefined)
+          .map(([name, each]): [string, Uint8Array] => [name, storedBytes(instance, each, limit)]);
+        if (entries.length > 0) instance.ask(["put", entries]);
+        return;
+      }
+      if (value === undefined) throw new TypeError("put() called with undefined value.");
+      instance.ask(["put", [[checkedKey(key), storedBytes(instance, value, limit)]]]);
+    } finally {
+      span?.end();
     }
-    if (value === undefined) throw new TypeError("put() called with undefined value.");
-    instance.ask(["put", [[checkedKey(key), storedBytes(instance, value, limit)]]]);
   }
 
   async delete(keys: unknown, _options?: unknown): Promise<boolean | number> {
-    const instance = usable(this, "delete()");
-    const names = Array.isArray(keys) ? [...new Set(checkedKeys(keys))] : [checkedKey(keys)];
-    const reply = instance.ask(["delete", names]);
-    const count = reply[0] === "count" ? reply[1] : 0;
-    return Array.isArray(keys) ? count : count > 0;
+    const span = openSpan("durable_object_storage_delete");
+    try {
+      const instance = usable(this, "delete()");
+      const names = Array.isArray(keys) ? [...new Set(checkedKeys(keys))] : [checkedKey(keys)];
+      const reply = instance.ask(["delete", names]);
+      const count = reply[0] === "count" ? reply[1] : 0;
+      return Array.isArray(keys) ? count : count > 0;
+    } finally {
+      span?.end();
+    }
   }
 
   async list(options?: unknown): Promise<Map<string, unknown>> {
-    const instance = usable(this, "list()");
-    const request = listRequest(options);
-    const reply = request === undefined ? undefined : instance.ask(request);
-    const map = new Map<string, unknown>();
-    if (reply?.[0] === "entries") for (const [key, value] of reply[1]) map.set(key, valueOf(instance, value));
-    return map;
+    const span = openSpan("durable_object_storage_list");
+    try {
+      const instance = usable(this, "list()");
+      const request = listRequest(options);
+      const reply = request === undefined ? undefined : instance.ask(request);
+      const map = new Map<string, unknown>();
+      if (reply?.[0] === "entries") for (const [key, value] of reply[1]) map.set(key, valueOf(instance, value));
+      return map;
+    } finally {
+      span?.end();
+    }
   }
 
   async getAlarm(_options?: unknown): Promise<number | null> {
-    const reply = usable(this, "getAlarm()").ask(["getAlarm"]);
-    return reply[0] === "time" ? (reply[1] ?? null) : null;
+    const span = openSpan("durable_object_storage_getAlarm");
+    try {
+      const reply = usable(this, "getAlarm()").ask(["getAlarm"]);
+      return reply[0] === "time" ? (reply[1] ?? null) : null;
+    } finally {
+      span?.end();
+    }
   }
 
   async setAlarm(time: unknown, _options?: unknown): Promise<void> {
-    const instance = usable(this, "setAlarm()");
-    const ms = Math.trunc(Number(time));
-    if (Number.isNaN(ms)) throw new TypeError(`setAlarm(time): time must be a Date or milliseconds, not ${describe(time)}.`);
-    if (ms <= 0) throw new TypeError("setAlarm() cannot be called with an alarm time <= 0");
-    if (!instance.start.alarms) throw new Error("Facets currently cannot set alarms.");
-    if (!instance.handlesAlarms) {
-      throw new TypeError("Your Durable Object class must have an alarm() handler in order to call setAlarm()");
+    const span = openSpan("durable_object_storage_setAlarm");
+    try {
+      const instance = usable(this, "setAlarm()");
+      const ms = Math.trunc(Number(time));
+      if (Number.isNaN(ms)) throw new TypeError(`setAlarm(time): time must be a Date or milliseconds, not ${describe(time)}.`);
+      if (ms <= 0) throw new TypeError("setAlarm() cannot be called with an alarm time <= 0");
+      if (!instance.start.alarms) throw new Error("Facets currently cannot set alarms.");
+      if (!instance.handlesAlarms) {
+        throw new TypeError("Your Durable Object class must have an alarm() handler in order to call setAlarm()");
+      }
+      instance.ask(["setAlarm", Math.max(ms, Math.trunc(Date.now()))]);
+    } finally {
+      span?.end();
     }
-    instance.ask(["setAlarm", Math.max(ms, Math.trunc(Date.now()))]);
   }
 
   async deleteAlarm(_options?: unknown): Promise<void> {
-    usable(this, "deleteAlarm()").ask(["setAlarm", undefined]);
+    const span = openSpan("durable_object_storage_deleteAlarm");
+    try {
+      usable(this, "deleteAlarm()").ask(["setAlarm", undefined]);
+    } finally {
+      span?.end();
+    }
   }
 }
 
@@ -369,32 +405,45 @@ export class DurableObjectStorage extends Operations {
   declare kv: SyncKvStorage;
 
   async deleteAll(_options?: unknown): Promise<void> {
-    instanceOf(this).ask(["deleteAll", has("delete_all_deletes_alarm")]);
+    const span = openSpan("durable_object_storage_deleteAll");
+    try {
+      instanceOf(this).ask(["deleteAll", has("delete_all_deletes_alarm")]);
+    } finally {
+      span?.end();
+    }
   }
 
   /** Ends the turn, which commits. Whatever leaves the object afterwards waits for the disk in the host. */
   sync(): Promise<void> {
     instanceOf(this);
-    return new Promise((resolve) => void startTimer(resolve, 0));
+    const span = openSpan("durable_object_storage_sync");
+    return new Promise((resolve) => {
+      startTimer(span === undefined ? resolve : () => resolve(span.end()), 0);
+    });
   }
 
   /** Other events wait; what `closure` throws undoes what it wrote. */
   async transaction(closure: (txn: DurableObjectTransaction) => unknown): Promise<unknown> {
-    const instance = instanceOf(this);
-    return instance.critical(async () => {
-      const txn = made(DurableObjectTransaction, instance);
-      instance.ask(["begin"]);
-      try {
-        const result = await closure(txn);
-        if (!transactionEnds.has(txn)) instance.ask(["commit"]);
-        return result;
-      } catch (error) {
-        if (!transactionEnds.has(txn) && instance.ended === undefined) instance.ask(["rollback"]);
-        throw error;
-      } finally {
-        if (!transactionEnds.has(txn)) transactionEnds.set(txn, "ended");
-      }
-    });
+    const span = openSpan("durable_object_storage_transaction");
+    try {
+      const instance = instanceOf(this);
+      return await instance.critical(async () => {
+        const txn = made(DurableObjectTransaction, instance);
+        instance.ask(["begin"]);
+        try {
+          const result = await closure(txn);
+          if (!transactionEnds.has(txn)) instance.ask(["commit"]);
+          return result;
+        } catch (error) {
+          if (!transactionEnds.has(txn) && instance.ended === undefined) instance.ask(["rollback"]);
+          throw error;
+        } finally {
+          if (!transactionEnds.has(txn)) transactionEnds.set(txn, "ended");
+        }
+      });
+    } finally {
+      span?.end();
+    }
   }
 
   transactionSync(closure: () => unknown): unknown {
@@ -417,12 +466,22 @@ export class DurableObjectStorage extends Operations {
   }
 
   async getCurrentBookmark(): Promise<string> {
-    const reply = instanceOf(this).ask(["bookmark"]);
-    return reply[0] === "text" ? reply[1] : "";
+    const span = openSpan("durable_object_storage_getCurrentBookmark");
+    try {
+      const reply = instanceOf(this).ask(["bookmark"]);
+      return reply[0] === "text" ? reply[1] : "";
+    } finally {
+      span?.end();
+    }
   }
 
   async waitForBookmark(_bookmark: unknown): Promise<void> {
-    instanceOf(this);
+    const span = openSpan("durable_object_storage_waitForBookmark");
+    try {
+      instanceOf(this);
+    } finally {
+      span?.end();
+    }
   }
 
   async getBookmarkForTime(time: unknown): Promise<string> {

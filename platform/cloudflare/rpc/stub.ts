@@ -24,7 +24,7 @@ import type { Held, Invocation } from "../context.ts";
 import { errorOf } from "../failures.ts";
 import { ClosedHandler, platformProxy } from "../proxies.ts";
 import { flushCalls, queueCall } from "../queue.ts";
-import { callComesFrom, openSpan } from "../trace.ts";
+import { callComesFrom, callSpan } from "../trace.ts";
 import { DISPOSE } from "../symbols.ts";
 import { startTimer } from "../../web/timers.ts";
 import { pack, ship, unpack, unpackLocal } from "./message.ts";
@@ -270,7 +270,7 @@ function sendPacked(result: Result, callee: Cap, path: string[], packed: Packed)
 }
 
 function send(result: Result, callee: Cap, event: CallEvent, packed: Packed | undefined): void {
-  const span = openSpan("jsRpcSession");
+  const span = callSpan(callee, "jsRpcSession");
   result.call = newCall((outcome) => {
     span?.end();
     settle(result, outcome);
@@ -282,6 +282,7 @@ function send(result: Result, callee: Cap, event: CallEvent, packed: Packed | un
       callComesFrom(span, result.call);
       wire.call(result.call, callee.id, event, slot?.id);
     } catch (error) {
+      span?.end();
       forgetCall(result.call);
       result.reject(error);
     }

@@ -295,7 +295,9 @@ impl Guest {
 
     fn is_traced(&mut self, frame: &ToGuest) -> bool {
         match frame {
-            ToGuest::Invoke { call, .. } => self.traced.take_if(|traced| traced == call).is_some(),
+            ToGuest::Invoke { call, .. } | ToGuest::InvokeActor { call, .. } => {
+                self.traced.take_if(|traced| traced == call).is_some()
+            }
             _ => false,
         }
     }

@@ -131,7 +131,10 @@ async fn deliver(
     let question = batch_json(&batch, backlog.map(|backlog| metrics(&backlog)).ok());
     let payload = props::text(&question.to_string());
     let queue = &consumer.config.queue;
-    let answer = supervisor.queue(&consumer.worker, queue, payload).await;
+    let messages = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+    let answer = supervisor
+        .queue(&consumer.worker, queue, messages, payload)
+        .await;
     let answer = match answer {
         Ok(bytes) => props::read_text(&bytes)
             .and_then(|text| serde_json::from_str(&text).ok())

@@ -136,6 +136,8 @@ pub enum HeldEvent {
     Queue {
         /// The queue's name.
         queue: String,
+        /// How many messages there are, for whoever follows.
+        messages: u32,
         /// The messages.
         batch: HeldPayload,
     },

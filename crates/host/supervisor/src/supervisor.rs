@@ -247,15 +247,17 @@ impl Supervisor {
         }
     }
 
-    /// Delivers a batch of a queue, in the platform's codec; the result is what was said of it.
+    /// Delivers a batch of so many `messages` of a queue, in the platform's codec; the result is what was said of it.
     pub async fn queue(
         &self,
         worker: &str,
         queue: &str,
+        messages: u32,
         batch: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
         let event = HeldEvent::Queue {
             queue: queue.to_owned(),
+            messages,
             batch: HeldPayload {
                 bytes: Blob(batch),
                 ..HeldPayload::default()

@@ -428,6 +428,15 @@ impl Trace {
         self.spans.push(span);
     }
 
+    /// Spans that nobody ended, end with the invocation.
+    fn end_spans(&mut self) {
+        let mut numbers: Vec<u32> = self.spans_open.keys().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            self.span_close(number, String::new());
+        }
+    }
+
     /// The invocation's outcome has come.
     pub fn returned(&mut self, outcome: &Outcome) {
         match outcome {
@@ -459,6 +468,7 @@ impl Trace {
     /// The invocation is over: tells the streaming tails and gives the trace item, as JSON.
     pub fn end(&mut self, report: &InvocationReport<'_>) -> String {
         let (cpu_ms, wall_ms) = (whole_ms(report.cpu), whole_ms(report.wall));
+        self.end_spans();
         if self.last != Last::Outcome {
             self.last = Last::Outcome;
             let event = json!({

@@ -101,10 +101,18 @@ impl<'a> Lift<'a> {
                 check_size("cron expression", cron.len(), NAME_BYTES_MAX)?;
                 Ok(HeldEvent::Scheduled { time_ms, cron })
             }
-            Event::Queue { queue, batch } => {
+            Event::Queue {
+                queue,
+                messages,
+                batch,
+            } => {
                 let batch = self.payload(batch, Purpose::Message)?;
                 check_size("name of the queue", queue.len(), NAME_BYTES_MAX)?;
-                Ok(HeldEvent::Queue { queue, batch })
+                Ok(HeldEvent::Queue {
+                    queue,
+                    messages,
+                    batch,
+                })
             }
             Event::Connect {
                 authority,
@@ -732,8 +740,13 @@ impl<'a> Lower<'a> {
             },
             HeldEvent::Tail { items, .. } => Event::Tail { items },
             HeldEvent::TailStream { events, .. } => Event::TailStream { events },
-            HeldEvent::Queue { queue, batch } => Event::Queue {
+            HeldEvent::Queue {
                 queue,
+                messages,
+                batch,
+            } => Event::Queue {
+                queue,
+                messages,
                 batch: self.payload(batch),
             },
             HeldEvent::Connect {

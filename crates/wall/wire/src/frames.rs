@@ -469,7 +469,12 @@ wire_enum! {
         /// Trace items for `tail()`, as JSON.
         5 = Tail { items: String, },
         /// A batch of messages for `queue()`. Its outcome is a value.
-        6 = Queue { queue: String, batch: Payload, },
+        6 = Queue {
+            queue: String,
+            /// How many there are, for whoever follows.
+            messages: u32,
+            batch: Payload,
+        },
         /// An invocation began that `tailStream()` may follow: a JSON array of its `onset` and of what has
         /// happened since, perhaps all. The rest comes as `TailEvents`.
         25 = TailStream { events: String, },

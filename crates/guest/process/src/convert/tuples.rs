@@ -142,7 +142,14 @@ impl IntoData for Event {
             Self::LoadCode {} => tuple("loadCode", []),
             Self::Tail { items } => tuple("tail", [items.into_data()]),
             Self::TailStream { events } => tuple("tailStream", [events.into_data()]),
-            Self::Queue { queue, batch } => tuple("queue", [queue.into_data(), batch.into_data()]),
+            Self::Queue {
+                queue,
+                messages,
+                batch,
+            } => tuple(
+                "queue",
+                [queue.into_data(), messages.into_data(), batch.into_data()],
+            ),
             Self::Connect {
                 authority,
                 secure,
@@ -217,7 +224,8 @@ impl FromData for Event {
             }),
             "queue" => Ok(Self::Queue {
                 queue: items.take(1)?,
-                batch: items.take(2)?,
+                messages: items.take(2)?,
+                batch: items.take(3)?,
             }),
             "connect" => Ok(Self::Connect {
                 authority: items.take(1)?,
@@ -429,6 +437,7 @@ pub(super) mod tests {
         });
         round_trip(Event::Queue {
             queue: "q".to_owned(),
+            messages: 3,
             batch: Payload::empty(),
         });
         for secure in [Secure::Off {}, Secure::On {}, Secure::Later {}] {

@@ -27,6 +27,7 @@ pub(super) enum Told {
     },
     Queue {
         queue: String,
+        messages: u32,
     },
     /// The scripts whose items a tail got.
     Tail {
@@ -35,8 +36,28 @@ pub(super) enum Told {
     Alarm {
         time_ms: f64,
     },
+    /// Of a WebSocket that an object keeps while it is not there.
+    Socket(SocketEvent),
     Connect,
     Other,
+}
+
+/// What happened to such a WebSocket.
+pub(super) enum SocketEvent {
+    Message,
+    Close { code: u32, clean: bool },
+    Error,
+}
+
+impl SocketEvent {
+    /// With `key` for the word that says which it is.
+    fn json(&self, key: &str) -> Value {
+        match self {
+            Self::Message => json!({key: "message"}),
+            Self::Close { code, clean } => json!({key: "close", "code": code, "wasClean": clean}),
+            Self::Error => json!({key: "error"}),
+        }
+    }
 }
 
 pub(super) fn generation(event: &HeldEvent) -> u32 {
@@ -61,6 +82,9 @@ impl Told {
                     .collect(),
                 cf: request.cf.clone(),
             },
+            HeldEvent::Rpc { path, .. } if path.is_empty() => Self::Rpc {
+                method: "(this)".to_owned(),
+            },
             HeldEvent::Rpc { path, .. } => Self::Rpc {
                 method: path.join("."),
             },
@@ -68,8 +92,11 @@ impl Told {
                 time_ms: *time_ms,
                 cron: cron.clone(),
             },
-            HeldEvent::Queue { queue, .. } => Self::Queue {
+            HeldEvent::Queue {
+                queue, messages, ..
+            } => Self::Queue {
                 queue: queue.clone(),
+                messages: *messages,
             },
             HeldEvent::Tail { items, .. } => Self::Tail {
                 scripts: scripts_of(items),
@@ -81,12 +108,15 @@ impl Told {
             HeldEvent::Alarm { scheduled_ms, .. } => Self::Alarm {
                 time_ms: *scheduled_ms,
             },
-            HeldEvent::LoadCode
-            | HeldEvent::StartFacet
-            | HeldEvent::SocketText { .. }
-            | HeldEvent::SocketBytes { .. }
-            | HeldEvent::SocketClose { .. }
-            | HeldEvent::SocketError { .. } => Self::Other,
+            HeldEvent::SocketText { .. } | HeldEvent::SocketBytes { .. } => {
+                Self::Socket(SocketEvent::Message)
+            }
+            HeldEvent::SocketClose { code, clean, .. } => Self::Socket(SocketEvent::Close {
+                code: *code,
+                clean: *clean,
+            }),
+            HeldEvent::SocketError { .. } => Self::Socket(SocketEvent::Error),
+            HeldEvent::LoadCode | HeldEvent::StartFacet => Self::Other,
         }
     }
 
@@ -145,12 +175,17 @@ impl Told {
             Self::Scheduled { time_ms, cron } => {
                 json!({"type": "scheduled", "scheduledTime": time_ms, "cron": cron})
             }
-            Self::Queue { queue } => json!({"type": "queue", "queue": queue}),
+            Self::Queue { queue, messages } => {
+                json!({"type": "queue", "queue": queue, "batchSize": messages})
+            }
             Self::Tail { scripts } => {
                 let events = scripts.iter().map(|name| json!({"scriptName": name}));
                 json!({"type": "tail", "consumedEvents": events.collect::<Vec<_>>()})
             }
             Self::Alarm { time_ms } => json!({"type": "alarm", "scheduledTime": time_ms}),
+            Self::Socket(event) => {
+                json!({"type": "hibernatableWebSocket", "event": event.json("webSocketEventType")})
+            }
             Self::Connect => json!({"type": "connect"}),
             Self::Other => json!({"type": "custom"}),
         };
@@ -182,9 +217,14 @@ impl Told {
             Self::Scheduled { time_ms, cron } => {
                 json!({"type": "scheduled", "scheduledTime": time_ms, "cron": cron})
             }
-            Self::Queue { queue } => json!({"type": "queue", "queueName": queue}),
+            Self::Queue { queue, messages } => {
+                json!({"type": "queue", "queueName": queue, "batchSize": messages})
+            }
             Self::Tail { scripts } => json!({"type": "trace", "traces": scripts}),
             Self::Alarm { time_ms } => json!({"type": "alarm", "scheduledTime": time_ms}),
+            Self::Socket(event) => {
+                json!({"type": "hibernatableWebSocket", "info": event.json("type")})
+            }
             Self::Connect => json!({"type": "connect"}),
             Self::Other => json!({"type": "custom"}),
         };
