@@ -18,6 +18,7 @@ use std::sync::Arc;
 use mayfly_engine::{Engine, EngineOptions};
 use mayfly_sandbox::fork::{Forked, ThreadCount, exit_now, fork_alone};
 use mayfly_sandbox::namespaces::{self, Layer};
+use mayfly_sandbox::near;
 use mayfly_sandbox::packets::{self, Packet};
 use mayfly_sandbox::pages::{self, PageRuns};
 use mayfly_sandbox::pidfd::{Pidfd, Reaped, Wait, reap};
@@ -135,6 +136,8 @@ fn boot(jit: Jit) -> Result<GuestEngine, Box<dyn Error>> {
         jit: jit == Jit::On,
         ..EngineOptions::default()
     };
+    // Only memory and speed are lost without it.
+    let together = near::keep_together();
     let mut engine = Engine::new(options, GuestState::default(), ops)?;
     engine
         .evaluate_platform(platform::PLATFORM, platform::ENTRY)
@@ -150,6 +153,7 @@ fn boot(jit: Jit) -> Result<GuestEngine, Box<dyn Error>> {
     engine.prepare_fork();
     libc_state::give_back_free_pages();
     libc_state::fill_heap_holes();
+    drop(together);
     Ok(engine)
 }
 

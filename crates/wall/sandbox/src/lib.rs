@@ -23,6 +23,7 @@ pub mod fork;
 pub mod landlock;
 pub mod libc_state;
 pub mod namespaces;
+pub mod near;
 pub mod pages;
 pub mod privileges;
 pub mod probe;
