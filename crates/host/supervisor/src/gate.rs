@@ -76,6 +76,7 @@ pub fn pass(
     match frame {
         ToHost::Storage { actor, request } => {
             guest.heard.store(true, Ordering::Relaxed);
+            guest.hub.pairs.note_question(guest);
             answer(guest, actor, request, turn)
         }
         ToHost::Settled {} => settle(guest, turn),

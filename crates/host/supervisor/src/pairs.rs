@@ -1,17 +1,19 @@
-//! Pairs: two guests that call each other in turn share a core with the host's thread between them.
+//! Pairs: two guests that call each other in turn share a core with the host's thread between them, and
+//! so do a guest that asks its storage one question after another and the thread that answers.
 //!
 //! While one call after another goes from a guest to another and back, only one of caller, host and
-//! callee has anything to do at any moment. The kernel sees an idle core at each wake-up and moves
+//! callee has anything to do at any moment; while an object asks, only one of it and the host. The kernel sees an idle core at each wake-up and moves
 //! the woken there, and waking an idle core costs several times what the call does (in a virtual
 //! machine 20 to 50 microseconds, four times a call). On one core the same wake-ups are plain
 //! switches.
 //!
 //! So a pair that has made [`STREAK_MIN`] calls like that is bound to the core its calls pass
-//! through, and released as soon as it is no pair any more: calls that overlap, calls and requests of
-//! others, silence, or a turn of more than [`TURN_MAX`], which would be in another's way. Where the kernel
-//! refuses, all stays as it was.
+//! through, and released as soon as it is no pair any more: calls that overlap, calls, questions and
+//! requests of others, silence, or more than [`TURN_MAX`] of CPU without a word, which would be in
+//! another's way. Where the kernel refuses, all stays as it was. A guest that asks is bound alone, after
+//! as many questions.
 //!
-//! Invariant: at most one pair is bound, and whatever is bound is released by the CPU watch within a
+//! Invariant: at most one pair, or one guest that asks, is bound, and whatever is bound is released by the CPU watch within a
 //! few ticks of its last call.
 
 use crate::guest::{Guest, GuestId};
@@ -23,7 +25,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Calls in turn that make a pair: rarely reached by chance, a millisecond or two for those who mean it.
+/// Calls in turn that make a pair, or questions in a row: rarely reached by chance, a millisecond or two for those who mean it.
 const STREAK_MIN: u32 = 24;
 
 /// Calls that lie farther apart are no streak: there is nothing to gain for them.
@@ -64,6 +66,9 @@ struct State {
     last: Option<(GuestId, GuestId)>,
     last_at: Option<Instant>,
     streak: u32,
+    /// Who asked last, and how often in a row. Not part of the streak: whoever is called asks meanwhile.
+    asker: Option<GuestId>,
+    questions: u32,
     strangers: u32,
     bound: Option<Bound>,
     not_before: Option<Instant>,
@@ -71,9 +76,23 @@ struct State {
 
 struct Bound {
     /// Weak, or a guest would keep its hub, and the hub the guest.
-    guests: [Weak<Guest>; 2],
+    guests: Vec<Weak<Guest>>,
     core: Cores,
     before: Cores,
+}
+
+impl State {
+    /// Notes that something came now; also gives whether it came soon after what came before.
+    fn moment(&mut self) -> (Instant, bool) {
+        let now = Instant::now();
+        let before = self.last_at.replace(now);
+        let soon = before.is_some_and(|at| now.duration_since(at) < GAP_MAX);
+        (now, soon)
+    }
+
+    fn may_bind(&self, now: Instant) -> bool {
+        self.bound.is_none() && self.not_before.is_none_or(|at| now >= at)
+    }
 }
 
 impl Pairs {
@@ -83,11 +102,8 @@ impl Pairs {
         let Some(mut state) = self.state.try_lock() else {
             return;
         };
-        let now = Instant::now();
         let pair = (caller.id, callee.id);
-        let soon = state
-            .last_at
-            .is_some_and(|at| now.duration_since(at) < GAP_MAX);
+        let (now, soon) = state.moment();
         let follows = alone && soon && state.last == Some(pair);
         if state.bound.is_some() {
             let fits = alone && is_bound(caller) && is_bound(callee);
@@ -95,11 +111,30 @@ impl Pairs {
         }
         state.streak = if follows { state.streak + 1 } else { 0 };
         state.last = Some(pair);
-        state.last_at = Some(now);
-        let may = state.bound.is_none() && state.not_before.is_none_or(|at| now >= at);
-        if may && state.streak >= STREAK_MIN {
+        // Few questions a call make no row: caller and callee belong together.
+        state.questions = 0;
+        if state.may_bind(now) && state.streak >= STREAK_MIN {
             state.streak = 0;
-            self.bind_in(&mut state, caller, callee);
+            self.bind_in(&mut state, &[caller, callee]);
+        }
+    }
+
+    /// A guest asks its storage something, and waits for the answer.
+    pub(crate) fn note_question(&self, asker: &Arc<Guest>) {
+        let Some(mut state) = self.state.try_lock() else {
+            return;
+        };
+        let (now, soon) = state.moment();
+        let follows = soon && state.asker == Some(asker.id);
+        if state.bound.is_some() {
+            let fits = is_bound(asker);
+            self.count_in(&mut state, fits);
+        }
+        state.questions = if follows { state.questions + 1 } else { 0 };
+        state.asker = Some(asker.id);
+        if state.may_bind(now) && state.questions >= STREAK_MIN {
+            state.questions = 0;
+            self.bind_in(&mut state, &[asker]);
         }
     }
 
@@ -125,7 +160,7 @@ impl Pairs {
         }
     }
 
-    fn bind_in(&self, state: &mut State, caller: &Arc<Guest>, callee: &Arc<Guest>) {
+    fn bind_in(&self, state: &mut State, guests: &[&Arc<Guest>]) {
         let (Ok(before), Ok(core)) = (Cores::allowed(), Cores::current()) else {
             return;
         };
@@ -133,12 +168,12 @@ impl Pairs {
             return;
         }
         state.strangers = 0;
-        for guest in [caller, callee] {
+        for guest in guests {
             guest.process.bind(&core);
             guest.paired.store(true, Ordering::Relaxed);
         }
         state.bound = Some(Bound {
-            guests: [Arc::downgrade(caller), Arc::downgrade(callee)],
+            guests: guests.iter().map(|guest| Arc::downgrade(guest)).collect(),
             core,
             before,
         });
@@ -201,6 +236,7 @@ impl Pairs {
             return;
         };
         state.streak = 0;
+        state.questions = 0;
         for guest in bound.guests.iter().filter_map(Weak::upgrade) {
             guest.paired.store(false, Ordering::Relaxed);
             guest.process.release(&bound.before);
