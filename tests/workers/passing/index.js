@@ -211,7 +211,7 @@ const cases = {
   },
 
   async a_body_breaks_when_the_worker_that_passed_it_on_ends(_, load) {
-    const middle = load({ cpuMs: 1500 });
+    const middle = load({ cpuMs: 3000 });
     const response = await middle.fetch("http://x/?n=900000000&name=doomed", { headers: { "x-how": "doomed" } });
     const error = await fails(async () => {
       for await (const part of response.body) await sleep(part.byteLength > 0 ? 2 : 0);
