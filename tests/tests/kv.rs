@@ -7,6 +7,7 @@ use mayfly_tests::{Server, cases};
 cases! {
     ["kv"], ["--ephemeral"];
     values_come_in_every_form,
+    what_expires_is_gone,
     values_go_in_every_form,
     a_put_replaces_and_a_delete_removes,
     metadata_stays_with_its_key,

@@ -3,7 +3,7 @@
 
 use mayfly_tests::{Server, signal, wait_until, worker};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WORKERS: [&str; 2] = ["objects", "objects-other"];
 
@@ -94,6 +94,23 @@ fn an_alarm_that_failed_is_tried_again_after_a_restart() {
     });
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(server.get("/do/rings?name=failing").body, "2");
+}
+
+#[test]
+fn an_alarm_that_goes_on_failing_is_tried_ever_later() {
+    let folder = Folder::new("back-off");
+    let server = folder.serve();
+    server.get("/do/ring?name=failing&ms=1&failures=2");
+    let rang = |times: &str| {
+        wait_until("the alarm", || {
+            server.get("/do/rings?name=failing").body == times
+        });
+        Instant::now()
+    };
+    let times = ["1", "2", "3"].map(rang);
+    // 2 s and 4 s, as documented; seen a little later than they were.
+    assert!(times[1] - times[0] > Duration::from_millis(1500));
+    assert!(times[2] - times[1] > Duration::from_millis(3500));
 }
 
 #[test]

@@ -15,6 +15,15 @@ export default suite({
     equal(await KV.get("never"), null);
     await fails(() => KV.get("json", "xml"), { name: "TypeError", message: /Unknown response type/ });
   },
+  async what_expires_is_gone({ KV }) {
+    // The shortest time that is allowed.
+    await KV.put("expires:soon", "v", { expirationTtl: 60 });
+    await KV.put("expires:never", "v");
+    equal(await KV.get("expires:soon"), "v");
+    await new Promise((done) => setTimeout(done, 61_000));
+    equal(await KV.get("expires:soon"), null);
+    same((await KV.list({ prefix: "expires:" })).keys, [{ name: "expires:never" }]);
+  },
   async values_go_in_every_form({ KV }) {
     await KV.put("buffer", bytes(0, 255).buffer);
     same([...new Uint8Array(await KV.get("buffer", "arrayBuffer"))], [0, 255]);
