@@ -43,30 +43,62 @@ pub(super) fn too_long(what: &str, bytes: usize, limit: usize) -> Failure {
 
 pub(super) fn get_entrypoint(
     guest: &Arc<Guest>,
-    mut state: Locked<'_>,
+    state: Locked<'_>,
     service: CapId,
     worker: CapId,
     name: Option<String>,
     props: mayfly_wire::Payload,
     limits: Limits,
 ) -> Result<(), Violation> {
+    let export = Export {
+        what: "entrypoint name",
+        name: name.unwrap_or_default(),
+        props,
+        limits,
+        make: Capability::Service,
+    };
+    get_export(guest, state, service, worker, export)
+}
+
+/// What is asked for of a dynamic Worker.
+struct Export {
+    /// What the name is, in an error.
+    what: &'static str,
+    name: String,
+    props: mayfly_wire::Payload,
+    limits: Limits,
+    make: fn(Arc<ServiceCap>) -> Capability,
+}
+
+fn get_export(
+    guest: &Arc<Guest>,
+    mut state: Locked<'_>,
+    slot: CapId,
+    worker: CapId,
+    export: Export,
+) -> Result<(), Violation> {
+    let Export {
+        what,
+        name,
+        props,
+        limits,
+        make,
+    } = export;
     let props = Lift::new(guest, &mut state).payload(props, Purpose::Props);
     let stub: Arc<StubCap> = match state.caps.get(&worker.0) {
         Some(Capability::Stub(stub)) => stub.clone(),
         Some(Capability::Failed(failure)) => {
             let failure = Capability::Failed(failure.clone());
-            return introduce(&mut state, service, failure);
+            return introduce(&mut state, slot, failure);
         }
         Some(_) => return Err(Violation::NotAStub(worker)),
         None => return Err(Violation::UnknownCap(worker)),
     };
-    let capability = match (props, name.unwrap_or_default()) {
-        (Err(LiftError::Violation(violation)), _) => return Err(violation),
-        (Err(LiftError::Refused(failure)), _) => failed(failure),
-        (Ok(_), name) if name.len() > NAME_BYTES_MAX => {
-            failed(too_long("entrypoint name", name.len(), NAME_BYTES_MAX))
-        }
-        (Ok(props), name) => Capability::Service(Arc::new(ServiceCap {
+    let capability = match props {
+        Err(LiftError::Violation(violation)) => return Err(violation),
+        Err(LiftError::Refused(failure)) => failed(failure),
+        Ok(_) if name.len() > NAME_BYTES_MAX => failed(too_long(what, name.len(), NAME_BYTES_MAX)),
+        Ok(props) => make(Arc::new(ServiceCap {
             worker: stub.handle.worker().clone(),
             keep: Some(stub.handle.clone()),
             entrypoint: name,
@@ -76,7 +108,7 @@ pub(super) fn get_entrypoint(
             storable: false,
         })),
     };
-    introduce(&mut state, service, capability)
+    introduce(&mut state, slot, capability)
 }
 
 pub(super) fn get_self(
@@ -151,39 +183,20 @@ pub(super) fn get_actor(
 
 pub(super) fn get_class(
     guest: &Arc<Guest>,
-    mut state: Locked<'_>,
+    state: Locked<'_>,
     class: CapId,
     worker: CapId,
     name: Option<String>,
     props: mayfly_wire::Payload,
 ) -> Result<(), Violation> {
-    let props = Lift::new(guest, &mut state).payload(props, Purpose::Props);
-    let stub: Arc<StubCap> = match state.caps.get(&worker.0) {
-        Some(Capability::Stub(stub)) => stub.clone(),
-        Some(Capability::Failed(failure)) => {
-            let failure = Capability::Failed(failure.clone());
-            return introduce(&mut state, class, failure);
-        }
-        Some(_) => return Err(Violation::NotAStub(worker)),
-        None => return Err(Violation::UnknownCap(worker)),
+    let export = Export {
+        what: "class name",
+        name: name.unwrap_or_else(|| "default".to_owned()),
+        props,
+        limits: Limits::NONE,
+        make: Capability::Class,
     };
-    let capability = match (props, name.unwrap_or_else(|| "default".to_owned())) {
-        (Err(LiftError::Violation(violation)), _) => return Err(violation),
-        (Err(LiftError::Refused(failure)), _) => failed(failure),
-        (Ok(_), name) if name.len() > NAME_BYTES_MAX => {
-            failed(too_long("class name", name.len(), NAME_BYTES_MAX))
-        }
-        (Ok(props), name) => Capability::Class(Arc::new(ServiceCap {
-            worker: stub.handle.worker().clone(),
-            keep: Some(stub.handle.clone()),
-            entrypoint: name,
-            props: Arc::new(props),
-            limits: Limits::NONE,
-            callback: stub.callback.clone(),
-            storable: false,
-        })),
-    };
-    introduce(&mut state, class, capability)
+    get_export(guest, state, class, worker, export)
 }
 
 pub(super) fn get_facet(
