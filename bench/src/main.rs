@@ -8,14 +8,15 @@
 
 mod cases;
 mod http;
+mod limits;
 mod memory;
 mod metering;
 mod peer;
 mod report;
-mod safety;
 mod stats;
 mod steps;
 mod tails;
+mod turns;
 #[allow(clippy::unwrap_used, reason = "a test's helper: it fails by panicking")]
 #[path = "../../crates/guest/process/tests/host/mod.rs"]
 mod zygote;
@@ -58,6 +59,17 @@ enum What {
     },
     /// A cold load with every layer of the sandbox and with none, by turns.
     Layers {
+        /// Turns of each.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Cold loads in a turn.
+        #[arg(long, default_value_t = 400)]
+        loads: usize,
+    },
+    /// A cold load by this build's guest and by another, by turns.
+    Guests {
+        /// The other guest's binary.
+        other: std::path::PathBuf,
         /// Turns of each.
         #[arg(long, default_value_t = 5)]
         rounds: usize,
@@ -118,8 +130,13 @@ fn main() -> ExitCode {
         What::Live { count } => live(count),
         What::Metering { count, clients } => metering::run(count, clients),
         What::Tails { rounds } => tails::run(rounds),
-        What::Limits { markdown } => safety::limits(markdown.as_deref()),
-        What::Layers { rounds, loads } => safety::layers(rounds, loads),
+        What::Limits { markdown } => limits::run(markdown.as_deref()),
+        What::Guests {
+            other,
+            rounds,
+            loads,
+        } => turns::guests(&other, rounds, loads),
+        What::Layers { rounds, loads } => turns::layers(rounds, loads),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

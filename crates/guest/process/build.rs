@@ -18,8 +18,11 @@ use oxc_span::SourceType;
 use oxc_transformer::{TransformOptions, Transformer, TypeScriptOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../platform");
-    println!("cargo::rerun-if-changed={}", root.display());
+    // Asked at run time and told relative to the package: a target folder that two clones share
+    // would otherwise embed the platform of the clone that compiled this script.
+    let package = env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
+    let root = Path::new(&package).join("../../../platform");
+    println!("cargo::rerun-if-changed=../../../platform");
     let mut files = Vec::new();
     collect(&root, &mut files)?;
     files.sort();

@@ -1,33 +1,15 @@
-//! What the limits do and what the sandbox costs: the table of `docs/limits.md`, and a cold load with
-//! and without the layers.
-//!
-//! Without the layers is not a mode of Mayfly's: a wrapper (`crates/wall/sandbox/examples`) refuses the
-//! system calls that set them up, as a poor kernel would, and `--unsafe-no-sandbox` goes on.
+//! What the limits do: the table of `docs/limits.md`.
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::http::Connection;
 use crate::peer::{Running, folder};
-use crate::stats::{Turns, median};
-
-/// The wrapper, beside this binary.
-const WITHOUT_LAYERS: &str = "examples/without_layers";
-
-/// How much longer a cold load may take with every layer.
-const LAYERS_COST_MAX: f64 = 1.15;
-
-/// Loads before any counts.
-const WARM_UP: usize = 30;
-
-/// Loads of one host before it is the other's turn.
-const BLOCK: usize = 20;
 
 /// Prints the table, and writes it where asked to.
-pub fn limits(markdown: Option<&Path>) -> Result<(), String> {
+pub fn run(markdown: Option<&Path>) -> Result<(), String> {
     let config = folder("../tests/workers/limits/wrangler.jsonc");
     let host = Running::start_mayfly(&[&config], &[])?;
     let mut connection = Connection::open(host.port)?;
@@ -115,53 +97,4 @@ fn row(name: &str, found: &Value) -> String {
         text(&found["outcome"]),
     );
     line
-}
-
-/// Prints what a cold load takes with all layers and with none, by turns on two hosts of one machine.
-pub fn layers(rounds: usize, loads: usize) -> Result<(), String> {
-    let config = folder("worker/wrangler.jsonc");
-    let (mut with_ms, mut without_ms, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    // New hosts now and then: where a zygote's pages come to lie differs from one to the next.
-    for _ in 0..rounds {
-        let all = Running::start_mayfly(&[&config], &[])?;
-        let none =
-            Running::start_mayfly_by(Some(WITHOUT_LAYERS), &[&config], &["--unsafe-no-sandbox"])?;
-        let mut with = Connection::open(all.port)?;
-        let mut without = Connection::open(none.port)?;
-        cold_loads(&mut with, WARM_UP)?;
-        cold_loads(&mut without, WARM_UP)?;
-        let mut turns = Turns::default();
-        for _ in 0..loads.div_ceil(BLOCK) {
-            turns.other(cold_loads(&mut without, BLOCK)?);
-            turns.thing(cold_loads(&mut with, BLOCK)?);
-        }
-        turns.other(cold_loads(&mut without, BLOCK)?);
-        let (without, with) = turns.medians_ms();
-        with_ms.push(with);
-        without_ms.push(without);
-        ratios.extend(turns.ratios());
-    }
-    let (with, without, ratio) = (median(with_ms), median(without_ms), median(ratios));
-    println!("cold load, all layers   p50 {with:.3} ms");
-    println!("cold load, no layers    p50 {without:.3} ms");
-    println!(
-        "all layers take {:+.1}% of a cold load (goal: at most {:+.0}%)",
-        (ratio - 1.0) * 100.0,
-        (LAYERS_COST_MAX - 1.0) * 100.0
-    );
-    match ratio <= LAYERS_COST_MAX {
-        true => Ok(()),
-        false => Err(format!("more than {LAYERS_COST_MAX} times as long")),
-    }
-}
-
-fn cold_loads(connection: &mut Connection, count: usize) -> Result<Vec<Duration>, String> {
-    let mut times = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (_, time) = connection.get("/load")?;
-        times.push(time);
-        // The pool refills off the measured path.
-        std::thread::sleep(Duration::from_micros(500));
-    }
-    Ok(times)
 }
