@@ -21,7 +21,7 @@ use mozjs::jsapi::{
 use mozjs::jsval::{JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
-    JS_DefineProperty3, JS_GetProperty, JS_NewGlobalObject, JS_NewPlainObject,
+    JS_AtomizeStringN, JS_DefineProperty3, JS_GetProperty, JS_NewGlobalObject, JS_NewPlainObject,
     ResetRealmMathRandomSeed,
 };
 use mozjs::rust::{
@@ -37,6 +37,9 @@ use crate::{convert, intrinsics, memory, natives, policy, stencil, threads, wasm
 
 /// Stack that native code may still use when a script has used its own up.
 const STACK_RESERVE_BYTES: usize = 128 * 1024;
+
+/// Names that a Worker may bring of its own before its table of atoms grows.
+const ATOM_ROOM: u32 = 512;
 
 /// How an engine is made.
 #[derive(Debug, Clone)]
@@ -177,10 +180,23 @@ impl<S: 'static> Engine<S> {
         turn::collect(self.runtime.cx(), GCOptions::Shrink);
     }
 
-    /// Collects garbage, keeping compiled code, and ends all helper threads.
+    /// Collects garbage, keeping compiled code, makes room for names, and ends all helper threads.
     pub fn prepare_fork(&mut self) {
         turn::collect(self.runtime.cx(), GCOptions::Normal);
+        self.make_room_for_atoms();
         threads::join_all();
+    }
+
+    /// Lets the table of atoms grow here and not in each fork, where it is a tenth of a cold load: all atoms
+    /// hashed again, into pages that nobody has touched. A collection shrinks the table to the least that
+    /// holds its atoms, so it comes after that; what fills the room is garbage from the start.
+    fn make_room_for_atoms(&mut self) {
+        let cx = self.runtime.cx();
+        for number in 0..ATOM_ROOM {
+            let name = format!("room {number}");
+            // SAFETY: the text is read for its true length, as Latin-1. Without memory there is no room.
+            let _ = unsafe { JS_AtomizeStringN(cx, name.as_ptr().cast(), name.len()) };
+        }
     }
 
     /// Compiles functions after few calls, or after as many as usual again.
