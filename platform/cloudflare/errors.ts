@@ -21,23 +21,16 @@ export function dataCloneError(message: string): Error {
   return domException(message, "DataCloneError");
 }
 
-/** Frames of the platform's own code say nothing to a Worker's author. */
-function withoutPlatform(stack: string): string {
-  if (!stack.includes("@mayfly:")) return stack.trimEnd();
-  return stack
-    .split("\n")
-    .filter((line) => !line.includes("@mayfly:"))
-    .join("\n")
-    .trimEnd();
-}
-
 /** An error's stack as another may see it. That of a syntax error begins with the place it names. */
 export function stackOf(error: object): string {
   const { stack, fileName, lineNumber, columnNumber } = error as Record<string, unknown>;
-  const text = typeof stack === "string" ? withoutPlatform(stack) : "";
+  const text = typeof stack === "string" ? stack.trimEnd() : "";
   if (!(error instanceof SyntaxError) || typeof fileName !== "string" || fileName === "") return text.slice(0, STACK_CHARS_MAX);
-  const place = `@${fileName}:${String(lineNumber)}:${String(columnNumber)}`;
-  return (text.startsWith(place) ? text : `${place}\n${text}`).slice(0, STACK_CHARS_MAX);
+  const place = `${fileName}:${String(lineNumber)}:${String(columnNumber)}`;
+  if (fileName.startsWith("mayfly:") || text.includes(place)) return text.slice(0, STACK_CHARS_MAX);
+  const header = String(error);
+  const frames = text.startsWith(header) ? text.slice(header.length) : "";
+  return `${header}\n    at ${place}${frames}`.slice(0, STACK_CHARS_MAX);
 }
 
 /**
@@ -45,7 +38,7 @@ export function stackOf(error: object): string {
  * thrown there. Never equal to the original, so nobody takes the frames for their own.
  */
 export function remoteStack(error: Error, remote: string): string {
-  const local = withoutPlatform(String(error.stack ?? ""));
+  const local = String(error.stack ?? "").trimEnd();
   if (remote === "") return local;
   return `${local === "" ? "" : `${local}\n`}--- remote ---\n${remote}`.slice(0, STACK_CHARS_MAX);
 }

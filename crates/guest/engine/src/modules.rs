@@ -219,7 +219,7 @@ pub(crate) fn install(cx: &mut JSContext) -> Result<(), Thrown> {
     }
     let importer = compile_function(
         cx,
-        "importModule",
+        "mayfly:importModule",
         "return import(name)",
         &["name"],
         Origin::Importer,

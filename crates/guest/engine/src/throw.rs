@@ -220,7 +220,7 @@ pub(crate) fn describe(cx: &mut JSContext, value: HandleValue) -> JsError {
         && let Some(place) = place_of(cx, object.handle())
         && !stack.contains(&place)
     {
-        stack = format!("{place}\n{stack}").trim_end().to_owned();
+        stack = format!("    at {place}\n{stack}").trim_end().to_owned();
     }
     JsError {
         name,
@@ -234,7 +234,7 @@ fn place_of(cx: &mut JSContext, object: HandleObject) -> Option<String> {
     let file = property_text(cx, object, c"fileName")?;
     let line = property_number(cx, object, c"lineNumber")?;
     let column = property_number(cx, object, c"columnNumber")?;
-    Some(format!("@{file}:{line}:{column}"))
+    Some(format!("{file}:{line}:{column}"))
 }
 
 fn property(

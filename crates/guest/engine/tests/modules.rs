@@ -220,7 +220,7 @@ fn modules() {
         "run",
         "missing.js",
         &[
-            "failed Error: No such module \"./src/aa.js\", imported from \"missing.js\". Did you mean \"src/a.js\"? importModule:1",
+            "failed Error: No such module \"./src/aa.js\", imported from \"missing.js\". Did you mean \"src/a.js\"? mayfly:importModule:1",
         ],
     );
     check(
@@ -228,7 +228,7 @@ fn modules() {
         "run",
         "missing2.js",
         &[
-            "failed Error: No such module \"left-pad\", imported from \"missing2.js\". importModule:1",
+            "failed Error: No such module \"left-pad\", imported from \"missing2.js\". mayfly:importModule:1",
         ],
     );
     check(
@@ -237,7 +237,7 @@ fn modules() {
         "missing3.js",
         &[
             "builtin node:nothing",
-            "failed Error: No such module \"node:nothing\". importModule:1",
+            "failed Error: No such module \"node:nothing\". mayfly:importModule:1",
         ],
     );
     check(
@@ -318,7 +318,7 @@ fn modules() {
         "none",
         &[
             "builtin none",
-            "failed Error: No such module \"none\". importModule:1",
+            "failed Error: No such module \"none\". mayfly:importModule:1",
         ],
     );
     e.collect();
