@@ -99,7 +99,7 @@ function start(info: StartInfo): void {
 
 /** A request in, a response out, a value through the codec: what nearly every start runs first. */
 function warm(): void {
-  const head = { method: "GET", url: "https://warm.invalid/", headers: ["a", "b"], redirect: "follow", cf: "" } as const;
+  const head = { method: "GET", url: "https://warm.invalid/", headers: ["a", "b"], redirect: "follow", cf: "", encoded: false } as const;
   const request = requestFromWire({ ...head, headers: [...head.headers] }, undefined, createSignal());
   new URL(request.url).searchParams.get("a");
   responseToWire(new Response(request.headers.get("a"), { headers: { "content-type": "text/plain" } }));

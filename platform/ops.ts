@@ -60,6 +60,8 @@ export interface RequestHead {
   redirect: "follow" | "manual" | "error";
   /** JSON; empty means none. */
   cf: string;
+  /** The answer's body is wanted as it is encoded. */
+  encoded: boolean;
 }
 
 export interface ResponseHead {

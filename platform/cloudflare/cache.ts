@@ -153,7 +153,7 @@ export class Cache {
     span?.count("cache.request.payload.size", body instanceof Uint8Array ? body.length : Array.isArray(body) ? body[1] : 0);
     const { status, statusText, headers, encoded } = head;
     const cf = JSON.stringify({ name: this.#name, response: { status, statusText, headers, encoded } });
-    const asked: RequestHead = { method: "PUT", url: request.url, headers: [], redirect: "manual", cf };
+    const asked: RequestHead = { method: "PUT", url: request.url, headers: [], redirect: "manual", cf, encoded: false };
     const outcome = deliverThrough(room(), ["fetch", asked, body]);
     if (Array.isArray(body)) followCurrent(finished);
     // What was not kept (413) is the cache's own affair.

@@ -20,7 +20,7 @@ import {
   streamOf,
 } from "./body.ts";
 import { type Headers, defaultHeader, headersFromWire, headersToWire } from "./headers.ts";
-import { type Request, requestCfJson, requestFromParts } from "./request.ts";
+import { type Request, requestCfJson, requestFromParts, requestResponseEncoding } from "./request.ts";
 import { type Response, isNullBodyStatus, responseEncoding, responseFromParts } from "./response.ts";
 import { receiveReadable, sendReadable } from "./streams/wire.ts";
 import { type WebSocket, handOverWebSocket, webSocketFromWire } from "./websocket.ts";
@@ -51,6 +51,7 @@ export function requestToWire(request: Request): OutgoingRequest {
     headers: headersToWire(request.headers),
     redirect: request.redirect,
     cf: requestCfJson(request),
+    encoded: requestResponseEncoding(request) === "manual",
   };
   return { head, body, finished };
 }

@@ -8,7 +8,7 @@
 
 import { type BodyState, bodyFromBytes, bodyState, keepBytes } from "./body.ts";
 import { copyHeaders, headerOf } from "./headers.ts";
-import { type Request, requestCfJson, requestFromParts, requestSignal } from "./request.ts";
+import { type Request, requestCfJson, requestFromParts, requestResponseEncoding, requestSignal } from "./request.ts";
 import { type Response, isRedirectStatus, withUrl } from "./response.ts";
 import { URL } from "./url.ts";
 
@@ -75,6 +75,7 @@ export async function fetchFollowing(request: Request, send: (request: Request) 
       body,
       redirect: request.redirect,
       cf: requestCfJson(request),
+      responseEncoding: requestResponseEncoding(request),
       signal: requestSignal(request),
     });
   }

@@ -38,6 +38,8 @@ export interface RequestParts {
   /** JSON, empty for none; parsed when `cf` is read. */
   cf: string;
   signal: AbortSignal | undefined;
+  /** Left out, it is automatic. */
+  responseEncoding?: EncodeBody;
 }
 
 const JSON_parse = JSON.parse;
@@ -98,6 +100,7 @@ export class Request extends Body {
         request.#headers = parts.headers;
         request.#redirect = parts.redirect;
         request.#cfJson = parts.cf;
+        request.#encodeResponseBody = parts.responseEncoding ?? "automatic";
         request.#signal = parts.signal;
         request.#shownSignal = parts.signal;
         setBody(request, parts.body, parts.headers);

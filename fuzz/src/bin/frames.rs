@@ -277,6 +277,7 @@ fn head() -> RequestHead {
         headers: Vec::new(),
         redirect: Redirect::Manual {},
         cf: String::new(),
+        encoded: false,
     }
 }
 

@@ -20,8 +20,11 @@ import url from "node:url";
 import util from "node:util";
 import vm from "node:vm";
 import { Worker, isMainThread } from "node:worker_threads";
+import zlib from "node:zlib";
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { equal, fails, matches, same, sleep, suite } from "../kit/suite.js";
+
+const ZIPPED = "words that repeat, ".repeat(200);
 
 const server = http.createServer(async (request, response) => {
   const chunks = [];
@@ -225,6 +228,21 @@ const cases = {
     equal(Buffer.concat(chunks).toString(), "POST first last");
   },
 
+  async a_client_undoes_encodings_itself(url) {
+    const response = await new Promise((resolve, reject) => http.get(`${url.origin}/gzip`, resolve).on("error", reject));
+    equal(response.headers["content-encoding"], "gzip");
+    const chunks = [];
+    for await (const chunk of response) chunks.push(chunk);
+    equal(zlib.gunzipSync(Buffer.concat(chunks)).toString(), ZIPPED);
+    // The same by fetch(), which undoes them unless it is told not to.
+    equal(await (await fetch(`${url.origin}/gzip`)).text(), ZIPPED);
+    const raw = await fetch(new Request(`${url.origin}/gzip`, { encodeResponseBody: "manual" }));
+    equal(zlib.gunzipSync(await raw.arrayBuffer()).toString(), ZIPPED);
+    // What was left as it was is passed on as it is.
+    const passed = await fetch(`${url.origin}/pass-gzip`);
+    same([passed.headers.get("content-encoding"), await passed.text()], ["gzip", ZIPPED]);
+  },
+
   // ---- net, tls, dns
 
   async addresses_are_told_apart() {
@@ -381,10 +399,16 @@ export default {
   async fetch(request, given, ctx) {
     env = given;
     const url = new URL(request.url);
+    if (url.pathname === "/gzip") {
+      return new Response(zlib.gzipSync(ZIPPED), { encodeBody: "manual", headers: { "content-encoding": "gzip" } });
+    }
+    if (url.pathname === "/pass-gzip") return fetch(`${url.origin}/gzip`, { encodeResponseBody: "manual" });
     if (url.pathname === "/echo") return new Response(`${request.method} ${await request.text()}`);
-    if (url.pathname === "/a_client_gets_a_response") {
+    const outside = [cases.a_client_gets_a_response, cases.a_client_undoes_encodings_itself];
+    const asked = outside.find(({ name }) => url.pathname === `/${name}`);
+    if (asked !== undefined) {
       try {
-        await cases.a_client_gets_a_response(url);
+        await asked(url);
         return new Response("ok");
       } catch (error) {
         return new Response(String(error.stack ?? error), { status: 500 });

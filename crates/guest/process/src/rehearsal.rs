@@ -117,6 +117,7 @@ fn request(call: CallId) -> ToGuest {
             .to_vec(),
         redirect: Redirect::Manual {},
         cf: String::new(),
+        encoded: false,
     };
     let event = Event::Fetch {
         request: Box::new(head),

@@ -293,6 +293,8 @@ async fn finish(
         Body::Empty => None,
         _ => applied(&parts.headers),
     };
+    answer_head.encoded = head.encoded && encoding.is_some();
+    let encoding = encoding.filter(|_| !head.encoded);
     let body = match encoding {
         Some(encoding) => {
             if !keeps_header(encoding) {

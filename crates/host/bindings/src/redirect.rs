@@ -115,6 +115,7 @@ mod tests {
                 .collect(),
             redirect: Redirect::Follow {},
             cf: String::new(),
+            encoded: false,
         };
         let from = Url::parse("http://a.test/x#f").unwrap();
         let to = target(&from, to)?;

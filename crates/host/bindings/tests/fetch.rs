@@ -219,7 +219,7 @@ async fn encoded_answers_are_decoded() {
     })
     .await;
     let network = network(LOOPBACK);
-    for (name, _) in bodies.iter() {
+    for (name, encoded) in bodies.iter() {
         let response = get(&network, &site.url(&format!("/{name}"))).await.unwrap();
         let header = response
             .head
@@ -229,6 +229,16 @@ async fn encoded_answers_are_decoded() {
         assert_eq!(header, matches!(*name, "gzip" | "br"), "{name}");
         assert!(!response.head.encoded);
         assert_eq!(text(response.body).await, plain, "{name}");
+        let mut left = request("GET", &site.url(&format!("/{name}")), Body::Empty);
+        left.head.encoded = true;
+        let left = network.fetch(left).await.unwrap();
+        let kept = left
+            .head
+            .headers
+            .iter()
+            .any(|(header, value)| header == "content-encoding" && value == name);
+        assert!(left.head.encoded && kept, "{name}");
+        assert_eq!(bytes(left.body).await.unwrap(), *encoded, "{name}");
         let cut = get(&network, &site.url(&format!("/cut-{name}")))
             .await
             .unwrap();

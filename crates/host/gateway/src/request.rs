@@ -46,6 +46,7 @@ pub fn head(request: &http::request::Parts, peer: IpAddr) -> Result<RequestHead,
         headers,
         redirect: Redirect::Manual {},
         cf: cf_json(request.version).to_owned(),
+        encoded: false,
     })
 }
 

@@ -140,6 +140,7 @@ async fn ask(service: &dyn Service, url: String) -> Result<(), Exit> {
         headers: Vec::new(),
         redirect: Redirect::Manual {},
         cf: String::new(),
+        encoded: false,
     };
     let request = Request {
         head,

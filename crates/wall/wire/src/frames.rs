@@ -552,6 +552,8 @@ wire_struct! {
         redirect: Redirect,
         /// `request.cf` as JSON; empty means none.
         cf: String,
+        /// The answer's body is wanted in the content encoding that it has (`encodeResponseBody: "manual"`).
+        encoded: bool,
     }
 }
 

@@ -124,6 +124,7 @@ impl IntoData for RequestHead {
             ("headers", flat(self.headers)),
             ("redirect", self.redirect.into_data()),
             ("cf", self.cf.into_data()),
+            ("encoded", self.encoded.into_data()),
         ])
     }
 }
@@ -137,6 +138,7 @@ impl FromData for RequestHead {
             headers: fields.take::<Headers>("headers")?.0,
             redirect: fields.take("redirect")?,
             cf: fields.take("cf")?,
+            encoded: fields.take("encoded")?,
         };
         let bytes = head.method.len() + head.url.len() + header_bytes(&head.headers);
         bounded("a request's head", bytes + head.cf.len(), HEAD_BYTES_MAX)?;
@@ -224,6 +226,7 @@ mod tests {
             ],
             redirect: Redirect::Manual {},
             cf: "{}".to_owned(),
+            encoded: true,
         });
         round_trip(ResponseHead {
             status: 418,

@@ -372,6 +372,7 @@ pub(super) mod tests {
             headers: vec![],
             redirect: Redirect::Follow {},
             cf: String::new(),
+            encoded: false,
         })
     }
 

@@ -310,6 +310,7 @@ pub fn fetch(call: u32, url: &str) -> ToGuest {
                 headers: vec![],
                 redirect: Redirect::Follow {},
                 cf: String::new(),
+                encoded: false,
             }),
             body: Body::Empty {},
         },

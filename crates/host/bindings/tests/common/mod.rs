@@ -94,6 +94,7 @@ pub fn request(method: &str, url: &str, body: Body) -> Request {
             headers: Vec::new(),
             redirect: Redirect::Follow {},
             cf: String::new(),
+            encoded: false,
         },
         body,
     }

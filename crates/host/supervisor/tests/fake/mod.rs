@@ -319,6 +319,7 @@ pub fn head(path: &str) -> RequestHead {
         headers: Vec::new(),
         redirect: Redirect::Manual {},
         cf: String::new(),
+        encoded: false,
     }
 }
 
