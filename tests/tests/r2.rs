@@ -118,8 +118,9 @@ fn a_host_killed_amid_puts_loses_nothing_and_keeps_no_half() {
             thread::sleep(wait);
             signal(pid, "KILL");
         });
-        for step in 0.. {
-            let byte = b'a' + round * 3 + (step / 3) % 3;
+        for step in 0_u8..u8::MAX {
+            // Never less than before: it says which of two puts is the later one.
+            let byte = b'a' + round * 3 + (step / 3).min(2);
             let key = usize::from(step % 3);
             let path = format!("/put?key={key}");
             match server.try_post(&path, &vec![byte; BYTES]) {
