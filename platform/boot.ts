@@ -25,6 +25,7 @@ import { buildEnv } from "./cloudflare/env.ts";
 import { failureOf } from "./cloudflare/failures.ts";
 import { setWasmModules } from "./cloudflare/loader-wasm.ts";
 import { silence } from "./cloudflare/hung.ts";
+import "./cloudflare/d1.ts";
 import "./cloudflare/kv.ts";
 import "./cloudflare/queue-binding.ts";
 import "./cloudflare/r2.ts";

@@ -27,7 +27,7 @@ const PRODUCTS = [
 ];
 
 /** Of products, what is here: what a binding is and what it gives. */
-const BOUND = ["KVNamespace", "R2Bucket", "R2Object", "R2ObjectBody", "R2MultipartUpload", "R2Checksums"];
+const BOUND = ["D1Database", "D1DatabaseSession", "D1PreparedStatement", "KVNamespace", "R2Bucket", "R2Object", "R2ObjectBody", "R2MultipartUpload", "R2Checksums"];
 
 /** Interfaces that a Worker meets as objects; all others only describe what it passes or gets. */
 const OBJECTS = [

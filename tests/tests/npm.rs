@@ -82,7 +82,7 @@ fn bundled() -> PathBuf {
 fn all_cases_bundled_with_esbuild() {
     install();
     let fake = worker(FAKE).join("wrangler.jsonc");
-    let server = Server::start_configs(&[bundled(), fake], &[]);
+    let server = Server::start_configs(&[bundled(), fake], &["--ephemeral"]);
     let cases: Vec<String> = serde_json::from_str(&server.get("/").body).unwrap();
     let failed: Vec<String> = cases
         .iter()
@@ -94,7 +94,7 @@ fn all_cases_bundled_with_esbuild() {
 }
 
 mayfly_tests::cases! {
-    workers(), [] as [&str; 0];
+    workers(), ["--ephemeral"];
     hono_routes,
     hono_middleware,
     hono_bodies,
@@ -128,6 +128,7 @@ mayfly_tests::cases! {
     drizzle_orm,
     drizzle_orm_through_a_proxy,
     drizzle_orm_postgres,
+    drizzle_orm_on_d1,
     openai,
     openai_streams,
     openai_tools,

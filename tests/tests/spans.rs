@@ -6,6 +6,7 @@ mayfly_tests::cases! {
     a_failed_operation_ends_its_span,
     r2_is_told_by_operation_and_object,
     uploads_to_r2_are_told_part_by_part,
+    d1_is_told_by_operation_and_text,
     the_cache_is_told_by_url_and_status,
     queues_are_told_at_both_ends,
     an_object_is_told_by_its_id,

@@ -37,6 +37,19 @@ const doings = {
     await (await BUCKET.createMultipartUpload("none")).abort();
   },
 
+  async d1({ DB }) {
+    await DB.exec("CREATE TABLE IF NOT EXISTS t (a)");
+    await DB.prepare("INSERT INTO t VALUES (?)").bind("x").run();
+    const session = DB.withSession();
+    await session.batch([session.prepare("SELECT 1"), session.prepare("INSERT INTO t VALUES (2), (3)")]);
+    await session.prepare("SELECT a FROM t LIMIT 1").first("a");
+    await DB.prepare("SELECT a FROM t").raw();
+    await DB.prepare("SELECT a FROM t").all();
+    await DB.prepare("SELECT 1 AS a").first("b").catch(() => {});
+    await DB.prepare("nonsense").all().catch(() => {});
+    await DB.exec("\nnonsense").catch(() => {});
+  },
+
   async cache() {
     const request = new Request("https://cache.example/x", { headers: { "if-none-match": '"other"' } });
     await caches.default.match(request);

@@ -141,6 +141,29 @@ const cases = {
     same([complete["cloudflare.r2.response.size"], aborted["cloudflare.r2.response.success"]], [7, true]);
   },
 
+  async d1_is_told_by_operation_and_text(env) {
+    const { spans } = await told(env, "d1");
+    same(names(spans), [
+      "d1_exec", "d1_run", "d1_batch", "d1_first", "d1_all", "d1_all", "d1_first", "d1_all", "d1_exec",
+    ]);
+    const [exec, run, batch, first, raw, all, column, failed, line] = spans.map((span) => span.told);
+    const of = (operation, sql) => ({
+      "db.system.name": "cloudflare-d1", "db.operation.name": operation, "db.query.text": sql, "cloudflare.binding.type": "D1",
+    });
+    const begins = (told, expected) => same(Object.fromEntries(Object.entries(told).slice(0, 4)), expected);
+    begins(exec, of("exec", "CREATE TABLE IF NOT EXISTS t (a)"));
+    begins(run, of("run", "INSERT INTO t VALUES (?)"));
+    same([run["cloudflare.d1.response.changes"], run["cloudflare.d1.response.changed_db"], run["cloudflare.d1.response.served_by_primary"]], [1, true, true]);
+    begins(batch, of("batch", "SELECT 1\nINSERT INTO t VALUES (2), (3)"));
+    same([batch["db.operation.batch.size"], batch["cloudflare.d1.response.rows_written"], batch["cloudflare.d1.query.bookmark"]], [2, 2, undefined]);
+    begins(first, of("first", "SELECT a FROM t LIMIT 1"));
+    equal(first["cloudflare.d1.query.bookmark"], batch["cloudflare.d1.response.bookmark"]);
+    same([raw["db.operation.name"], all["db.operation.name"], all["cloudflare.d1.response.rows_read"] >= 3], ["raw", "all", true]);
+    equal(column["error.type"], "Column not found");
+    equal(failed["error.type"], 'near "nonsense": syntax error at offset 0: SQLITE_ERROR');
+    equal(line["error.type"], "Error in line 1");
+  },
+
   async the_cache_is_told_by_url_and_status(env) {
     const { spans } = await told(env, "cache");
     same(names(spans), ["cache_match", "cache_put", "cache_match", "cache_delete", "cache_match"]);

@@ -4,7 +4,7 @@
 //! `redirect` and `decode` for the rules it follows, `websocket` and `socket` for what is no exchange
 //! of a request and an answer, `connect` for opening connections and TLS, and `egress` for where it
 //! may go at all; `counted` bounds how many connections are open. `assets` are the files of a folder,
-//! `kv` is a KV namespace, `r2` a bucket, `queue` one end of a queue, `rate_limit` a limit, `cache` is what Workers find in `caches`. Bindings are
+//! `kv` is a KV namespace, `d1` a database, `r2` a bucket, `queue` one end of a queue, `rate_limit` a limit, `cache` is what Workers find in `caches`. Bindings are
 //! [`mayfly_exchange::Service`]s, with what they share in `answer`; who holds one is the supervisor's
 //! affair.
 //!
@@ -17,6 +17,7 @@ pub mod assets;
 pub mod cache;
 mod connect;
 mod counted;
+pub mod d1;
 mod decode;
 mod egress;
 pub mod kv;

@@ -102,6 +102,8 @@ pub enum BindingValue {
         /// Namespaces of the same id are one; the binding's name where none is given.
         id: String,
     },
+    /// An entry of `d1_databases`.
+    D1(D1Database),
     /// An entry of `ratelimits`.
     RateLimit {
         /// Bindings of one namespace count together.
@@ -134,6 +136,21 @@ pub enum BindingValue {
     Assets,
     /// `version_metadata.binding`: which version of the Worker's code it is.
     Version,
+}
+
+/// A database, and where its migrations lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct D1Database {
+    /// Databases of the same id are one; the name where no id is given, or else the binding's.
+    pub id: String,
+    /// `database_name`.
+    pub name: Option<String>,
+    /// The folder of its migrations, from the configuration's.
+    pub migrations_dir: String,
+    /// Which files below that folder are migrations.
+    pub migrations_pattern: String,
+    /// Where it is kept which of them were applied.
+    pub migrations_table: String,
 }
 
 /// An entry of `queues.consumers`.

@@ -1,4 +1,4 @@
-//! The globs of `rules`: `*` within a folder, `**` across folders, everything else literal.
+//! The globs of `rules` and `migrations_pattern`: `*` within a folder, `**` across folders, everything else literal.
 //!
 //! That is all wrangler gives them, so a file named `[id].js` is matched by its own name, which
 //! richer globs would read as a set of characters.

@@ -14,7 +14,6 @@
 
 mod config;
 mod fields;
-mod glob;
 mod keys;
 mod read;
 mod report;
@@ -22,12 +21,13 @@ mod secrets;
 mod syntax;
 
 pub mod compat;
+pub mod glob;
 pub mod modules;
 pub mod nearest;
 
 pub use config::{
-    ActorsTarget, Assets, Binding, BindingValue, Build, Caps, Config, Cron, Define, Dev,
-    HtmlHandling, Migration, MigrationStep, ModuleOptions, NotFoundHandling, Outbound,
+    ActorsTarget, Assets, Binding, BindingValue, Build, Caps, Config, Cron, D1Database, Define,
+    Dev, HtmlHandling, Migration, MigrationStep, ModuleOptions, NotFoundHandling, Outbound,
     QueueConsumer, Rule, S3Bucket, ServiceTarget, WorkerFirst, check_all,
 };
 pub use report::{ConfigError, Diagnostic, Position, Warning};

@@ -9,6 +9,7 @@
 mod actors;
 mod assets;
 mod bindings;
+mod d1;
 mod limits;
 mod modules;
 mod others;

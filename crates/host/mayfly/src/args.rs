@@ -3,6 +3,8 @@
 //! clap checks its form; what the words mean (does the file exist, is the port free) is checked by
 //! the commands. The help texts here are the manual that everybody reads first.
 
+pub mod d1;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +33,7 @@ Exit codes:
   6 mayfly-guest is missing or of another version  7 no sandbox on this machine
   8 layers of the sandbox are missing (doctor)  9 no running host answers
   10 the state folder cannot be used, such as one in use
+  11 SQL failed, and nothing of it happened (d1)
   70 a fault of Mayfly itself
 
 Environment:
@@ -59,8 +62,10 @@ pub enum Command {
     Usage(UsageArgs),
     /// Try which layers of the sandbox this machine gives
     Doctor(DoctorArgs),
-    /// List, copy and delete what Durable Objects, KV and R2 stored, while no server runs
+    /// List, copy and delete what Durable Objects, KV, D1 and R2 stored, while no server runs
     State(StateCommandArgs),
+    /// Run SQL and migrations on a D1 database, while no server runs
+    D1(d1::D1Args),
 }
 
 /// `mayfly serve`.
@@ -176,11 +181,11 @@ pub struct StateCommandArgs {
 /// What may be done with state.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// Namespaces and their objects, KV namespaces, buckets, and what these take
+    /// Namespaces and their objects, KV namespaces, D1 databases, buckets, and what these take
     List,
-    /// Copy an object and its facets, a KV namespace or a bucket into a folder
+    /// Copy an object and its facets, a KV namespace, a D1 database or a bucket into a folder
     Export {
-        /// WORKER/CLASS with an id, or kv:ID, or r2:BUCKET
+        /// WORKER/CLASS with an id, or kv:ID, d1:ID, or r2:BUCKET
         namespace: String,
         /// Of an object: 64 hexadecimal digits, or name:NAME. Then the folder to make
         #[arg(num_args = 1..=2, required = true, value_name = "[ID] FOLDER")]
@@ -188,16 +193,16 @@ pub enum StateCommand {
     },
     /// Copy what was exported in, where there is none of that name
     Import {
-        /// WORKER/CLASS with an id, or kv:ID, or r2:BUCKET
+        /// WORKER/CLASS with an id, or kv:ID, d1:ID, or r2:BUCKET
         namespace: String,
         /// Of an object: 64 hexadecimal digits, or name:NAME. Then the folder that `export` made
         #[arg(num_args = 1..=2, required = true, value_name = "[ID] FOLDER")]
         rest: Vec<String>,
     },
     /// Delete an object, its facets and its alarm; without an id every object of the class, or all that
-    /// is in a KV namespace or a bucket
+    /// is in a KV namespace, a D1 database or a bucket
     Delete {
-        /// WORKER/CLASS, or kv:ID, or r2:BUCKET
+        /// WORKER/CLASS, or kv:ID, d1:ID, or r2:BUCKET
         namespace: String,
         /// 64 hexadecimal digits, or name:NAME
         id: Option<String>,

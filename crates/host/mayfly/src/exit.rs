@@ -29,6 +29,8 @@ pub const UNREACHABLE: u8 = 9;
 pub const DEGRADED: u8 = 8;
 /// The state folder cannot be used.
 pub const STATE: u8 = 10;
+/// SQL that was run for an operator failed.
+pub const SQL: u8 = 11;
 /// A fault of Mayfly itself; `EX_SOFTWARE`.
 pub const INTERNAL: u8 = 70;
 
@@ -77,6 +79,9 @@ pub enum Exit {
     /// No state.
     #[error("state: {0}")]
     State(String),
+    /// SQL failed.
+    #[error("{0}")]
+    Sql(String),
     /// Anything else.
     #[error("{0}")]
     Internal(String),
@@ -98,6 +103,7 @@ impl Exit {
             Self::Unreachable(_) => UNREACHABLE,
             Self::Degraded(_) => DEGRADED,
             Self::State(_) => STATE,
+            Self::Sql(_) => SQL,
             Self::Internal(_) => INTERNAL,
         }
     }

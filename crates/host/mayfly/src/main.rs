@@ -1,8 +1,8 @@
 //! The binary `mayfly`: reads the command line, builds the parts, wires them together, and turns
 //! what went wrong into one line and an exit code.
 //!
-//! `args` is what may be typed, `serve`, `run`, `tail`, `usage`, `doctor` and `operate` (`mayfly state`)
-//! are the commands, `host` builds what they need, `workers` makes definitions of configurations,
+//! `args` is what may be typed, `serve`, `run`, `tail`, `usage`, `doctor`, `operate` (`mayfly state`) and
+//! `d1` are the commands, `host` builds what they need, `workers` makes definitions of configurations,
 //! `cron` runs triggers, `logs` prints, `exit` ends. No decision about a
 //! Worker's life is made here.
 
@@ -10,6 +10,7 @@
 
 mod args;
 mod cron;
+mod d1;
 mod doctor;
 mod exit;
 mod guest;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
                 Command::Usage(arguments) => usage::usage(&arguments),
                 Command::Doctor(arguments) => doctor::doctor(&arguments),
                 Command::State(arguments) => operate::operate(&arguments),
+                Command::D1(arguments) => d1::d1(&arguments),
             }
         }),
         Err(error) => Err(Exit::Internal(format!("cannot start threads: {error}"))),

@@ -71,7 +71,7 @@ fn target<'a>(namespace: &'a str, rest: &'a [String]) -> Result<Target<'a>, Exit
             "{namespace} has no ids: name only a folder"
         ))),
         (None, _) => Err(Exit::Refused(format!(
-            "{namespace} is no kv:ID and no r2:BUCKET, so an id and a folder have to follow"
+            "{namespace} is no kv:ID, d1:ID or r2:BUCKET, so an id and a folder have to follow"
         ))),
     }
 }
@@ -92,7 +92,8 @@ fn delete_kept(store: &Store, product: Product, name: &str, yes: bool) -> Result
         .into_iter()
         .find(|kept| kept.product == product && kept.name == name)
         .ok_or_else(|| Exit::State(format!("there is no {product}:{name}")))?;
-    let what = format!("{product}:{name} with its {} entries", found.entries);
+    let entries = product.entry();
+    let what = format!("{product}:{name} with its {} {entries}", found.entries);
     if !yes && !confirmed(&what)? {
         return Err(Exit::Refused("nothing was deleted".to_owned()));
     }
@@ -133,8 +134,12 @@ fn list(store: &Store) -> Result<(), Exit> {
     }
     for kept in store.kept().map_err(|error| explain(&error))? {
         text.push_str(&format!(
-            "{}:{}  {} entries, {} bytes\n",
-            kept.product, kept.name, kept.entries, kept.bytes
+            "{}:{}  {} {}, {} bytes\n",
+            kept.product,
+            kept.name,
+            kept.entries,
+            kept.product.entry(),
+            kept.bytes
         ));
     }
     // A reader that has seen enough (`| head`) is no error.

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mayfly_bindings::cache::{Caches, Owner};
+use mayfly_bindings::d1::{self, D1Service};
 use mayfly_bindings::kv::KvService;
 use mayfly_bindings::queue::{Line, QueueService};
 use mayfly_bindings::r2::{OpenError, R2Service, S3Options};
 use mayfly_config::{BindingValue, Migration, MigrationStep, S3Bucket};
+use mayfly_store::d1::D1;
 use mayfly_store::kv::Kv;
 use mayfly_store::queue::Queue;
 use mayfly_store::{Applied, ClassChange, Store, StoreError};
@@ -21,7 +23,7 @@ use crate::queues::Consumer;
 use crate::workers::Loaded;
 
 /// Beside the first configuration, unless the command line says otherwise.
-const FOLDER: &str = ".mayfly/state";
+pub const FOLDER: &str = ".mayfly/state";
 
 /// Opens the store, if any of these Workers needs one, gives each its classes' namespaces and what else it
 /// is bound to, and says who consumes which queue.
@@ -80,6 +82,7 @@ pub fn caches(store: Option<Arc<Store>>) -> MakeCaches {
 #[derive(Default)]
 struct Open {
     kv: HashMap<String, HostedService>,
+    d1: HashMap<String, Arc<d1::Line>>,
     r2: HashMap<String, (Option<S3Bucket>, HostedService)>,
     queues: HashMap<String, Arc<Line>>,
 }
@@ -93,6 +96,10 @@ impl Open {
     ) -> Result<Option<BindingDefinition>, Exit> {
         let (kind, service) = match value {
             BindingValue::Kv { id } => (HostedKind::Kv {}, self.kv(store, id)?),
+            BindingValue::D1(database) => {
+                let service = D1Service::new(self.d1(store, &database.id)?);
+                (HostedKind::D1 {}, HostedService(Arc::new(service)))
+            }
             BindingValue::R2 { bucket, s3 } => (HostedKind::R2 {}, self.r2(store, bucket, s3)?),
             BindingValue::Queue { queue, delay } => {
                 let service = QueueService::new(self.queue(store, queue)?, *delay);
@@ -111,6 +118,16 @@ impl Open {
         let service = HostedService(Arc::new(KvService::new(namespace)));
         self.kv.insert(id.to_owned(), service.clone());
         Ok(service)
+    }
+
+    fn d1(&mut self, store: &Store, id: &str) -> Result<Arc<d1::Line>, Exit> {
+        if let Some(line) = self.d1.get(id) {
+            return Ok(line.clone());
+        }
+        let database = D1::open(store, id).map_err(|error| explain(&error))?;
+        let line = d1::Line::new(database);
+        self.d1.insert(id.to_owned(), line.clone());
+        Ok(line)
     }
 
     fn queue(&mut self, store: &Store, name: &str) -> Result<Arc<Line>, Exit> {

@@ -207,7 +207,10 @@ fn explain(error: BundleError) -> Exit {
 fn is_kept(value: &BindingValue) -> bool {
     matches!(
         value,
-        BindingValue::Kv { .. } | BindingValue::R2 { .. } | BindingValue::Queue { .. }
+        BindingValue::Kv { .. }
+            | BindingValue::D1(_)
+            | BindingValue::R2 { .. }
+            | BindingValue::Queue { .. }
     )
 }
 
@@ -244,7 +247,10 @@ fn bind(
             worker: target.script.unwrap_or_else(|| worker.to_owned()),
             class: target.class,
         },
-        BindingValue::Kv { .. } | BindingValue::R2 { .. } | BindingValue::Queue { .. } => {
+        BindingValue::Kv { .. }
+        | BindingValue::D1(_)
+        | BindingValue::R2 { .. }
+        | BindingValue::Queue { .. } => {
             let message = format!("{}: what is kept is bound by `state`", binding.at);
             return Err(Exit::Internal(message));
         }

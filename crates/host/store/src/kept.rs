@@ -1,6 +1,6 @@
-//! What an operator does with a whole KV namespace or R2 bucket while no host runs.
+//! What an operator does with a whole KV namespace, D1 database or R2 bucket while no host runs.
 //!
-//! An exported one is a folder: `kv.sqlite`, or `r2.sqlite` and the bucket's bytes in `blobs/`. Both are whole
+//! An exported one is a folder: `kv.sqlite`, `d1.sqlite`, or `r2.sqlite` and the bucket's bytes in `blobs/`. All are whole
 //! SQLite databases that other tools read; `docs/state.md` says what is in them.
 
 use std::fmt;
@@ -18,36 +18,47 @@ use crate::place::{Store, sync_folder};
 pub enum Product {
     /// Workers KV.
     Kv,
+    /// D1.
+    D1,
     /// R2.
     R2,
 }
 
-/// A namespace or bucket that exists.
+/// A namespace, database or bucket that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Of what it is one.
     pub product: Product,
     /// Its id or name.
     pub name: String,
-    /// Keys or objects.
+    /// Keys, tables or objects.
     pub entries: u64,
-    /// Bytes of their values.
+    /// Bytes of their values; of a database, of its file.
     pub bytes: u64,
 }
 
 impl Product {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Kv, Self::R2];
+    pub const ALL: [Self; 3] = [Self::Kv, Self::D1, Self::R2];
+
+    /// What [`Kept::entries`] counts.
+    pub fn entry(self) -> &'static str {
+        match self {
+            Self::Kv | Self::R2 => "entries",
+            Self::D1 => "tables",
+        }
+    }
 
     /// Its folder in the state, and its file in an export.
     fn word(self) -> &'static str {
         match self {
             Self::Kv => "kv",
+            Self::D1 => "d1",
             Self::R2 => "r2",
         }
     }
 
-    /// `kv:NAME`, `r2:NAME`.
+    /// `kv:NAME`, `d1:NAME`, `r2:NAME`.
     pub fn parse(text: &str) -> Option<(Self, &str)> {
         let (word, name) = text.split_once(':')?;
         let product = Self::ALL
@@ -61,6 +72,10 @@ impl Product {
     fn weight(self) -> &'static str {
         match self {
             Self::Kv => "SELECT count(*), coalesce(sum(length(value)), 0) FROM entries",
+            Self::D1 => {
+                "SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'),
+                    page_count * page_size FROM pragma_page_count, pragma_page_size"
+            }
             Self::R2 => "SELECT count(*), coalesce(sum(size), 0) FROM objects",
         }
     }
@@ -73,7 +88,7 @@ impl fmt::Display for Product {
 }
 
 impl Store {
-    /// The namespaces and buckets that were ever opened, in the order of their names.
+    /// The namespaces, databases and buckets that were ever opened, in the order of their names.
     pub fn kept(&self) -> Result<Vec<Kept>, StoreError> {
         let mut kept = Vec::new();
         for product in Product::ALL {
@@ -231,11 +246,13 @@ mod tests {
     fn names_that_could_be_paths_are_none() {
         assert_eq!(Product::parse("kv:users-1"), Some((Product::Kv, "users-1")));
         assert_eq!(Product::parse("r2:A_b"), Some((Product::R2, "A_b")));
+        assert_eq!(Product::parse("d1:x"), Some((Product::D1, "x")));
         for wrong in [
             "kv:",
             "kv:../x",
             "r2:a/b",
-            "d1:x",
+            "d1:a.b",
+            "d2:x",
             "kv",
             "worker/Class",
             "r2:a.b",

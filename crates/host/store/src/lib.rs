@@ -1,4 +1,4 @@
-//! State that outlives a process: what Durable Objects, KV and R2 store, on disk or in memory.
+//! State that outlives a process: what Durable Objects, D1, KV and R2 store, on disk or in memory.
 //!
 //! The only crate with SQL. A [`Store`] is a folder (or, for tests and `--ephemeral`, memory); in it
 //! each namespace of Durable Objects has a folder, each object one SQLite database, each facet one
@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod d1;
 mod error;
 mod id;
 mod index;

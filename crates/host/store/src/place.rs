@@ -4,6 +4,7 @@
 //! <state>/lock                        held by the host that uses the folder
 //! <state>/index.sqlite                namespaces and alarms
 //! <state>/kv/<namespace>.sqlite         keys and values
+//! <state>/d1/<database>.sqlite          a database of SQL of Workers'
 //! <state>/queues/<queue>.sqlite         messages that wait
 //! <state>/r2/<bucket>.sqlite            what a bucket has
 //! <state>/r2/<bucket>.blobs/<xx>/<blob>   its bytes
@@ -14,8 +15,8 @@
 //! <state>/objects/<namespace>/<id>.facets/<digest of the name>.facets/...
 //! ```
 //!
-//! Invariant: a name of a path is a word of ours, hexadecimal digits, or the id of a KV namespace,
-//! the name of a queue or of a bucket, which the configuration lets have letters, digits, dashes and underscores alone.
+//! Invariant: a name of a path is a word of ours, hexadecimal digits, or the id of a KV namespace or
+//! a D1 database, the name of a queue or of a bucket, which the configuration lets have letters, digits, dashes and underscores alone.
 
 use crate::error::StoreError;
 use crate::id::{ObjectId, digest, hex};

@@ -1,11 +1,12 @@
-// drizzle-orm: SQL from typed tables, without a database; a proxy driver answers in its place.
+// drizzle-orm: SQL from typed tables, with a proxy driver in a database's place, and on D1.
 
 import { and, count, desc, eq, inArray, like, relations, sql } from "drizzle-orm";
 import { PgDialect, jsonb, pgTable, serial, text as pgText, timestamp } from "drizzle-orm/pg-core";
+import { drizzle as onD1 } from "drizzle-orm/d1";
 import { drizzle as pgProxy } from "drizzle-orm/pg-proxy";
 import { QueryBuilder, index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { drizzle as sqliteProxy } from "drizzle-orm/sqlite-proxy";
-import { equal, same } from "../../kit/suite.js";
+import { equal, fails, same } from "../../kit/suite.js";
 
 const users = sqliteTable(
   "users",
@@ -74,5 +75,31 @@ export const drizzle = {
     same(asked, [['{"a":[1]}', "1970-01-01T00:00:00.000Z"]]);
     const query = new PgDialect().sqlToQuery(sql`select ${events.id} from ${events} where ${events.kind} = ${"x"} ${sql.raw("limit 1")}`);
     equal(query.sql, 'select "events"."id" from "events" where "events"."kind" = $1 limit 1');
+  },
+
+  async drizzle_orm_on_d1({ DB }) {
+    await DB.exec("CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, admin INTEGER NOT NULL DEFAULT 0, born INTEGER)");
+    await DB.exec("CREATE TABLE posts (id INTEGER PRIMARY KEY, title TEXT, author_id INTEGER REFERENCES users (id))");
+    const db = onD1(DB, { schema: { users, posts, usersRelations, postsRelations } });
+    const [ann] = await db.insert(users).values({ name: "Ann", admin: true, born: new Date(5000) }).returning();
+    same(ann, { id: 1, name: "Ann", admin: true, born: new Date(5000) });
+    const wrote = await db.insert(users).values([{ name: "Bo" }, { name: "Cy" }]);
+    same([wrote.success, wrote.meta.changes, wrote.meta.last_row_id], [true, 2, 3]);
+    const [made, , listed] = await db.batch([
+      db.insert(posts).values({ title: "t", authorId: 1 }).returning({ id: posts.id }),
+      db.update(users).set({ name: "Bob" }).where(eq(users.id, 2)),
+      db.select({ name: users.name }).from(users).orderBy(desc(users.id)),
+    ]);
+    same([made, listed], [[{ id: 1 }], [{ name: "Cy" }, { name: "Bob" }, { name: "Ann" }]]);
+    const joined = await db.select({ name: users.name, posts: count(posts.id) }).from(users)
+      .leftJoin(posts, eq(posts.authorId, users.id)).where(and(like(users.name, "A%"), inArray(users.id, [1, 2]))).groupBy(users.id);
+    same(joined, [{ name: "Ann", posts: 1 }]);
+    const found = await db.query.users.findFirst({ columns: { name: true }, with: { posts: { columns: { title: true } } } });
+    same(found, { name: "Ann", posts: [{ title: "t" }] });
+    equal(await db.$count(users), 3);
+    same(await db.get(sql`SELECT count(*) AS n FROM ${posts}`), { n: 1 });
+    await fails(() => db.insert(posts).values({ id: 1, title: "again" }), { message: /Failed query/ });
+    await db.delete(posts);
+    same(await db.select().from(posts), []);
   },
 };

@@ -1,6 +1,6 @@
 //! What a Worker finds in `env`: one function for each kind of binding.
 //!
-//! Kinds with a file of their own: Durable Objects (`actors`), `queues`, and what keeps no data here
+//! Kinds with a file of their own: Durable Objects (`actors`), `d1`, `queues`, and what keeps no data here
 //! (`others`). Here nothing is looked up: whether a service or a class exists is said by whoever has
 //! all configurations.
 //!
@@ -8,7 +8,7 @@
 
 use super::limits::caps;
 use super::queues::{producer, queue_tables};
-use super::{Root, actors, others, read_target, tables, warn_of_others};
+use super::{Root, actors, d1, others, read_target, tables, warn_of_others};
 use crate::config::{Binding, BindingValue, S3Bucket};
 use crate::fields::{Field, Reader};
 use crate::syntax::Value;
@@ -38,9 +38,10 @@ pub fn bindings(reader: &mut Reader<'_>, root: &Root<'_>) -> Vec<Binding> {
         let value = BindingValue::Actors(target);
         add(reader, &mut bindings, &item, name, value);
     }
-    let lists: [(&str, Read); 4] = [
+    let lists: [(&str, Read); 5] = [
         ("worker_loaders", loader),
         ("kv_namespaces", kv),
+        ("d1_databases", d1::database),
         ("ratelimits", others::rate_limit),
         ("hyperdrive", others::hyperdrive),
     ];

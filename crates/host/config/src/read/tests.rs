@@ -317,16 +317,81 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn a_database_is_found_by_its_id_and_its_migrations_by_their_folder() {
+    let project = Project::new("d1");
+    let read = |entry: &str| {
+        let text = format!(
+            "{{\"main\": \"index.js\", \"compatibility_date\": \"2026-01-01\",\n\
+             \"d1_databases\": [{entry}]}}"
+        );
+        let (config, _) = project.read("w.jsonc", &text, None).unwrap();
+        match config.bindings[0].value.clone() {
+            BindingValue::D1(database) => database,
+            other => panic!("{other:?}"),
+        }
+    };
+    let whole = read(
+        r#"{"binding": "DB", "database_name": "n", "database_id": "5b7e-1", "preview_database_id": "p",
+            "migrations_dir": "./drizzle/", "migrations_table": "done",
+            "migrations_pattern": "drizzle/*/migration.sql"}"#,
+    );
+    assert_eq!(
+        (whole.id.as_str(), whole.name.as_deref()),
+        ("5b7e-1", Some("n"))
+    );
+    assert_eq!(whole.migrations_dir, "drizzle");
+    assert_eq!(whole.migrations_pattern, "*/migration.sql");
+    assert_eq!(whole.migrations_table, "done");
+    let small = read(r#"{"binding": "DB"}"#);
+    assert_eq!((small.id.as_str(), small.name), ("DB", None));
+    assert_eq!(small.migrations_dir, "migrations");
+    assert_eq!(small.migrations_pattern, "*.sql");
+    assert_eq!(small.migrations_table, "d1_migrations");
+    assert_eq!(read(r#"{"binding": "DB", "database_name": "n"}"#).id, "n");
+}
+
+#[test]
+fn a_database_that_is_wrong_is_named() {
+    let check = |entry: &str, expect: &str| {
+        check_error("d1-wrong", &format!("\"d1_databases\": [{entry}]"), expect);
+    };
+    check(
+        "{\"database_id\": \"a\"}",
+        "w.json:2:18: d1_databases[0]: `binding` is missing",
+    );
+    check(
+        "{\"binding\": \"DB\", \"database_id\": \"../x\"}",
+        "w.json:2:18: d1_databases[0]: `database_id` must be 1 to 64 letters, digits, dashes and \
+         underscores, not \"../x\"",
+    );
+    check(
+        "{\"binding\": \"DB\", \"databse_id\": \"a\"}",
+        "w.json:2:36: d1_databases[0].databse_id: is not a key (did you mean database_id?); allowed \
+         here are binding, database_name, database_id, preview_database_id, migrations_dir, \
+         migrations_table, migrations_pattern, database_internal_env, remote, experimental_remote",
+    );
+    check(
+        "{\"binding\": \"DB\", \"migrations_pattern\": \"a/*.sql\"}",
+        "w.json:2:18: d1_databases[0]: `migrations_pattern` needs `migrations_dir` beside it",
+    );
+    check(
+        "{\"binding\": \"DB\", \"migrations_dir\": \"a\", \"migrations_pattern\": \"ab/*.sql\"}",
+        "w.json:2:18: d1_databases[0]: `migrations_pattern` must begin with \"a/\", as \
+         `migrations_dir` says, such as \"a/*/migration.sql\"; it is \"ab/*.sql\"",
+    );
+}
+
+#[test]
 fn known_keys_without_effect_warn_by_name() {
     let project = Project::new("warn");
     let text = "{\"main\": \"index.js\", \"compatibility_date\": \"2026-01-01\",\n\
-        \"d1_databases\": [{\"binding\": \"D\"}], \"workers_dev\": true,\n\
+        \"vectorize\": [{\"binding\": \"V\"}], \"workers_dev\": true,\n\
         \"services\": [{\"binding\": \"A\", \"service\": \"b\", \"remote\": true}]}";
     assert_eq!(
         project.warnings(text, None),
         [
-            "w.jsonc:2:1: d1_databases: is known but not supported yet; it is ignored",
-            "w.jsonc:2:37: workers_dev: is about hosting on Cloudflare; it has no effect here",
+            "w.jsonc:2:1: vectorize: is known but not supported yet; it is ignored",
+            "w.jsonc:2:34: workers_dev: is about hosting on Cloudflare; it has no effect here",
             "w.jsonc:3:47: services[0].remote: is known but not supported yet; it is ignored",
         ]
     );

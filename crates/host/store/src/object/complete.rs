@@ -4,6 +4,37 @@
 //! and comments, and in `CREATE TRIGGER`, where only `; END;` does. Whether a statement is any good is
 //! SQLite's to say.
 
+/// The statements of a text, in their order. The last may lack its semicolon; what is nothing but space,
+/// comments and semicolons is none.
+pub fn statements(sql: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = sql;
+    while let Some(length) = first_statement(rest) {
+        let (one, after) = rest.split_at(length);
+        found.push(one);
+        rest = after;
+    }
+    found.push(rest);
+    found.retain(|one| !is_blank(one));
+    found
+}
+
+/// Whether there is nothing in it that SQLite would run.
+fn is_blank(sql: &str) -> bool {
+    let mut rest = sql;
+    loop {
+        rest =
+            rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}' || c == ';');
+        rest = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, after)| after)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, after)| after)
+        } else {
+            return rest.is_empty();
+        };
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Start,
@@ -96,7 +127,30 @@ fn after_word(at: At, word: &str) -> At {
 
 #[cfg(test)]
 mod tests {
-    use super::first_statement;
+    use super::{first_statement, statements};
+
+    #[test]
+    fn a_text_is_its_statements_and_comments_are_none() {
+        for (sql, expect) in [
+            ("", vec![]),
+            (" ; -- a\n/* b; */;", vec![]),
+            ("-- a", vec![]),
+            ("/* a", vec![]),
+            ("SELECT 1", vec!["SELECT 1"]),
+            ("SELECT 1; -- done", vec!["SELECT 1;"]),
+            (
+                "-- a\nSELECT 1;SELECT 2 ",
+                vec!["-- a\nSELECT 1;", "SELECT 2 "],
+            ),
+            ("SELECT '--'; -", vec!["SELECT '--';", " -"]),
+            (
+                "CREATE TRIGGER a BEGIN SELECT 1; END; SELECT 2",
+                vec!["CREATE TRIGGER a BEGIN SELECT 1; END;", " SELECT 2"],
+            ),
+        ] {
+            assert_eq!(statements(sql), expect, "{sql}");
+        }
+    }
 
     #[test]
     fn statements_end_where_sqlite_says() {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long one question may keep SQLite busy.
-const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long one question of an object's may keep SQLite busy.
+pub const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Instructions of SQLite's machine between two looks at the clock: some tens of microseconds.
 const OPS_PER_LOOK: i32 = 5000;
@@ -237,9 +237,9 @@ struct Began {
 }
 
 impl Began {
-    fn is_too_long(&self) -> bool {
+    fn is_too_long(&self, time_max: Duration) -> bool {
         let over = |max| thread_cpu().saturating_sub(self.cpu) > max;
-        self.at.elapsed() > QUERY_TIME_MAX || self.cpu_max.is_some_and(over)
+        self.at.elapsed() > time_max || self.cpu_max.is_some_and(over)
     }
 }
 
@@ -250,8 +250,10 @@ fn thread_cpu() -> Duration {
 }
 
 /// See the file's head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Guard {
+    /// How long one question may keep SQLite busy.
+    time_max: Duration,
     /// SQL of ours runs.
     trusted: AtomicU32,
     /// A table was altered, perhaps renamed: SQLite does not tell to what.
@@ -274,8 +276,15 @@ impl Drop for Trust<'_> {
 
 impl Guard {
     /// Watches `connection` from now on.
-    pub fn install(connection: &mut Connection) -> rusqlite::Result<Arc<Self>> {
-        let guard = Arc::new(Self::default());
+    pub fn install(connection: &mut Connection, time_max: Duration) -> rusqlite::Result<Arc<Self>> {
+        let guard = Arc::new(Self {
+            time_max,
+            trusted: AtomicU32::default(),
+            altered: AtomicBool::default(),
+            configured: AtomicBool::default(),
+            reason: Mutex::default(),
+            began: Mutex::default(),
+        });
         let asked = guard.clone();
         connection.authorizer(Some(move |context: AuthContext<'_>| asked.judge(&context)))?;
         let looked = guard.clone();
@@ -310,6 +319,11 @@ impl Guard {
         self.configured.load(Ordering::Relaxed)
     }
 
+    /// As [`Self::is_configured`], and from now on it is as a fresh one: its caller sees to that.
+    pub fn take_configured(&self) -> bool {
+        self.configured.swap(false, Ordering::Relaxed)
+    }
+
     /// Better words for the last refusal.
     pub fn take_reason(&self) -> Option<String> {
         self.reason.lock().take()
@@ -317,7 +331,10 @@ impl Guard {
 
     fn is_too_long(&self) -> bool {
         self.trusted.load(Ordering::Relaxed) == 0
-            && self.began.lock().is_some_and(|began| began.is_too_long())
+            && self
+                .began
+                .lock()
+                .is_some_and(|began| began.is_too_long(self.time_max))
     }
 
     fn judge(&self, context: &AuthContext<'_>) -> Authorization {

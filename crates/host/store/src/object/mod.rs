@@ -12,23 +12,24 @@
 //! `rollback`: no instance goes on without what it believes it wrote.
 
 mod alarm;
-mod complete;
-mod guard;
+pub(crate) mod complete;
+pub(crate) mod guard;
 pub(crate) mod history;
 mod kv;
 mod math;
 mod recovery;
 mod sql;
+pub(crate) mod words;
 
 use crate::StoreError;
 use crate::place::{Place, Store};
 use guard::Guard;
 use history::History;
 use mayfly_wire::{StorageReply, StorageRequest, StorageResult};
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -567,30 +568,8 @@ impl Database {
 
     /// An error of SQLite's in the words that Workers know.
     fn explain(&self, error: &rusqlite::Error) -> Failed {
-        let refused = self.open.as_ref().and_then(|open| open.guard.take_reason());
-        if let Some(reason) = refused {
-            return Failed::error(reason);
-        }
-        match error {
-            rusqlite::Error::SqliteFailure(error, message) => {
-                let message = message.clone().unwrap_or_else(|| error.to_string());
-                if error.code == ErrorCode::OperationInterrupted {
-                    return Failed::error(guard::TOO_LONG);
-                }
-                Failed::error(format!("{message}: {}", code_name(error.extended_code)))
-            }
-            rusqlite::Error::SqlInputError {
-                error, msg, offset, ..
-            } => {
-                let place = match *offset {
-                    offset if offset >= 0 => format!(" at offset {offset}"),
-                    _ => String::new(),
-                };
-                Failed::error(format!("{msg}{place}: {}", code_name(error.extended_code)))
-            }
-            rusqlite::Error::Empty => Failed::error("SQL code did not contain a statement."),
-            other => Failed::error(other.to_string()),
-        }
+        let guard = self.open.as_ref().map(|open| &*open.guard);
+        Failed::error(words::of(error, guard))
     }
 }
 
@@ -607,18 +586,7 @@ impl Open {
     fn new(mut connection: Connection) -> rusqlite::Result<Self> {
         // One that was kept in memory still has the guard of its last owner.
         connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        connection.execute_batch(&format!(
-            "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA max_page_count = {};",
-            DATABASE_BYTES_MAX / PAGE_BYTES
-        ))?;
-        for (limit, most) in LIMITS {
-            connection.set_limit(limit, most)?;
-        }
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-        math::install(&connection)?;
-        let guard = Guard::install(&mut connection)?;
+        let guard = fence(&mut connection, guard::QUERY_TIME_MAX)?;
         Ok(Self {
             history: None,
             connection,
@@ -639,6 +607,25 @@ impl Open {
         let _trust = self.guard.trust();
         work(&self.connection)
     }
+}
+
+/// Puts a connection behind everything that holds SQL of a Worker's: its limits, and the guard who decides.
+pub(crate) fn fence(
+    connection: &mut Connection,
+    time_max: Duration,
+) -> rusqlite::Result<Arc<Guard>> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.execute_batch(&format!(
+        "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA max_page_count = {};",
+        DATABASE_BYTES_MAX / PAGE_BYTES
+    ))?;
+    for (limit, most) in LIMITS {
+        connection.set_limit(limit, most)?;
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    math::install(connection)?;
+    Guard::install(connection, time_max)
 }
 
 /// Runs one statement of ours, compiled once.
@@ -668,34 +655,6 @@ fn drop_everything(connection: &Connection) -> rusqlite::Result<()> {
         connection.execute_batch(&format!("DROP {kind} \"{name}\""))?;
     }
     Ok(())
-}
-
-/// The name of a result code without its extension, as Workers see it.
-fn code_name(extended: i32) -> &'static str {
-    match extended & 0xff {
-        2 => "SQLITE_INTERNAL",
-        3 => "SQLITE_PERM",
-        4 => "SQLITE_ABORT",
-        5 => "SQLITE_BUSY",
-        6 => "SQLITE_LOCKED",
-        7 => "SQLITE_NOMEM",
-        8 => "SQLITE_READONLY",
-        9 => "SQLITE_INTERRUPT",
-        10 => "SQLITE_IOERR",
-        11 => "SQLITE_CORRUPT",
-        12 => "SQLITE_NOTFOUND",
-        13 => "SQLITE_FULL",
-        14 => "SQLITE_CANTOPEN",
-        17 => "SQLITE_SCHEMA",
-        18 => "SQLITE_TOOBIG",
-        19 => "SQLITE_CONSTRAINT",
-        20 => "SQLITE_MISMATCH",
-        21 => "SQLITE_MISUSE",
-        23 => "SQLITE_AUTH",
-        25 => "SQLITE_RANGE",
-        26 => "SQLITE_NOTADB",
-        _ => "SQLITE_ERROR",
-    }
 }
 
 impl From<Failed> for StoreError {
