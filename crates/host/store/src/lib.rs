@@ -20,6 +20,7 @@ mod index;
 mod kept;
 pub mod kv;
 mod lock;
+mod memory;
 pub mod object;
 mod operator;
 mod place;

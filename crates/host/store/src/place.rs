@@ -23,6 +23,7 @@ use crate::id::{ObjectId, digest, hex};
 use crate::index::Index;
 use crate::kept::Product;
 use crate::lock::{Mutex, claim};
+use crate::memory;
 use crate::object::{Database, history};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
@@ -94,6 +95,7 @@ impl Store {
             path: path.clone(),
             source,
         })?;
+        memory::bound(&connection)?;
         let store = Self {
             root: Root::Folder(folder.to_owned()),
             index: Index::new(connection, Some(&path))?,
