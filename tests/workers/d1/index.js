@@ -161,6 +161,33 @@ export default suite({
     equal(await DB.prepare("SELECT count(*) AS v FROM child").first("v"), 1);
   },
 
+  async the_schema_can_be_looked_at_and_changed({ DB }) {
+    await DB.exec("DROP TABLE IF EXISTS posts\nDROP TABLE IF EXISTS people\nDROP TABLE IF EXISTS readers\nDROP TABLE IF EXISTS words");
+    await DB.batch([
+      DB.prepare("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT 'x')"),
+      DB.prepare("CREATE TABLE posts (id INTEGER PRIMARY KEY, author INTEGER REFERENCES people (id), data TEXT)"),
+      DB.prepare("CREATE INDEX by_author ON posts (author)"),
+    ]);
+    const names = async (sql, column) => (await DB.prepare(sql).all()).results.map((row) => row[column]);
+    same(await names("PRAGMA table_info(people)", "name"), ["id", "name"]);
+    same(await names("SELECT name FROM pragma_table_xinfo('posts')", "name"), ["id", "author", "data"]);
+    same(await names("PRAGMA foreign_key_list(posts)", "table"), ["people"]);
+    same(await names("PRAGMA index_list('posts')", "name"), ["by_author"]);
+    same(await names("PRAGMA index_info(by_author)", "name"), ["author"]);
+    same(await names("PRAGMA quick_check", "quick_check"), ["ok"]);
+    same(await names("PRAGMA foreign_key_check", "table"), []);
+    equal((await names("PRAGMA table_list", "name")).includes("people"), true);
+    await DB.exec("PRAGMA optimize");
+    await DB.exec("ALTER TABLE people RENAME TO readers\nALTER TABLE readers ADD COLUMN age INTEGER\nALTER TABLE readers DROP COLUMN name");
+    same(await names("SELECT name FROM sqlite_schema WHERE name = 'readers'", "name"), ["readers"]);
+    await DB.prepare("INSERT INTO readers (id, age) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET age = excluded.age").run();
+    await DB.prepare("INSERT INTO posts (author, data) VALUES (1, json(?))").bind('{"tags": ["a", "b"]}').run();
+    same(await names("SELECT value FROM posts, json_each(posts.data, '$.tags')", "value"), ["a", "b"]);
+    same(await names("SELECT data ->> '$.tags[1]' AS tag FROM posts", "tag"), ["b"]);
+    await DB.exec("CREATE VIRTUAL TABLE words USING fts5(text)\nINSERT INTO words VALUES ('the quick fox'), ('a slow dog')");
+    same(await names("SELECT text FROM words WHERE words MATCH 'quick'", "text"), ["the quick fox"]);
+  },
+
   async sessions_have_bookmarks({ DB }) {
     await table(DB, "marked", "a");
     const session = DB.withSession();
@@ -200,6 +227,19 @@ export default suite({
 
   async a_question_is_a_subrequest({ OTHER }) {
     matches(await (await OTHER.fetch("https://other/spend")).text(), /^Too many subrequests by single Worker invocation/);
+  },
+
+  async a_dynamic_worker_reaches_a_database_only_through_its_parent({ DB, LOADER }) {
+    const code = (body) => ({
+      compatibilityDate: "2026-08-01",
+      mainModule: "a.js",
+      modules: { "a.js": `export default { async fetch(request, env) { return new Response(${body}) } }` },
+    });
+    await fails(() => LOADER.load({ ...code("''"), env: { DB } }).getEntrypoint().fetch("http://x/"));
+    await fails(() => LOADER.load({ ...code("''"), env: { s: DB.prepare("SELECT 1") } }).getEntrypoint().fetch("http://x/"));
+    const child = LOADER.load({ ...code("`${typeof env.DB} ${typeof D1Database}`"), env: {} });
+    equal(await (await child.getEntrypoint().fetch("http://x/")).text(), "undefined undefined");
+    equal(await DB.prepare("SELECT 1 AS v").first("v"), 1);
   },
 
   async hostile_sql_goes_nowhere({ DB, APART }) {
