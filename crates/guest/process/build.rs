@@ -23,6 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let package = env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
     let root = Path::new(&package).join("../../../platform");
     println!("cargo::rerun-if-changed=../../../platform");
+    // Room around the code, so that it fills huge pages whole: see `text` of the sandbox.
+    println!("cargo::rustc-link-arg-bins=-Wl,-z,max-page-size=2097152");
     let mut files = Vec::new();
     collect(&root, &mut files)?;
     files.sort();

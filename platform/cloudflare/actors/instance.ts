@@ -10,6 +10,7 @@
 import { engine, wire } from "../../ops.ts";
 import type { ActorId, ActorStart, CallEvent, CallId, Failure, SocketEvent, StorageReply, StorageRequest } from "../../ops.ts";
 import { currentInvocation, frameOf, runIn } from "../async-context.ts";
+import { has } from "../compat.ts";
 import { Invocation } from "../context.ts";
 import { DurableObject } from "../entrypoint-classes.ts";
 import { ownEnv } from "../env.ts";
@@ -100,7 +101,8 @@ export class Instance {
   }
 
   #member(path: string[]): Member {
-    if (!(this.object instanceof DurableObject)) throw new TypeError(NO_RPC);
+    // The flag is of the time before there was a class to extend.
+    if (!(this.object instanceof DurableObject) && !has("js_rpc")) throw new TypeError(NO_RPC);
     return member(this.object, "class", path, ENTRYPOINT_RESERVED);
   }
 

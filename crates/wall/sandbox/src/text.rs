@@ -3,7 +3,7 @@
 //! A fork copies the page tables of private memory, not those of mapped files: each guest would fault
 //! in the same hundred pieces of code again, which in a virtual machine costs more than running
 //! them. After this they are there from its first instruction; where the kernel has huge pages,
-//! eight entries cover it all.
+//! ten entries cover it all: the guest's linker leaves room for huge pages to begin and end in.
 //!
 //! Invariant: no memory is ever writable and executable at once, and every byte stays what it was.
 
@@ -16,9 +16,62 @@ use crate::SysError;
 const HUGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// One executable mapping of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Text {
     start: usize,
     bytes: usize,
+}
+
+impl Text {
+    /// Stretched to the borders of huge pages, at each end where nothing else is mapped there. What it is
+    /// stretched over can be neither read nor written yet.
+    fn rounded_out(self) -> Self {
+        let end = self.start + self.bytes;
+        let low = self.start / HUGE_BYTES * HUGE_BYTES;
+        let high = end.next_multiple_of(HUGE_BYTES);
+        let start = if claim(low, self.start) {
+            low
+        } else {
+            self.start
+        };
+        let end = if claim(end, high) { high } else { end };
+        Self {
+            start,
+            bytes: end - start,
+        }
+    }
+}
+
+/// Takes a range that nothing is mapped in; `false` where something is.
+fn claim(start: usize, end: usize) -> bool {
+    if start == end {
+        return true;
+    }
+    // SAFETY: the range replaces no mapping (`MAP_FIXED_NOREPLACE`), and nothing can be read from it or written
+    // to it.
+    let place = unsafe {
+        libc::mmap(
+            start as *mut libc::c_void,
+            end - start,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE
+                | libc::MAP_ANONYMOUS
+                | libc::MAP_NORESERVE
+                | libc::MAP_FIXED_NOREPLACE,
+            -1,
+            0,
+        )
+    };
+    if place == libc::MAP_FAILED {
+        return false;
+    }
+    if place as usize != start {
+        // A kernel before 4.17 knows no NOREPLACE and takes the address for a wish.
+        // SAFETY: the range is the mapping that was just made, and nobody knows of it.
+        unsafe { libc::munmap(place, end - start) };
+        return false;
+    }
+    true
 }
 
 /// Moves code into private memory; gives the bytes moved. Only where at least one huge page fits: of a
@@ -33,7 +86,7 @@ pub fn make_private() -> Result<usize, SysError> {
     let mut moved = 0;
     let texts = maps.lines().filter_map(file_text);
     for text in texts.filter(|text| text.bytes >= 2 * HUGE_BYTES) {
-        move_one(&text).map_err(|source| SysError {
+        move_one(&text, &text.rounded_out()).map_err(|source| SysError {
             step: "move code into private memory",
             source,
         })?;
@@ -59,13 +112,15 @@ fn file_text(line: &str) -> Option<Text> {
     })
 }
 
-fn move_one(text: &Text) -> io::Result<()> {
-    let Text { start, bytes } = *text;
+/// Puts a private copy of `text` in its place, with zeros as far as `whole` goes beyond it.
+fn move_one(text: &Text, whole: &Text) -> io::Result<()> {
+    let Text { start, bytes } = *whole;
     // SAFETY: the reservation is fresh memory of the kernel's choice, large enough for a copy at the
-    // same place within a huge page as the original. The original is readable for `bytes`, being
-    // an `r-x` mapping of this process, and nothing unmaps it: there is one thread and it is here.
-    // The copy is complete and executable before `mremap` puts it in the original's place in one
-    // step, so the instruction after that call is the same byte as before.
+    // same place within a huge page as the original. The original, which lies within `whole`, is readable
+    // for its bytes, being an `r-x` mapping of this process, and nothing unmaps it: there is one thread and
+    // it is here. The copy is complete and executable before `mremap` puts it in the original's place in
+    // one step, so the instruction after that call is the same byte as before. What it replaces besides
+    // the original was claimed for it.
     unsafe {
         let reserved = libc::mmap(
             std::ptr::null_mut(),
@@ -82,7 +137,8 @@ fn move_one(text: &Text) -> io::Result<()> {
         let copy = reserved.byte_add(shift);
         // Only a hint: without huge pages there are more page table entries, and nothing else.
         libc::madvise(copy, bytes, libc::MADV_HUGEPAGE);
-        std::ptr::copy_nonoverlapping(start as *const u8, copy.cast::<u8>(), bytes);
+        let inside = copy.byte_add(text.start - start).cast::<u8>();
+        std::ptr::copy_nonoverlapping(text.start as *const u8, inside, text.bytes);
         let in_place = libc::mprotect(copy, bytes, libc::PROT_READ | libc::PROT_EXEC) == 0
             && libc::mremap(
                 copy,
@@ -107,6 +163,45 @@ fn move_one(text: &Text) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_is_stretched_where_there_is_room() {
+        // Room of its own, so that this test knows what is mapped in it.
+        let all = 8 * HUGE_BYTES;
+        // SAFETY: fresh memory of the kernel's choice.
+        let room = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                all,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(room, libc::MAP_FAILED);
+        let low = (room as usize).next_multiple_of(HUGE_BYTES);
+        let text = Text {
+            start: low + 4096,
+            bytes: 2 * HUGE_BYTES,
+        };
+        assert_eq!(text.rounded_out(), text, "all is taken");
+        // SAFETY: pages of the mapping above, which nobody uses.
+        unsafe {
+            libc::munmap(low as *mut libc::c_void, 4096);
+            libc::munmap(
+                (low + 2 * HUGE_BYTES + 4096) as *mut libc::c_void,
+                HUGE_BYTES,
+            );
+        }
+        let whole = Text {
+            start: low,
+            bytes: 3 * HUGE_BYTES,
+        };
+        assert_eq!(text.rounded_out(), whole);
+        // SAFETY: the mapping above, and what was claimed in it.
+        unsafe { libc::munmap(room, all) };
+    }
 
     #[test]
     fn only_code_of_files_is_moved() {
