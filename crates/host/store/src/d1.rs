@@ -212,6 +212,7 @@ impl Open {
         self.statement("BEGIN IMMEDIATE").map_err(refused(0))?;
         let mut ran = 0;
         for (at, query) in queries.iter().enumerate() {
+            check_length(&query.sql).map_err(refused(at))?;
             let parts = split(&query.sql);
             if parts.is_empty() && blank == Blank::Skipped {
                 continue;
@@ -232,12 +233,6 @@ impl Open {
         query: &Query,
         taker: &mut dyn Taker,
     ) -> Result<(), String> {
-        if query.sql.len() > SQL_BYTES_MAX {
-            let length = query.sql.len();
-            return Err(format!(
-                "statement too long: {length} bytes, limit {SQL_BYTES_MAX}: SQLITE_TOOBIG"
-            ));
-        }
         let Some((last, others)) = parts.split_last() else {
             return Err(NOTHING.to_owned());
         };
@@ -270,6 +265,7 @@ impl Open {
 
     /// Runs a statement whose rows nobody gets.
     fn aside(&self, sql: &str) -> Result<u64, String> {
+        self.check_time()?;
         let mut statement = self.connection.prepare(sql).map_err(|e| self.explain(&e))?;
         if statement.parameter_count() > 0 {
             return Err(
@@ -288,6 +284,7 @@ impl Open {
     }
 
     fn with_rows(&self, sql: &str, params: &[Param], taker: &mut dyn Taker) -> Result<u64, String> {
+        self.check_time()?;
         let explain = |error| self.explain(&error);
         // A PRAGMA does its work while it is compiled, and the guard hears of it then: never from the cache.
         let (mut kept, mut fresh);
@@ -365,13 +362,17 @@ impl Open {
         work(&self.connection)
     }
 
+    /// Many statements that are over at once have the time of one that is not.
+    fn check_time(&self) -> Result<(), String> {
+        match self.guard.is_too_long() {
+            true => Err(too_long()),
+            false => Ok(()),
+        }
+    }
+
     fn explain(&self, error: &rusqlite::Error) -> String {
         match error.sqlite_error_code() {
-            Some(ErrorCode::OperationInterrupted) => format!(
-                "D1 DB storage operation exceeded timeout: its SQL ran for more than {} seconds and was \
-                 interrupted: SQLITE_INTERRUPT",
-                QUERY_TIME_MAX.as_secs()
-            ),
+            Some(ErrorCode::OperationInterrupted) => too_long(),
             Some(ErrorCode::DiskFull) => FULL.to_owned(),
             _ => words::of(error, Some(&self.guard)),
         }
@@ -397,6 +398,24 @@ fn cell_of(value: ValueRef<'_>) -> Cell<'_> {
 fn scanned(statement: &rusqlite::Statement<'_>) -> u64 {
     let steps = statement.reset_status(StatementStatus::FullscanStep);
     u64::try_from(steps).unwrap_or(0)
+}
+
+/// Begins as the documentation has it.
+fn too_long() -> String {
+    format!(
+        "D1 DB storage operation exceeded timeout: its SQL ran for more than {} seconds and was interrupted: \
+         SQLITE_INTERRUPT",
+        QUERY_TIME_MAX.as_secs()
+    )
+}
+
+fn check_length(sql: &str) -> Result<(), String> {
+    match sql.len() {
+        length if length > SQL_BYTES_MAX => Err(format!(
+            "statement too long: {length} bytes, limit {SQL_BYTES_MAX}: SQLITE_TOOBIG"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a statement is of those that come again and again.

@@ -288,6 +288,22 @@ fn what_runs_too_long_is_interrupted_and_undone() {
 }
 
 #[test]
+fn many_short_statements_have_the_time_of_one() {
+    let store = Store::ephemeral().unwrap();
+    let database = D1::with(&store, "a", Duration::from_nanos(1)).unwrap();
+    let message = refused(&database, "CREATE TABLE t (a)");
+    assert!(
+        message.starts_with("D1 DB storage operation exceeded timeout"),
+        "{message}"
+    );
+    let message = refused(&database, "SELECT 1; SELECT 2");
+    assert!(
+        message.starts_with("D1 DB storage operation exceeded timeout"),
+        "{message}"
+    );
+}
+
+#[test]
 fn bookmarks_grow_with_what_is_written_and_data_stays() {
     let folder = std::env::temp_dir().join(format!("mayfly-d1-{}", std::process::id()));
     let store = Store::open(&folder).unwrap();

@@ -329,7 +329,8 @@ impl Guard {
         self.reason.lock().take()
     }
 
-    fn is_too_long(&self) -> bool {
+    /// Whether the question has had its time. SQLite asks while it runs a statement, not between two.
+    pub fn is_too_long(&self) -> bool {
         self.trusted.load(Ordering::Relaxed) == 0
             && self
                 .began
