@@ -1,5 +1,7 @@
 //! What a newcomer starts with does what its comments say.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 use std::path::{Path, PathBuf};
 
 use mayfly_tests::Server;
