@@ -208,6 +208,19 @@ export class Parent extends DurableObject {
 
 const parentBodies = {
   async dynamic() {
+    // Classes of before `extends DurableObject` take calls where a flag of that time says so.
+    const old = (flags) => {
+      const worker = this.env.LOADER.load({
+        compatibilityDate: "2026-08-01",
+        compatibilityFlags: flags,
+        allowExperimental: true,
+        mainModule: "main.js",
+        modules: { "main.js": "export class Old { add(a, b) { return a + b; } } export default {}" },
+      });
+      return this.ctx.facets.get(`old ${flags.length}`, () => ({ class: worker.getDurableObjectClass("Old") }));
+    };
+    equal(await old(["experimental", "js_rpc"]).add(1, 2), 3);
+    await fails(() => old([]).add(1, 2), { name: "TypeError", message: /does not support RPC/ });
     const facet = this.child("a", { props: { color: "red" } });
     equal(await facet.add(1), 1);
     equal(await facet.add(2), 2);

@@ -209,7 +209,7 @@ pub const FLAGS: &[Flag] = &[
     on("html_rewriter_treats_esi_include_as_void_tag").here(),
     on("immutable_api_prototypes").off("mutable_api_prototypes"),
     on("increase_websocket_message_size").experimental(),
-    on("js_rpc").experimental(),
+    on("js_rpc").experimental().here(),
     on("kv_direct_binding").experimental(),
     on("memory_cache_delete").experimental(),
     on("no_resizable_array_buffer_in_blob").off("resizable_array_buffer_in_blob"),
