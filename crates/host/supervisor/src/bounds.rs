@@ -101,6 +101,10 @@ pub const LOG_LINES_PER_SECOND_MAX: u32 = 20_000;
 /// neighbours do not notice.
 pub const DYNAMIC_LOG_LINES_PER_SECOND_MAX: u32 = 1_000;
 
+/// How long a guest that goes on writing lines beyond that is not read: reading what is dropped takes the host
+/// as long as writing it takes the guest, and its neighbours would find both cores taken.
+pub const LOG_FLOOD_PAUSE: Duration = Duration::from_millis(2);
+
 /// Bytes of event, logs, exceptions and diagnostics kept for one trace item, the documented limit.
 pub const TRACE_BYTES_MAX: usize = 256 * 1024;
 

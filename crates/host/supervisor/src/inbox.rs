@@ -6,7 +6,9 @@
 //! that really arrived, so that an idle guest costs no buffer and a claimed length costs nothing. The
 //! content of a large `Bytes` frame is read straight into the memory in which it goes on.
 
-use crate::bounds::{EXIT_WAIT, READ_BYTES, READ_BYTES_COSTLY, TURN_BYTES_MAX, TURN_TIME_MAX};
+use crate::bounds::{
+    EXIT_WAIT, LOG_FLOOD_PAUSE, READ_BYTES, READ_BYTES_COSTLY, TURN_BYTES_MAX, TURN_TIME_MAX,
+};
 use crate::ending::EndReason;
 use crate::gate;
 use crate::guest::Guest;
@@ -294,6 +296,9 @@ pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<Socket>) {
             Ok(Drained::More) => tokio::task::yield_now().await,
             Ok(Drained::Eof) => break None,
             Err(violation) => break Some(EndReason::Violation(violation)),
+        }
+        if guest.lock().floods_logs() {
+            tokio::time::sleep(LOG_FLOOD_PAUSE).await;
         }
     };
     let reason = match reason {

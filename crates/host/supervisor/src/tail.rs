@@ -323,12 +323,16 @@ pub fn tell(hub: &Arc<Hub>, turn: &mut Turn, mut done: HeldTrace) {
     }
 }
 
-/// How often the task looks while there is something to tell: late enough for a short request to be
-/// over and for what comes close together to be told together, soon enough for a person.
-const TICK: Duration = Duration::from_millis(5);
+/// How often the task looks while there is something to tell: late enough for a short request to be over and
+/// for what comes close together to be told together, so that few of the next requests find a tail at
+/// work; soon enough for a person.
+const TICK: Duration = Duration::from_millis(20);
+
+/// With so much queued it looks at once.
+const WORK_MAX: usize = 256;
 
 /// Looks that find nothing before the task sleeps.
-const QUIET_TICKS_MAX: u32 = 20;
+const QUIET_TICKS_MAX: u32 = 5;
 
 /// Looks that find an invocation still running before its streaming tails hear of it: one that takes less
 /// than a tick is told in one frame.
@@ -376,10 +380,13 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Queues something; wakes the task only where it sleeps.
+    /// Queues something; wakes the task only where it sleeps or has enough to do.
     pub fn post(&self, work: TailWork) {
-        self.work.lock().push(work);
-        if !self.awake.load(Ordering::SeqCst) {
+        let mut queue = self.work.lock();
+        queue.push(work);
+        let is_enough = queue.len() >= WORK_MAX;
+        drop(queue);
+        if is_enough || !self.awake.load(Ordering::SeqCst) {
             self.wake.notify_one();
         }
     }
@@ -397,7 +404,8 @@ pub(crate) async fn run(hub: Arc<Hub>) {
         hub.telling.awake.store(true, Ordering::SeqCst);
         let mut quiet = 0;
         while quiet < QUIET_TICKS_MAX {
-            tokio::time::sleep(TICK).await;
+            // An error is a tick that has passed.
+            let _ = tokio::time::timeout(TICK, hub.telling.wake.notified()).await;
             quiet = if look(&hub).await { 0 } else { quiet + 1 };
         }
         // Whoever queues after this store wakes the task; whoever queued before is seen here.

@@ -422,11 +422,22 @@ impl State {
             self.log_lines = 0;
         }
         self.log_lines = self.log_lines.saturating_add(1);
+        self.log_lines <= self.log_lines_max()
+    }
+
+    /// Whether it writes more lines than are printed, by a second's worth of them.
+    pub fn floods_logs(&self) -> bool {
+        self.log_lines > self.log_lines_max().saturating_mul(2)
+            && self
+                .log_second
+                .is_some_and(|second| second.elapsed() < Duration::from_secs(1))
+    }
+
+    fn log_lines_max(&self) -> u32 {
         let dynamic = self.worker.as_ref().is_some_and(|one| one.is_dynamic());
-        let most = match dynamic {
+        match dynamic {
             true => DYNAMIC_LOG_LINES_PER_SECOND_MAX,
             false => LOG_LINES_PER_SECOND_MAX,
-        };
-        self.log_lines <= most
+        }
     }
 }
