@@ -24,12 +24,19 @@ pub struct Taken(());
 /// Has new mappings lie side by side until the result is dropped. An error means that they will not, and
 /// that nothing else changed.
 pub fn keep_together() -> io::Result<Taken> {
+    take(LOW, HIGH)?;
+    Ok(Taken(()))
+}
+
+/// Takes the addresses from `start` to `end`, where nothing is mapped: an error says that something is, and
+/// changes nothing. Nothing can be read there or written.
+pub(crate) fn take(start: usize, end: usize) -> io::Result<()> {
     // SAFETY: the range replaces no mapping (`MAP_FIXED_NOREPLACE`), and nothing can be read from it or
     // written to it.
     let place = unsafe {
         libc::mmap(
-            LOW as *mut libc::c_void,
-            HIGH - LOW,
+            start as *mut libc::c_void,
+            end - start,
             libc::PROT_NONE,
             libc::MAP_PRIVATE
                 | libc::MAP_ANONYMOUS
@@ -42,13 +49,13 @@ pub fn keep_together() -> io::Result<Taken> {
     if place == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    if place as usize != LOW {
+    if place as usize != start {
         // A kernel before 4.17 knows no NOREPLACE and takes the address for a wish.
         // SAFETY: the range is the mapping that was just made, and nobody knows of it.
-        unsafe { libc::munmap(place, HIGH - LOW) };
+        unsafe { libc::munmap(place, end - start) };
         return Err(io::ErrorKind::Unsupported.into());
     }
-    Ok(Taken(()))
+    Ok(())
 }
 
 impl Drop for Taken {

@@ -9,7 +9,7 @@
 
 use std::io;
 
-use crate::SysError;
+use crate::{SysError, near};
 
 /// Size and alignment of a huge page on x86-64 and most of AArch64; elsewhere it only wastes a little
 /// address space.
@@ -29,49 +29,18 @@ impl Text {
         let end = self.start + self.bytes;
         let low = self.start / HUGE_BYTES * HUGE_BYTES;
         let high = end.next_multiple_of(HUGE_BYTES);
-        let start = if claim(low, self.start) {
+        let is_free = |from, to| from == to || near::take(from, to).is_ok();
+        let start = if is_free(low, self.start) {
             low
         } else {
             self.start
         };
-        let end = if claim(end, high) { high } else { end };
+        let end = if is_free(end, high) { high } else { end };
         Self {
             start,
             bytes: end - start,
         }
     }
-}
-
-/// Takes a range that nothing is mapped in; `false` where something is.
-fn claim(start: usize, end: usize) -> bool {
-    if start == end {
-        return true;
-    }
-    // SAFETY: the range replaces no mapping (`MAP_FIXED_NOREPLACE`), and nothing can be read from it or written
-    // to it.
-    let place = unsafe {
-        libc::mmap(
-            start as *mut libc::c_void,
-            end - start,
-            libc::PROT_NONE,
-            libc::MAP_PRIVATE
-                | libc::MAP_ANONYMOUS
-                | libc::MAP_NORESERVE
-                | libc::MAP_FIXED_NOREPLACE,
-            -1,
-            0,
-        )
-    };
-    if place == libc::MAP_FAILED {
-        return false;
-    }
-    if place as usize != start {
-        // A kernel before 4.17 knows no NOREPLACE and takes the address for a wish.
-        // SAFETY: the range is the mapping that was just made, and nobody knows of it.
-        unsafe { libc::munmap(place, end - start) };
-        return false;
-    }
-    true
 }
 
 /// Moves code into private memory; gives the bytes moved. Only where at least one huge page fits: of a
