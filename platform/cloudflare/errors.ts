@@ -28,9 +28,10 @@ export function stackOf(error: object): string {
   if (!(error instanceof SyntaxError) || typeof fileName !== "string" || fileName === "") return text.slice(0, STACK_CHARS_MAX);
   const place = `${fileName}:${String(lineNumber)}:${String(columnNumber)}`;
   if (fileName.startsWith("mayfly:") || text.includes(place)) return text.slice(0, STACK_CHARS_MAX);
-  const header = String(error);
-  const frames = text.startsWith(header) ? text.slice(header.length) : "";
-  return `${header}\n    at ${place}${frames}`.slice(0, STACK_CHARS_MAX);
+  // Not from `toString()`, which may be the user's.
+  const frames = text.indexOf("\n    at ");
+  const header = frames < 0 ? text : text.slice(0, frames);
+  return `${header}\n    at ${place}${text.slice(header.length)}`.slice(0, STACK_CHARS_MAX);
 }
 
 /**

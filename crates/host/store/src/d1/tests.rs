@@ -125,12 +125,7 @@ fn a_taker_that_has_had_enough_undoes_the_question() {
     let asked = queries(&["INSERT INTO t VALUES (1), (2) RETURNING a"]);
     let error = database.run(&asked, Blank::Refused, &mut told).unwrap_err();
     assert_eq!(error.message, "too much");
-    assert_eq!(
-        run(&database, &["SELECT count(*) AS n FROM t"])
-            .unwrap()
-            .text,
-        "[n]Integer(0) "
-    );
+    assert_empty(&database);
 }
 
 #[test]
@@ -248,6 +243,12 @@ fn nothing_leads_out_of_the_database_and_no_setting_stays() {
     }
 }
 
+/// The database answers, and its table `t` has no row.
+fn assert_empty(database: &D1) {
+    let told = run(database, &["SELECT count(*) AS n FROM t"]).unwrap();
+    assert_eq!(told.text, "[n]Integer(0) ");
+}
+
 #[test]
 fn a_database_that_is_full_says_so_and_can_still_be_read() {
     let database = database();
@@ -256,12 +257,7 @@ fn a_database_that_is_full_says_so_and_can_still_be_read() {
     database.open.lock().trusted(limit).unwrap();
     let fill = "INSERT INTO t VALUES (zeroblob(100000))";
     assert_eq!(refused(&database, fill), FULL);
-    assert_eq!(
-        run(&database, &["SELECT count(*) AS n FROM t"])
-            .unwrap()
-            .text,
-        "[n]Integer(0) "
-    );
+    assert_empty(&database);
 }
 
 #[test]
@@ -279,12 +275,7 @@ fn what_runs_too_long_is_interrupted_and_undone() {
             .starts_with("D1 DB storage operation exceeded timeout"),
         "{error}"
     );
-    assert_eq!(
-        run(&database, &["SELECT count(*) AS n FROM t"])
-            .unwrap()
-            .text,
-        "[n]Integer(0) "
-    );
+    assert_empty(&database);
 }
 
 #[test]
