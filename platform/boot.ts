@@ -36,7 +36,7 @@ import { releaseAnswer, serveAnswer, serveExport } from "./cloudflare/rpc/serve.
 import { releaseExport } from "./cloudflare/rpc/target.ts";
 import { globals as serviceWorkerGlobals } from "./cloudflare/service-worker.ts";
 import { tailEvents } from "./cloudflare/tails.ts";
-import { logMessage, warn } from "./cloudflare/trace.ts";
+import { logValues, warn } from "./cloudflare/trace.ts";
 import { installUncaughtHandlers, reportRejection, reportUncaught } from "./cloudflare/uncaught.ts";
 import { builtin } from "./modules/builtins.ts";
 import { commonJs, setModules } from "./modules/commonjs.ts";
@@ -80,7 +80,7 @@ setWarningSink(warn);
 setConsoleSink((level, text, args) => {
   const invocation = currentInvocation();
   const trace = invocation?.trace;
-  wire.log(trace?.call ?? invocation?.call, level, text, trace === undefined ? "" : logMessage(args));
+  wire.log(trace?.call ?? invocation?.call, level, text, trace === undefined ? undefined : logValues(args, text));
 });
 
 function start(info: StartInfo): void {

@@ -262,6 +262,12 @@ export interface EntrypointInfo {
 
 export type LogLevel = "debug" | "log" | "info" | "warn" | "error";
 
+/**
+ * The arguments of a console method: undefined where the line's text is the only one, their lengths where they are
+ * texts and the line is these with a space between two, else JSON.
+ */
+export type LogValues = undefined | readonly number[] | string;
+
 /** What Rust calls. Each is one frame of `ToGuest`, or the clock. Microtasks run after each. */
 export interface Handlers {
   /**
@@ -370,7 +376,7 @@ export interface Wire {
   streamRead(stream: StreamId): void;
   /** What would come on `from` goes out on `to` without this Worker; neither has been begun. */
   streamJoin(from: StreamId, to: StreamId): void;
-  log(call: CallId | undefined, level: LogLevel, text: string, message: string): void;
+  log(call: CallId | undefined, level: LogLevel, text: string, values?: LogValues): void;
   exception(call: CallId | undefined, failure: Failure): void;
   tailMore(call: CallId): void;
   /** Spans have numbers from 1 on; `parent` 0 is the invocation. */

@@ -201,7 +201,6 @@ export class Invocation {
       "warn",
       "An RPC stub was not disposed: it was left to the garbage collector, which may take long to find it. " +
         "Dispose a stub (or the result it came in) with [Symbol.dispose]() or a `using` declaration.",
-      "",
     );
   }
 

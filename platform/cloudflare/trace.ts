@@ -7,7 +7,7 @@
 // Invariant: nothing here throws into user code, whatever a value does when it is turned into text.
 
 import { wire } from "../ops.ts";
-import type { Body, CallId, Outcome } from "../ops.ts";
+import type { Body, CallId, LogValues, Outcome } from "../ops.ts";
 import { type Frame, currentFrame, currentInvocation, runWith } from "./async-context.ts";
 import type { Cap } from "./caps.ts";
 import { stackOf } from "./errors.ts";
@@ -33,11 +33,33 @@ export class Trace {
 
 // ---- log lines
 
-/** The arguments of a console method, as tails see them; nothing where nobody follows. */
-export function logMessage(args: readonly unknown[]): string {
+/** The arguments of a console method, whose line is `text`, as tails see them. */
+export function logValues(args: readonly unknown[], text: string): LogValues {
+  if (text.length <= TEXT_CHARS_MAX) {
+    if (args.length === 1 && args[0] === text) return undefined;
+    const lengths = textLengths(args, text);
+    if (lengths !== undefined) return lengths;
+  }
   const message = `[${args.map(argumentJson).join(", ")}]`;
   const errors = errorsAmong(args);
   return errors === undefined ? message : `{"m":${message},"e":${errors}}`;
+}
+
+/** A line of so many is not cut. In step with `LOG_BYTES_MAX` of the wire; a character is up to three bytes. */
+const TEXT_CHARS_MAX = 5000;
+
+/** Where `text` is `args` with a space between two: their lengths. */
+function textLengths(args: readonly unknown[], text: string): number[] | undefined {
+  const lengths: number[] = [];
+  let end = -1;
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index];
+    if (typeof arg !== "string") return undefined;
+    lengths.push(arg.length);
+    end += 1 + arg.length;
+  }
+  // What a `%` stands for might be as long as what stands for it.
+  return end === text.length && !(args[0] as string).includes("%") ? lengths : undefined;
 }
 
 /** Plain data as JSON, everything else as its text. */
@@ -118,7 +140,7 @@ const WARNED_MAX = 1000;
 export function warn(text: string): void {
   const invocation = currentInvocation();
   const trace = invocation?.trace;
-  wire.log(trace?.call ?? invocation?.call, "warn", text, trace === undefined ? "" : JSON.stringify([text]));
+  wire.log(trace?.call ?? invocation?.call, "warn", text);
 }
 
 /** The same, once for the Worker's life. */

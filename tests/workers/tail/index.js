@@ -327,6 +327,27 @@ const cases = {
     same([typeof message, truncated, message.length > 200_000], ["string", true, true]);
   },
 
+  async a_line_is_told_by_its_values(env, ctx) {
+    const child = followed(env, ctx, "values", `export default { fetch() {
+      const lines = [
+        ["a b"], ["a", "b"], ["a b", "", "c "], [" "], [""], [], ["\\u{1f600}", "\\ud83d", "\\ude00", "\\u00e9"],
+        ["%s", "x"], ["%o", "\\n"], ["100%", "x"], ["x", "100%"], ["a\\nb", "c"], ["\\"", "\\u0000"], ["a", new String("b")],
+      ];
+      for (const line of lines) console.log(...line);
+      console.group("g");
+      console.log("in", "it");
+      console.log("on\\ntwo");
+      console.groupEnd();
+      return Response.json(lines);
+    } };`);
+    const lines = await (await child.getEntrypoint().fetch("https://x/")).json();
+    const item = await outcomeOf("values");
+    const replaced = (text) => text.toWellFormed();
+    const told = [...lines, ["g"], ["in", "it"], ["on\ntwo"]].map((line) => line.map(replaced));
+    same(item.logs.map(({ message }) => message), told);
+    same(events.get("values").filter(({ event }) => event.type === "log").map(({ event }) => event.message), told);
+  },
+
   async messages_on_diagnostics_channels_are_told(env, ctx) {
     const child = followed(env, ctx, "channels", `import { channel } from "node:diagnostics_channel";
       export default { async fetch() {

@@ -15,6 +15,7 @@ mod heads;
 mod tuples;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use mayfly_engine::data::{Args, Data, OpError};
 use mayfly_wire::{ActorId, Blob, CallId, CapId, ExportId, StreamId};
@@ -196,6 +197,18 @@ impl<T: IntoData> IntoData for Box<T> {
 }
 
 impl<T: FromData> FromData for Box<T> {
+    fn from_data(data: Data) -> Result<Self, OpError> {
+        T::from_data(data).map(Self::new)
+    }
+}
+
+impl<T: IntoData + Clone> IntoData for Arc<T> {
+    fn into_data(self) -> Data {
+        Self::unwrap_or_clone(self).into_data()
+    }
+}
+
+impl<T: FromData> FromData for Arc<T> {
     fn from_data(data: Data) -> Result<Self, OpError> {
         T::from_data(data).map(Self::new)
     }

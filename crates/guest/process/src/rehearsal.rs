@@ -10,6 +10,8 @@
 //!
 //! Invariant: nothing of a rehearsal reaches a socket, and none happens once a Worker has started.
 
+use std::sync::Arc;
+
 use mayfly_wire::{
     Blob, Body, CallId, Env, Event, Limits, Module, ModuleKind, Payload, Redirect, RequestHead,
     Start, ToGuest,
@@ -120,7 +122,7 @@ fn request(call: CallId) -> ToGuest {
         encoded: false,
     };
     let event = Event::Fetch {
-        request: Box::new(head),
+        request: Arc::new(head),
         body: Body::Empty {},
     };
     ToGuest::Invoke {

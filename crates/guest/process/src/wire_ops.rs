@@ -6,7 +6,7 @@
 use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
 use mayfly_sandbox::fork::exit_now;
 use mayfly_wire::bounds::{CHUNK_BYTES_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX};
-use mayfly_wire::{Blob, Failure, FailureKind, Outcome, StreamId, ToHost};
+use mayfly_wire::{Blob, Failure, FailureKind, LogValues, Outcome, StreamId, ToHost};
 
 use crate::convert::{FromData, IntoData, check_code};
 use crate::exit;
@@ -149,7 +149,12 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 call: args.at(0)?,
                 level: args.at(1)?,
                 text: cut(args.at(2)?),
-                message: shortened(args.at(3)?, LOG_MESSAGE_BYTES_MAX),
+                values: match args.at(3)? {
+                    LogValues::Json { json } => LogValues::Json {
+                        json: shortened(json, LOG_MESSAGE_BYTES_MAX),
+                    },
+                    values => values,
+                },
             })
         }),
         wire("exception", |state, args| {

@@ -96,7 +96,7 @@ pub enum HeldEvent {
     /// An HTTP request.
     Fetch {
         /// Its head.
-        request: Box<RequestHead>,
+        request: Arc<RequestHead>,
         /// Its body.
         body: HeldBody,
         /// Counted on whoever sent it.

@@ -42,7 +42,7 @@ pub fn ask(
             toll.sent(head_bytes(&request));
             let body = to_exchange(&hub.runtime, body, None, &toll);
             let request = Request {
-                head: *request,
+                head: Arc::unwrap_or_clone(request),
                 body,
             };
             fetch(hub, service.clone(), request, toll)

@@ -30,7 +30,7 @@ use crate::loader;
 use crate::translate::{Lift, LiftError, cut};
 use crate::turn::Turn;
 use mayfly_wire::bounds::{CALLS_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX};
-use mayfly_wire::{Failure, ToHost};
+use mayfly_wire::{Failure, LogValues, ToHost};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -297,15 +297,17 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
             call,
             level,
             mut text,
-            mut message,
+            mut values,
         } => {
             let now = Instant::now();
             let allowed = state.log_allowed(now);
             cut(&mut text, LOG_BYTES_MAX);
-            cut(&mut message, LOG_MESSAGE_BYTES_MAX);
+            if let LogValues::Json { json } = &mut values {
+                cut(json, LOG_MESSAGE_BYTES_MAX);
+            }
             // A log line of a call that is done already belongs to nobody's trace.
             if allowed && let Some(trace) = call.and_then(|call| state.trace(call)) {
-                trace.log(&level, &text, &message);
+                trace.log(&level, &text, values);
             }
             let worker = state.worker.clone();
             drop(state);

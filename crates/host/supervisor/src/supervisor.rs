@@ -486,7 +486,7 @@ impl Service for WorkerService {
         let service = self.service.clone();
         Box::pin(async move {
             let event = HeldEvent::Fetch {
-                request: Box::new(request.head),
+                request: Arc::new(request.head),
                 body: from_exchange(&hub.runtime, &hub.chores, request.body, &Toll::default()),
                 weight: Weight::default(),
             };

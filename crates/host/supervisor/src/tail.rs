@@ -16,16 +16,14 @@
 use crate::bounds::{SESSION_BYTES_MAX, SESSIONS_BYTES_MAX, TRACES_UNDER_WAY_MAX};
 use crate::call::{Call, Caller};
 use crate::capability::Capability;
-use crate::guest::{Guest, HeldTrace};
+use crate::guest::HeldTrace;
 use crate::held::HeldEvent;
 use crate::hub::Hub;
 use crate::lock::Mutex;
 use crate::relay;
-use crate::trace::Onset;
+use crate::trace::{Event, events_json};
 use crate::turn::Turn;
-use mayfly_wire::{CallId, ToGuest};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use mayfly_wire::ToGuest;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -41,8 +39,9 @@ pub struct Session {
 
 #[derive(Default)]
 struct SessionState {
-    /// JSON of events, with commas.
-    queue: String,
+    queue: Vec<Arc<Event>>,
+    /// What they take.
+    bytes: usize,
     dropped: u64,
     /// The tail has dealt with what it got.
     ready: bool,
@@ -63,15 +62,12 @@ pub enum Must {
     Arrive,
 }
 
-/// What an event costs beside its text.
-const EVENT_BYTES: usize = 64;
-
 impl Session {
     /// Begins to tell `tail` of an invocation. `None` where too much is told already.
     pub fn open(
         hub: &Arc<Hub>,
         tail: &Capability,
-        onset: &Arc<Onset>,
+        onset: &Arc<Event>,
         generation: u32,
     ) -> Option<Arc<Self>> {
         let permit = TailPermit::new(hub)?;
@@ -80,12 +76,9 @@ impl Session {
             call: OnceLock::new(),
             state: Mutex::new(SessionState::default()),
         });
-        let call = Call::new(Caller::TailStream(session.clone(), permit), false);
-        // Just made, so it is empty.
-        let _ = session.call.set(Arc::downgrade(&call));
         hub.telling.post(TailWork::Open(Box::new(Opening {
             session: session.clone(),
-            call,
+            permit,
             tail: tail.clone(),
             onset: onset.clone(),
             generation,
@@ -95,13 +88,14 @@ impl Session {
     }
 
     /// What the tail hears first: the onset and, unless it is much, what came after it.
-    fn begin(&self, onset: &Onset) -> String {
-        let onset = onset.event();
+    fn begin(&self, onset: Arc<Event>) -> String {
+        let mut events = vec![onset];
         let mut state = self.state.lock();
-        if state.queue.is_empty() || state.queue.len() > OPENING_BYTES_MAX {
-            return format!("[{onset}]");
+        if state.bytes <= OPENING_BYTES_MAX {
+            events.append(&mut state.take(&self.hub));
         }
-        format!("[{onset},{}]", state.take(&self.hub))
+        drop(state);
+        events_json(&events)
     }
 
     fn has_ended(&self) -> bool {
@@ -109,15 +103,15 @@ impl Session {
     }
 
     /// Something happened.
-    pub fn event(self: &Arc<Self>, event: &str, must: Must) {
+    pub fn event(self: &Arc<Self>, event: &Arc<Event>, must: Must) {
         let mut state = self.state.lock();
         if state.over {
             return;
         }
-        let bytes = event.len() + EVENT_BYTES;
+        let bytes = event.bytes();
         let all = self.hub.counters.session_bytes.load(Ordering::Relaxed);
-        let full = state.queue.len() + bytes > SESSION_BYTES_MAX
-            || all + bytes as u64 > SESSIONS_BYTES_MAX;
+        let full =
+            state.bytes + bytes > SESSION_BYTES_MAX || all + bytes as u64 > SESSIONS_BYTES_MAX;
         if full && must == Must::MayBeDropped {
             state.dropped += 1;
             self.hub
@@ -126,7 +120,7 @@ impl Session {
                 .fetch_add(1, Ordering::Relaxed);
             return;
         }
-        state.push(&self.hub, event);
+        state.push(&self.hub, event.clone());
         self.post_if_due(&mut state);
     }
 
@@ -137,16 +131,13 @@ impl Session {
         if state.over || state.dropped == 0 {
             return;
         }
-        // Before the outcome, which is the last item of the queue.
-        let note = format!(
-            concat!(
-                r#"{{"type":"streamDiagnostic","diagnostic":"#,
-                r#"{{"diagnosticsType":"droppedEvents","count":{}}}}}"#
-            ),
-            state.dropped
-        );
-        state.dropped = 0;
-        state.insert_before_last(&self.hub, &note);
+        let count = std::mem::take(&mut state.dropped);
+        // Before the outcome, which is the last of the queue.
+        if let Some(outcome) = state.pop(&self.hub) {
+            for event in Event::clone(&outcome).after_dropped(count) {
+                state.push(&self.hub, Arc::new(event));
+            }
+        }
         self.post_if_due(&mut state);
     }
 
@@ -181,7 +172,8 @@ impl Session {
             state.take(&self.hub)
         };
         if let Some((guest, call)) = place {
-            send(turn, &guest, call, events);
+            let events = events_json(&events);
+            guest.send(turn, &ToGuest::TailEvents { call, events });
         }
     }
 
@@ -193,78 +185,29 @@ impl Session {
     }
 }
 
-fn send(turn: &mut Turn, guest: &Arc<Guest>, call: CallId, events: String) {
-    let events = format!("[{events}]");
-    guest.send(turn, &ToGuest::TailEvents { call, events });
-}
-
-/// What an event comes in, as `trace` writes it.
-#[derive(Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    span_context: &'a RawValue,
-    #[serde(borrow)]
-    invocation_id: &'a RawValue,
-    timestamp: u64,
-    sequence: u64,
-    #[serde(borrow)]
-    event: &'a RawValue,
-}
-
-impl<'a> Envelope<'a> {
-    /// The next one.
-    fn after(&self, event: &'a RawValue) -> Self {
-        Self {
-            sequence: self.sequence + 1,
-            event,
-            ..*self
-        }
-    }
-}
-
 impl SessionState {
-    fn push(&mut self, hub: &Hub, event: &str) {
-        let before = self.queue.len();
-        if !self.queue.is_empty() {
-            self.queue.push(',');
-        }
-        self.queue.push_str(event);
-        hub.counters
-            .session_bytes
-            .fetch_add((self.queue.len() - before) as u64, Ordering::Relaxed);
+    fn push(&mut self, hub: &Hub, event: Arc<Event>) {
+        let bytes = event.bytes();
+        self.bytes += bytes;
+        let all = &hub.counters.session_bytes;
+        all.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.queue.push(event);
     }
 
-    /// The note has the place of the last event, which moves on by one.
-    fn insert_before_last(&mut self, hub: &Hub, note: &str) {
-        let queue = self.take(hub);
-        let values = format!("[{queue}]");
-        let values: Vec<&RawValue> = serde_json::from_str(&values).unwrap_or_default();
-        let (Some((last, before)), Ok(note)) = (values.split_last(), serde_json::from_str(note))
-        else {
-            return;
-        };
-        for value in before {
-            self.push(hub, value.get());
-        }
-        // The envelopes are the host's own.
-        let Ok(mut outcome) = serde_json::from_str::<Envelope<'_>>(last.get()) else {
-            return self.push(hub, last.get());
-        };
-        let event = std::mem::replace(&mut outcome.event, note);
-        for envelope in [&outcome.clone(), &outcome.after(event)] {
-            if let Ok(text) = serde_json::to_string(envelope) {
-                self.push(hub, &text);
-            }
-        }
+    fn pop(&mut self, hub: &Hub) -> Option<Arc<Event>> {
+        let event = self.queue.pop()?;
+        let bytes = event.bytes();
+        self.bytes -= bytes;
+        let all = &hub.counters.session_bytes;
+        all.fetch_sub(bytes as u64, Ordering::Relaxed);
+        Some(event)
     }
 
-    fn take(&mut self, hub: &Hub) -> String {
-        let queue = std::mem::take(&mut self.queue);
-        hub.counters
-            .session_bytes
-            .fetch_sub(queue.len() as u64, Ordering::Relaxed);
-        queue
+    fn take(&mut self, hub: &Hub) -> Vec<Arc<Event>> {
+        let bytes = std::mem::take(&mut self.bytes);
+        let all = &hub.counters.session_bytes;
+        all.fetch_sub(bytes as u64, Ordering::Relaxed);
+        std::mem::take(&mut self.queue)
     }
 }
 
@@ -358,16 +301,28 @@ pub enum TailWork {
 /// The begin of a session.
 pub struct Opening {
     session: Arc<Session>,
-    /// The tail's invocation.
-    call: Arc<Call>,
+    permit: TailPermit,
     /// Who hears it.
     tail: Capability,
     /// Its first event.
-    onset: Arc<Onset>,
+    onset: Arc<Event>,
     /// See `HeldEvent::Tail`.
     generation: u32,
     /// How often the invocation was found to be running still.
     looks: u32,
+}
+
+impl Opening {
+    fn deliver(self, turn: &mut Turn, hub: &Arc<Hub>) {
+        let event = HeldEvent::TailStream {
+            events: self.session.begin(self.onset),
+            generation: self.generation,
+        };
+        let call = Call::new(Caller::TailStream(self.session.clone(), self.permit), false);
+        // Set here alone, so it is empty.
+        let _ = self.session.call.set(Arc::downgrade(&call));
+        relay::route(turn, hub, &call, &self.tail, event);
+    }
 }
 
 /// Where it is queued. Bounded by the permits that traces and sessions hold.
@@ -450,11 +405,7 @@ fn do_one(hub: &Arc<Hub>, turn: &mut Turn, work: TailWork) {
                 opening.looks += 1;
                 return hub.telling.post(TailWork::Open(opening));
             }
-            let event = HeldEvent::TailStream {
-                events: opening.session.begin(&opening.onset),
-                generation: opening.generation,
-            };
-            relay::route(turn, hub, &opening.call, &opening.tail, event);
+            opening.deliver(turn, hub);
         }
         TailWork::Feed(session) => session.feed(turn),
     }

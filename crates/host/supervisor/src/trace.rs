@@ -7,12 +7,12 @@
 //!
 //! Invariant: whatever a guest sent, an item and an event are well-formed JSON.
 
+mod event;
 mod line;
-mod onset;
 mod room;
 mod told;
 
-pub use onset::Onset;
+pub use event::{Event, events_json};
 
 use crate::actor::Actor;
 use crate::bounds::{SPANS_MAX, TRACE_BYTES_MAX};
@@ -21,9 +21,9 @@ use crate::held::HeldEvent;
 use crate::hub::Hub;
 use crate::observe::InvocationReport;
 use crate::tail::{Must, Session};
-use line::{Line, base64, exception_json, is_shallow, log_json, push_item, without_header};
-use mayfly_wire::{Failure, LogLevel, Outcome};
-use onset::envelope;
+use event::{About, What};
+use line::{Line, base64, exception_json, is_shallow, push_item, without_header};
+use mayfly_wire::{Failure, LogLevel, LogValues, Outcome};
 use room::TraceRoom;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -120,18 +120,11 @@ pub struct Trace {
     observed: bool,
     /// 0 for what is told of a Worker, one more for each tail that tells of a tail.
     generation: u32,
-    context: SpanContext,
-    parent: Option<u64>,
-    invocation_id: u128,
-    worker: String,
-    entrypoint: String,
-    /// Of the Durable Object, if it is one's.
-    object: Option<String>,
-    event: Arc<Told>,
+    about: Arc<About>,
     began: SystemTime,
     status: Option<u16>,
+    logs: Vec<Arc<Line>>,
     /// Items of JSON arrays, with commas.
-    logs: String,
     exceptions: String,
     diagnostics: String,
     bytes: usize,
@@ -210,30 +203,43 @@ impl Trace {
         if tails.is_empty() && !observed {
             return None;
         }
-        let mut trace = Box::new(Self {
+        let mut room = TraceRoom::new(hub, begin.trace_bytes);
+        let mut told = Told::of(begin.event);
+        let mut bytes = told.bytes();
+        let fits = bytes <= TRACE_BYTES_MAX && room.take(bytes as u64);
+        let mut logs = Vec::new();
+        if !fits {
+            told = told.shortened();
+            bytes = 0;
+            logs.push(Arc::new(note(EVENT_TOO_LARGE)));
+        }
+        let context = SpanContext {
+            trace_id: begin
+                .caller
+                .map_or_else(random_128, |caller| caller.trace_id),
+            span_id: random_64(),
+        };
+        Some(Box::new(Self {
             tails,
             observed,
             generation,
-            context: SpanContext {
-                trace_id: begin
-                    .caller
-                    .map_or_else(random_128, |caller| caller.trace_id),
-                span_id: random_64(),
-            },
-            parent: begin.caller.map(|caller| caller.span_id),
-            invocation_id: random_128(),
-            worker: begin.worker.name.clone(),
-            entrypoint: begin.entrypoint.to_owned(),
-            object: begin.actor.map(Actor::traced_id),
-            event: Arc::new(Told::of(begin.event)),
+            about: Arc::new(About {
+                context,
+                parent: begin.caller.map(|caller| caller.span_id),
+                invocation_id: random_128(),
+                worker: begin.worker.name.clone(),
+                entrypoint: begin.entrypoint.to_owned(),
+                object: begin.actor.map(Actor::traced_id),
+                told,
+            }),
             began: SystemTime::now(),
             status: None,
-            logs: String::new(),
+            logs,
             exceptions: String::new(),
             diagnostics: String::new(),
-            bytes: 0,
-            room: TraceRoom::new(hub, begin.trace_bytes),
-            truncated: false,
+            bytes,
+            room,
+            truncated: !fits,
             full: Full::default(),
             spans_open: HashMap::new(),
             spans: Vec::new(),
@@ -241,15 +247,13 @@ impl Trace {
             sessions: Vec::new(),
             sequence: 0,
             last: Last::Event,
-        });
-        trace.weigh_event();
-        Some(trace)
+        }))
     }
 
     /// Where calls of `span` come from; 0 is the invocation itself.
     pub fn context_of(&self, span: u32) -> SpanContext {
         SpanContext {
-            trace_id: self.context.trace_id,
+            trace_id: self.about.context.trace_id,
             span_id: self.span_id(span),
         }
     }
@@ -269,23 +273,6 @@ impl Trace {
         self.generation
     }
 
-    fn weigh_event(&mut self) {
-        let bytes = self.event.bytes();
-        if bytes <= TRACE_BYTES_MAX && self.room.take(bytes as u64) {
-            self.bytes += bytes;
-            return;
-        }
-        self.event = Arc::new(self.event.shortened());
-        self.truncated = true;
-        let entry = log_json(
-            now_ms(),
-            "warn",
-            &json!([EVENT_TOO_LARGE]).to_string(),
-            None,
-        );
-        push_item(&mut self.logs, &entry);
-    }
-
     fn has_room(&mut self, bytes: usize) -> bool {
         let bytes = bytes + ENTRY_BYTES;
         if self.bytes + bytes > TRACE_BYTES_MAX || !self.room.take(bytes as u64) {
@@ -296,8 +283,8 @@ impl Trace {
         true
     }
 
-    /// A console line; `message` as the guest gave it, see `ToHost::Log`.
-    pub fn log(&mut self, level: &LogLevel, text: &str, message: &str) {
+    /// A console line; see `ToHost::Log`.
+    pub fn log(&mut self, level: &LogLevel, text: &str, values: LogValues) {
         let level = match level {
             LogLevel::Debug {} => "debug",
             LogLevel::Log {} => "log",
@@ -305,20 +292,19 @@ impl Trace {
             LogLevel::Warn {} => "warn",
             LogLevel::Error {} => "error",
         };
-        let line = Line::of(text, message);
+        let line = Arc::new(Line::new(level, text, values));
         if !self.sessions.is_empty() {
-            self.emit(&line.event(level), None);
+            self.emit(What::Line(line.clone()), None);
         }
         if self.full.logs {
             return;
         }
-        if !self.has_room(line.bytes()) {
+        if self.has_room(line.bytes()) {
+            self.logs.push(line);
+        } else {
             self.full.logs = true;
-            let entry = log_json(now_ms(), "warn", &json!([LOGS_FULL]).to_string(), None);
-            push_item(&mut self.logs, &entry);
-            return;
+            self.logs.push(Arc::new(note(LOGS_FULL)));
         }
-        push_item(&mut self.logs, &line.entry(level));
     }
 
     /// An error that nobody caught.
@@ -331,7 +317,7 @@ impl Trace {
             if !stack.is_empty() {
                 event["stack"] = json!(stack);
             }
-            self.emit(&event.to_string(), None);
+            self.emit(What::Json(event.to_string().into()), None);
         }
         if self.full.exceptions {
             return;
@@ -351,7 +337,7 @@ impl Trace {
         let coded = base64(message);
         if !self.sessions.is_empty() {
             let event = json!({"type": "diagnosticChannel", "channel": channel, "message": coded});
-            self.emit(&event.to_string(), None);
+            self.emit(What::Json(event.to_string().into()), None);
         }
         if self.full.diagnostics {
             return;
@@ -368,9 +354,11 @@ impl Trace {
 
     fn span_id(&self, number: u32) -> u64 {
         match number {
-            0 => self.context.span_id,
+            0 => self.about.context.span_id,
             // Never the same for two numbers, and never the invocation's own.
-            number => self.context.span_id ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            number => {
+                self.about.context.span_id ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            }
         }
     }
 
@@ -385,7 +373,7 @@ impl Trace {
         let (id, parent) = (self.span_id(number), self.span_id(parent));
         if !self.sessions.is_empty() {
             let event = json!({"type": "spanOpen", "name": name, "spanId": hex64(id)});
-            self.emit(&event.to_string(), Some(parent));
+            self.emit(What::Json(event.to_string().into()), Some(parent));
         }
         let span = Span {
             id,
@@ -411,10 +399,10 @@ impl Trace {
         if !self.sessions.is_empty() {
             if !attributes.is_empty() {
                 let event = format!(r#"{{"type":"attributes","info":{attributes}}}"#);
-                self.emit(&event, Some(span.id));
+                self.emit(What::Json(event.into()), Some(span.id));
             }
             let event = r#"{"type":"spanClose","outcome":"ok"}"#;
-            self.emit(event, Some(span.id));
+            self.emit(What::Json(event.into()), Some(span.id));
         }
         // Only observers get to see it later.
         let bytes = attributes.len();
@@ -442,26 +430,21 @@ impl Trace {
         match outcome {
             Outcome::Response { head, .. } => {
                 self.status = Some(head.status);
-                let status = head.status;
-                self.tell_return(&format!(
-                    r#"{{"type":"return","info":{{"type":"fetch","statusCode":{status}}}}}"#
-                ));
+                self.tell_return(self.status);
             }
             Outcome::Failed { failure } => self.exception(failure),
             Outcome::Value { .. }
             | Outcome::Nothing { .. }
             | Outcome::Code { .. }
             | Outcome::Connected { .. }
-            | Outcome::Facet { .. } => {
-                self.tell_return(r#"{"type":"return"}"#);
-            }
+            | Outcome::Facet { .. } => self.tell_return(None),
         }
     }
 
-    fn tell_return(&mut self, event: &str) {
+    fn tell_return(&mut self, status: Option<u16>) {
         if self.last == Last::Event {
             self.last = Last::Return;
-            self.emit_as(event, None, Must::Arrive);
+            self.emit_as(What::Return(status), None, Must::Arrive);
         }
     }
 
@@ -474,18 +457,18 @@ impl Trace {
             let event = json!({
                 "type": "outcome", "outcome": report.outcome, "cpuTime": cpu_ms, "wallTime": wall_ms,
             });
-            self.emit_as(&event.to_string(), None, Must::Arrive);
+            self.emit_as(What::Json(event.to_string().into()), None, Must::Arrive);
             for session in &self.sessions {
                 session.ended();
             }
         }
         let mut item = String::with_capacity(512 + self.bytes);
         item.push_str(r#"{"event":"#);
-        self.event.item(&mut item, self.status);
-        let entrypoint = match self.entrypoint.as_str() {
-            "" => String::new(),
-            name => format!(r#","entrypoint":{}"#, json!(name)),
-        };
+        self.about.told.item(&mut item, self.status);
+        let mut logs = String::new();
+        for line in &self.logs {
+            push_item(&mut logs, &line.entry());
+        }
         // Writing into a String does not fail.
         let _ = write!(
             item,
@@ -495,14 +478,14 @@ impl Trace {
                 r#""executionModel":"{}","truncated":{},"cpuTime":{},"wallTime":{}}}"#
             ),
             ms(self.began),
-            self.logs,
+            logs,
             self.exceptions,
             self.diagnostics,
-            json!(self.worker),
-            entrypoint,
-            object_json(self.object.as_deref()),
+            json!(self.about.worker),
+            self.about.entrypoint_json(),
+            object_json(self.about.object.as_deref()),
             json!(report.outcome),
-            execution_model(self.object.as_deref()),
+            execution_model(self.about.object.as_deref()),
             self.truncated,
             cpu_ms,
             wall_ms,
@@ -516,15 +499,16 @@ impl Trace {
         invocation: &'a InvocationReport<'a>,
         item: &'a str,
     ) -> TraceReport<'a> {
-        let (method, url) = match &*self.event {
-            Told::Fetch { method, url, .. } => (method.as_str(), url.as_str()),
+        let (method, url) = match &self.about.told {
+            Told::Fetch(request) => (request.method.as_str(), request.url.as_str()),
+            Told::FetchShortened { method } => (method.as_str(), ""),
             Told::Rpc { method } => (method.as_str(), ""),
             _ => ("", ""),
         };
         TraceReport {
             invocation,
-            context: self.context,
-            parent: self.parent,
+            context: self.about.context,
+            parent: self.about.parent,
             began: self.began,
             method,
             url,
@@ -540,53 +524,54 @@ impl Trace {
             return;
         }
         let hub = self.room.hub.clone();
-        let onset = Arc::new(Onset {
-            context: self.context,
-            parent: self.parent,
-            invocation_id: self.invocation_id,
+        let onset = Arc::new(Event {
+            about: self.about.clone(),
+            span: self.about.parent,
             timestamp: now_ms(),
-            worker: self.worker.clone(),
-            entrypoint: self.entrypoint.clone(),
-            object: self.object.clone(),
-            event: self.event.clone(),
+            sequence: 0,
+            what: What::Onset,
         });
         self.sequence = 1;
         for tail in &self.tails.streaming {
             if let Some(session) = Session::open(&hub, tail, &onset, self.generation + 1) {
                 self.sessions.push(session);
             } else {
-                hub.options.observer.trace_dropped(&self.worker);
+                hub.options.observer.trace_dropped(&self.about.worker);
             }
         }
-        if let Told::Rpc { method } = &*self.event {
+        if let Told::Rpc { method } = &self.about.told {
             let method = json!([{"name": "jsrpc.method", "value": method}]);
             let event = format!(r#"{{"type":"attributes","info":{method}}}"#);
-            self.emit(&event, None);
+            self.emit(What::Json(event.into()), None);
         }
     }
 
     /// Sends an event to the streaming tails; `span` is its place, unless it is the invocation's.
-    fn emit(&mut self, event: &str, span: Option<u64>) {
-        self.emit_as(event, span, Must::MayBeDropped);
+    fn emit(&mut self, what: What, span: Option<u64>) {
+        self.emit_as(what, span, Must::MayBeDropped);
     }
 
-    fn emit_as(&mut self, event: &str, span: Option<u64>, must: Must) {
+    fn emit_as(&mut self, what: What, span: Option<u64>, must: Must) {
         if self.sessions.is_empty() {
             return;
         }
-        let span = hex64(span.unwrap_or(self.context.span_id));
-        let event = self.envelope(event, Some(span));
+        let event = Arc::new(Event {
+            about: self.about.clone(),
+            span: span.or(Some(self.about.context.span_id)),
+            timestamp: now_ms(),
+            sequence: self.sequence,
+            what,
+        });
+        self.sequence += 1;
         for session in &self.sessions {
             session.event(&event, must);
         }
     }
+}
 
-    fn envelope(&mut self, event: &str, span: Option<String>) -> String {
-        let sequence = self.sequence;
-        self.sequence += 1;
-        let (trace_id, invocation_id) = (self.context.trace_id, self.invocation_id);
-        envelope(trace_id, invocation_id, span, now_ms(), sequence, event)
-    }
+/// What a trace says of itself, as a console line.
+fn note(text: &str) -> Line {
+    Line::new("warn", text, LogValues::Text {})
 }
 
 /// The word for what runs.

@@ -418,7 +418,7 @@ async fn a_guest_that_is_not_read_any_more_can_still_be_seen_to_end() {
         call: None,
         level: LogLevel::Log {},
         text: "x".repeat(64 * 1024),
-        message: String::new(),
+        values: LogValues::Text {},
     };
     write_frame(&line, &mut bytes);
     let flood = async {

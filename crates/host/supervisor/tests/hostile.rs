@@ -29,7 +29,7 @@ fn stream_call(id: u32, stream: u32) -> ToHost {
         call: CallId(id),
         cap: CapId(2),
         event: Event::Fetch {
-            request: Box::new(head("/")),
+            request: Arc::new(head("/")),
             body: Body::Stream {
                 stream: StreamId(stream),
                 length: None,
@@ -484,7 +484,7 @@ fn event(chance: &mut Chance) -> Event {
     match chance.below(3) {
         0 => fetch_event(),
         1 => Event::Fetch {
-            request: Box::new(head("/")),
+            request: Arc::new(head("/")),
             body: Body::Stream {
                 stream: StreamId(chance.below(40)),
                 length: None,

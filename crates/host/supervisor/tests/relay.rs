@@ -9,6 +9,7 @@ use mayfly_exchange::{Body as HostBody, BodyReader};
 use mayfly_supervisor::bounds::UNASKED_BYTES_MAX;
 use mayfly_wire::bounds::STREAM_WINDOW_BYTES;
 use mayfly_wire::*;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -354,7 +355,7 @@ async fn a_stream_between_guests_is_joined_one_to_one() {
             call: CallId(2),
             cap: b_slot,
             event: Event::Fetch {
-                request: Box::new(head("/")),
+                request: Arc::new(head("/")),
                 body: Body::Stream {
                     stream: StreamId(1),
                     length: Some(3),
@@ -671,7 +672,7 @@ async fn what_nobody_reads_is_sent_unasked_in_the_end() {
             call: CallId(index + 2),
             cap: b_slot,
             event: Event::Fetch {
-                request: Box::new(head("/")),
+                request: Arc::new(head("/")),
                 body: Body::Stream {
                     stream,
                     length: None,
@@ -702,7 +703,7 @@ async fn joins_can_be_joined() {
         call: CallId(2),
         cap: b_slot,
         event: Event::Fetch {
-            request: Box::new(head("/")),
+            request: Arc::new(head("/")),
             body: Body::Stream {
                 stream,
                 length: None,
@@ -789,7 +790,7 @@ async fn global_fetch_goes_out_through_the_network_service() {
             call: CallId(2),
             cap: CapId(4),
             event: Event::Fetch {
-                request: Box::new(head("/out")),
+                request: Arc::new(head("/out")),
                 body: Body::Stream {
                     stream: StreamId(1),
                     length: None,
@@ -1050,7 +1051,9 @@ async fn tails_hear_what_happened_after_the_response() {
             call: Some(call),
             level: LogLevel::Warn {},
             text: "careful".to_owned(),
-            message: "[\"careful\",1]".to_owned(),
+            values: LogValues::Json {
+                json: "[\"careful\",1]".to_owned(),
+            },
         },
         ToHost::Return {
             call,
@@ -1096,7 +1099,7 @@ async fn a_streaming_tail_gets_events_when_it_asks() {
         call: Some(call),
         level: LogLevel::Log {},
         text: text.to_owned(),
-        message: String::new(),
+        values: LogValues::Text {},
     };
     a.send_all(&[log("one"), log("two")]).await;
     // What happened so far comes in one frame, and nothing more until it is asked for.

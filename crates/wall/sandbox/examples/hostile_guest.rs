@@ -255,7 +255,7 @@ fn frames(socket: &mut File, kind: &str) -> String {
         call: None,
         level: LogLevel::Log {},
         text: "x".repeat(100),
-        message: String::new(),
+        values: LogValues::Text {},
     };
     match kind {
         // Random bytes, a length beyond every bound, half a frame and the end.

@@ -13,6 +13,7 @@
 use crate::beside::Beside;
 use crate::codec::{Blob, Reader, Wire, WireError, wire_enum, wire_id, wire_struct};
 use crate::storage::{StorageReply, StorageRequest};
+use std::sync::Arc;
 
 wire_id! {
     /// One call. Chosen by the caller; free again when the callee has said `Done`.
@@ -174,10 +175,8 @@ wire_enum! {
             level: LogLevel,
             /// As a person reads it, at most [`crate::bounds::LOG_BYTES_MAX`].
             text: String,
-            /// For tails, of an invocation that is `Traced`, else empty: the arguments as a JSON array,
-            /// or an object with them as `m` and what is known of errors among them as `e`. Cut, and
-            /// so no JSON, where it would exceed [`crate::bounds::LOG_MESSAGE_BYTES_MAX`].
-            message: String,
+            /// For tails, of an invocation that is `Traced`.
+            values: LogValues,
         },
         /// An uncaught error or unhandled rejection.
         19 = Exception { call: Option<CallId>, failure: Failure, },
@@ -450,7 +449,7 @@ wire_enum! {
     /// What is delivered to a callee.
     Event {
         /// An HTTP request to `fetch()`.
-        1 = Fetch { request: Box<RequestHead>, body: Body, },
+        1 = Fetch { request: Arc<RequestHead>, body: Body, },
         /// An RPC call or property read.
         2 = Rpc {
             /// Property names from the callee to the member.
@@ -651,6 +650,20 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// The arguments of a console method.
+    LogValues {
+        /// The line's text is the only one, or nobody asks.
+        1 = Text {},
+        /// They are texts, and the line is these with a space between two: their lengths in UTF-16 units. A
+        /// guest says it so because putting them into JSON takes longer than the rest of the line.
+        2 = Texts { lengths: Vec<u32>, },
+        /// They as a JSON array, or an object with them as `m` and what is known of errors among them as
+        /// `e`. Cut, and so no JSON, where it would exceed [`crate::bounds::LOG_MESSAGE_BYTES_MAX`].
+        3 = Json { json: String, },
+    }
+}
+
+wire_enum! {
     /// Console levels.
     LogLevel { 1 = Debug {}, 2 = Log {}, 3 = Info {}, 4 = Warn {}, 5 = Error {}, }
 }
@@ -712,6 +725,15 @@ impl<T: Wire> Wire for Box<T> {
     }
     fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         T::decode(reader).map(Box::new)
+    }
+}
+
+impl<T: Wire> Wire for Arc<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (**self).encode(out);
+    }
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        T::decode(reader).map(Self::new)
     }
 }
 

@@ -23,7 +23,7 @@ pub use frames::*;
 pub use storage::*;
 
 /// Both ends compare this before the first frame; it changes with every change of the frames.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+wire.2");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+wire.3");
 
 /// Bytes of a frame's length prefix (`u32`, little endian, the length of what follows it).
 pub const LENGTH_BYTES: usize = 4;

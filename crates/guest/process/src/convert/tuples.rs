@@ -2,7 +2,7 @@
 
 use mayfly_engine::data::{Data, OpError};
 use mayfly_wire::bounds::{INLINE_BODY_BYTES_MAX, PATH_SEGMENTS_MAX};
-use mayfly_wire::{Attachment, Beside, Blob, Body, Event, Outcome, Socket};
+use mayfly_wire::{Attachment, Beside, Blob, Body, Event, LogValues, Outcome, Socket};
 
 use super::{FromData, IntoData, Items, bounded, tuple, unexpected};
 
@@ -77,6 +77,20 @@ impl FromData for Attachment {
 }
 
 /// `undefined`, bytes, a stream's number and length, or `"socket"` and its streams' numbers.
+impl FromData for LogValues {
+    fn from_data(data: Data) -> Result<Self, OpError> {
+        Ok(match data {
+            Data::Undefined => Self::Text {},
+            Data::List(_) => Self::Texts {
+                lengths: FromData::from_data(data)?,
+            },
+            other => Self::Json {
+                json: FromData::from_data(other)?,
+            },
+        })
+    }
+}
+
 impl IntoData for Body {
     fn into_data(self) -> Data {
         match self {
@@ -316,6 +330,7 @@ pub(super) mod tests {
         ResponseHead, Secure, StreamId,
     };
     use std::fmt::Debug;
+    use std::sync::Arc;
 
     /// A value becomes data and comes back as it was.
     pub fn round_trip<T: IntoData + FromData + Clone + PartialEq + Debug>(value: T) {
@@ -365,8 +380,8 @@ pub(super) mod tests {
         }
     }
 
-    fn request() -> Box<RequestHead> {
-        Box::new(RequestHead {
+    fn request() -> Arc<RequestHead> {
+        Arc::new(RequestHead {
             method: "GET".to_owned(),
             url: "http://x/".to_owned(),
             headers: vec![],

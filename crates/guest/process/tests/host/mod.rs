@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_sandbox::Pid;
@@ -304,7 +305,7 @@ pub fn fetch(call: u32, url: &str) -> ToGuest {
         entrypoint: String::new(),
         props: Payload::empty(),
         event: Event::Fetch {
-            request: Box::new(RequestHead {
+            request: Arc::new(RequestHead {
                 method: "GET".to_owned(),
                 url: url.to_owned(),
                 headers: vec![],

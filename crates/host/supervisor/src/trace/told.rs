@@ -4,19 +4,20 @@
 
 use super::line::is_shallow;
 use crate::held::HeldEvent;
+use mayfly_wire::RequestHead;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Characters of a method in an event that is too large.
 const METHOD_CHARS_MAX: usize = 64;
 
 /// An event, as far as it is told.
 pub(super) enum Told {
-    Fetch {
+    Fetch(Arc<RequestHead>),
+    /// One that is too large to be told whole.
+    FetchShortened {
         method: String,
-        url: String,
-        headers: Vec<(String, String)>,
-        cf: String,
     },
     Rpc {
         method: String,
@@ -72,16 +73,7 @@ pub(super) fn generation(event: &HeldEvent) -> u32 {
 impl Told {
     pub(super) fn of(event: &HeldEvent) -> Self {
         match event {
-            HeldEvent::Fetch { request, .. } => Self::Fetch {
-                method: request.method.clone(),
-                url: request.url.clone(),
-                headers: request
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (name.to_lowercase(), value.clone()))
-                    .collect(),
-                cf: request.cf.clone(),
-            },
+            HeldEvent::Fetch { request, .. } => Self::Fetch(request.clone()),
             HeldEvent::Rpc { path, .. } if path.is_empty() => Self::Rpc {
                 method: "(this)".to_owned(),
             },
@@ -122,17 +114,10 @@ impl Told {
 
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Fetch {
-                method,
-                url,
-                headers,
-                cf,
-            } => {
-                let headers: usize = headers
-                    .iter()
-                    .map(|(name, value)| name.len() + value.len())
-                    .sum();
-                method.len() + url.len() + headers + cf.len()
+            Self::Fetch(request) => {
+                let headers = request.headers.iter();
+                let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+                request.method.len() + request.url.len() + headers + request.cf.len()
             }
             _ => 0,
         }
@@ -141,11 +126,8 @@ impl Told {
     /// What is told of an event that is too large.
     pub(super) fn shortened(&self) -> Self {
         match self {
-            Self::Fetch { method, .. } => Self::Fetch {
-                method: method.chars().take(METHOD_CHARS_MAX).collect(),
-                url: String::new(),
-                headers: Vec::new(),
-                cf: String::new(),
+            Self::Fetch(request) => Self::FetchShortened {
+                method: request.method.chars().take(METHOD_CHARS_MAX).collect(),
             },
             _ => Self::Other,
         }
@@ -154,22 +136,22 @@ impl Told {
     /// As `event` of a trace item, for `platform/cloudflare/tails.ts`.
     pub(super) fn item(&self, out: &mut String, status: Option<u16>) {
         let item = match self {
-            Self::Fetch {
-                method,
-                url,
-                headers,
-                cf,
-            } => {
+            Self::Fetch(request) => {
                 let mut item = json!({"type": "fetch", "request": {
-                    "url": url, "method": method, "headers": merged(headers),
+                    "url": request.url,
+                    "method": request.method,
+                    "headers": merged(&request.headers),
                 }});
-                if let Some(cf) = object(cf) {
+                if let Some(cf) = object(&request.cf) {
                     item["request"]["cf"] = cf;
                 }
-                if let Some(status) = status {
-                    item["response"] = json!({"status": status});
-                }
-                item
+                with_status(item, status)
+            }
+            Self::FetchShortened { method } => {
+                let item = json!({"type": "fetch", "request": {
+                    "url": "", "method": method, "headers": [],
+                }});
+                with_status(item, status)
             }
             Self::Rpc { method } => json!({"type": "jsrpc", "rpcMethod": method}),
             Self::Scheduled { time_ms, cron } => {
@@ -195,23 +177,22 @@ impl Told {
     /// As `info` of an onset.
     pub(super) fn info(&self) -> String {
         let info = match self {
-            Self::Fetch {
-                method,
-                url,
-                headers,
-                cf,
-            } => {
-                let headers = headers
+            Self::Fetch(request) => {
+                let headers = request
+                    .headers
                     .iter()
-                    .map(|(name, value)| json!({"name": name, "value": value}));
+                    .map(|(name, value)| json!({"name": name.to_lowercase(), "value": value}));
                 let mut info = json!({
-                    "type": "fetch", "method": method, "url": url,
+                    "type": "fetch", "method": request.method, "url": request.url,
                     "headers": headers.collect::<Vec<_>>(),
                 });
-                if let Some(cf) = object(cf) {
+                if let Some(cf) = object(&request.cf) {
                     info["cfJson"] = cf;
                 }
                 info
+            }
+            Self::FetchShortened { method } => {
+                json!({"type": "fetch", "method": method, "url": "", "headers": []})
             }
             Self::Rpc { .. } => json!({"type": "jsrpc"}),
             Self::Scheduled { time_ms, cron } => {
@@ -232,16 +213,24 @@ impl Told {
     }
 }
 
-/// A header that came several times is one, as in `Headers`.
+fn with_status(mut item: Value, status: Option<u16>) -> Value {
+    if let Some(status) = status {
+        item["response"] = json!({"status": status});
+    }
+    item
+}
+
+/// By names in lower case; a header that came several times is one, as in `Headers`.
 fn merged(headers: &[(String, String)]) -> Vec<(String, String)> {
     let mut merged: Vec<(String, String)> = Vec::with_capacity(headers.len());
     for (name, value) in headers {
-        match merged.iter_mut().find(|(known, _)| known == name) {
+        let name = name.to_lowercase();
+        match merged.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => {
                 known.push_str(", ");
                 known.push_str(value);
             }
-            None => merged.push((name.clone(), value.clone())),
+            None => merged.push((name, value.clone())),
         }
     }
     merged

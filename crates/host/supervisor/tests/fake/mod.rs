@@ -332,7 +332,7 @@ pub fn request(path: &str) -> Request {
 
 pub fn fetch_event() -> Event {
     Event::Fetch {
-        request: Box::new(head("/")),
+        request: Arc::new(head("/")),
         body: mayfly_wire::Body::Empty {},
     }
 }
