@@ -95,7 +95,7 @@ enum What {
     /// A request's latency without a tail, with one, and with a streaming one.
     Tails {
         /// Requests of each kind.
-        #[arg(long, default_value_t = 2000)]
+        #[arg(long, default_value_t = 4000)]
         rounds: usize,
     },
 }
