@@ -300,7 +300,7 @@ export interface Handlers {
   wake(): void;
   /** Calls into this guest are unanswered, and for a while nothing has happened: no call of its own is
    * under way, no timer is set, no thread is at work. */
-  silence(): void;
+  silence(own: CallId | undefined): void;
   /**
    * The microtask queue is empty and `promise` was rejected with nobody listening (`handled` false),
    * or someone began to listen after that was said (`handled` true).

@@ -245,6 +245,11 @@ export function mayBeCanceled(): boolean {
   return false;
 }
 
+/** Fails the invocation of that call, if it has no outcome yet. */
+export function failCall(call: CallId, error: unknown): void {
+  live.get(call)?.fail(error);
+}
+
 /** Fails every invocation that has no outcome yet. */
 export function failUnanswered(error: unknown): void {
   for (const invocation of [...live.values()]) invocation.fail(error);

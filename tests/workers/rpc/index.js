@@ -1,13 +1,37 @@
 // Runs the RPC cases in each direction: `/down/<case>` from this Worker into a dynamic one,
 // `/up/<case>` from a dynamic Worker into this one, `/across/<case>` into another configured one.
 
+import { WorkerEntrypoint } from "cloudflare:workers";
 import casesText from "./cases.txt";
 import peerText from "./peer.txt";
 import suiteText from "./suite.txt";
 import { cases, run } from "./cases.js";
-import { fails, matches, sleep } from "../kit/suite.js";
+import { equal, fails, matches, sleep } from "../kit/suite.js";
 
 export { Counter, Peer } from "./peer.js";
+
+/** What calls of this Worker into itself reach. */
+export class Itself extends WorkerEntrypoint {
+  never() {
+    return new Promise(() => {});
+  }
+  fetch() {
+    return this.never();
+  }
+  async caught() {
+    const { message } = await fails(() => this.ctx.exports.Itself.never());
+    return message;
+  }
+  asks(code) {
+    return child(this.env, code).slow();
+  }
+  async slow() {
+    await sleep(400);
+    return "slow";
+  }
+}
+
+const HUNG = /had hung and would never generate a response/;
 
 const DATE = "2026-08-01";
 const FLAGS = ["nodejs_compat"];
@@ -55,6 +79,31 @@ const lost = {
     if ((await b.incrementTheirs(counter)) !== 11) throw new Error("b did not reach a");
     if ((await counter.value) !== 11) throw new Error("a did not see b");
   },
+
+  async a_call_into_itself_that_hangs_is_failed(env, ctx) {
+    matches((await fails(() => ctx.exports.Itself.never())).message, HUNG);
+    matches((await fails(() => ctx.exports.Itself.fetch("https://x/"))).message, HUNG);
+    matches((await fails(() => ctx.exports.Itself.never().more.again())).message, HUNG);
+  },
+
+  async of_calls_into_itself_the_innermost_is_failed(env, ctx) {
+    matches(await ctx.exports.Itself.caught(), HUNG);
+    const [slow, ...others] = await Promise.allSettled([
+      ctx.exports.Itself.slow(), ctx.exports.Itself.never(), ctx.exports.Itself.caught(), ctx.exports.Itself.never(),
+    ]);
+    if (slow.value !== "slow") throw new Error("what can be answered is");
+    matches(others[0].reason.message, HUNG);
+    matches(others[1].value, HUNG);
+    matches(others[2].reason.message, HUNG);
+  },
+
+  async a_call_into_itself_waits_for_others(env, ctx) {
+    const main = `import { WorkerEntrypoint } from "cloudflare:workers";
+      export default class extends WorkerEntrypoint { async slow() { await scheduler.wait(400); return "other"; } }`;
+    const code = { mainModule: "main.js", modules: { "main.js": main } };
+    const both = await Promise.all([child(env, code).slow(), ctx.exports.Itself.asks(code)]);
+    equal(both.join(), "other,other");
+  },
 };
 
 export default {
@@ -74,7 +123,7 @@ export default {
       case "lost":
         if (name === "") return Response.json(Object.keys(lost));
         try {
-          await lost[name](env);
+          await lost[name](env, ctx);
           return new Response("ok");
         } catch (error) {
           return new Response(`${error?.name}: ${error?.message}\n${error?.stack}`, { status: 500 });

@@ -238,7 +238,8 @@ impl Guest {
             return;
         }
         self.silence_asked = true;
-        self.call("silence", vec![]);
+        let own = self.engine.state().own_calls.last().copied();
+        self.call("silence", vec![own.into_data()]);
     }
 
     fn receive(&mut self) {
@@ -277,6 +278,8 @@ impl Guest {
             ToGuest::Bytes { bytes } => self.engine.state().beside.push_back(bytes.0),
             ToGuest::Collect {} => self.collect(),
             ToGuest::Traced { call } => self.traced = Some(call),
+            // The state keeps it.
+            ToGuest::OwnCall { .. } => {}
             mut frame => {
                 if !frame.put_beside(&mut self.engine.state().beside) {
                     exit_now(exit::PROTOCOL);
@@ -403,6 +406,7 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
         | ToGuest::Compile { .. }
         | ToGuest::Collect {}
         | ToGuest::Traced { .. }
+        | ToGuest::OwnCall { .. }
         | ToGuest::StorageReply { .. } => return None,
         ToGuest::Invoke {
             call,

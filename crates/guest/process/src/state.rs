@@ -8,7 +8,7 @@ use mayfly_engine::data::OpError;
 use mayfly_ops::{HasOps, OpsState};
 use mayfly_sandbox::ask;
 use mayfly_sandbox::fork::exit_now;
-use mayfly_wire::{ActorId, StorageReply, StorageRequest, ToGuest, ToHost, WireError};
+use mayfly_wire::{ActorId, CallId, StorageReply, StorageRequest, ToGuest, ToHost, WireError};
 
 use crate::exit;
 use crate::input::{Arrival, Input};
@@ -38,6 +38,9 @@ pub struct GuestState {
     pub calls_unanswered: u32,
     /// Calls of this guest whose outcome has not come.
     pub calls_waiting: u32,
+    /// Calls of this guest into itself that have no outcome yet, in the order in which they came. The host
+    /// bounds them as it does all calls (`CALLS_MAX`).
+    pub own_calls: Vec<CallId>,
     /// Capabilities came to this guest since garbage was last collected for their sake.
     pub holds_new_caps: bool,
 }
@@ -130,8 +133,11 @@ impl GuestState {
             ToHost::Started { .. } => ask::set_ready(true),
             // A tail waits for more events as a caller does for its outcome.
             ToHost::Call { .. } | ToHost::TailMore { .. } => self.calls_waiting += 1,
-            ToHost::Return { .. } => {
+            ToHost::Return { call, .. } => {
                 self.calls_unanswered = self.calls_unanswered.saturating_sub(1);
+                if let Some(at) = self.own_calls.iter().rposition(|own| own == call) {
+                    self.own_calls.remove(at);
+                }
             }
             _ => {}
         }
@@ -147,9 +153,11 @@ impl GuestState {
             | ToGuest::InvokeActor { .. } => {
                 self.calls_unanswered += 1;
             }
+            ToGuest::OwnCall { call } => self.own_calls.push(*call),
             // What a rehearsal did does not count.
             ToGuest::Start { .. } => {
                 (self.calls_unanswered, self.calls_waiting) = (0, 0);
+                self.own_calls.clear();
                 ask::set_ready(false);
             }
             ToGuest::Return { .. } | ToGuest::TailEvents { .. } => {
@@ -159,10 +167,12 @@ impl GuestState {
         }
     }
 
-    /// Calls wait for this guest, and it waits for no call and no timer: if nothing else will wake
-    /// it, they will never be answered.
+    /// Calls wait for this guest, and it waits for no timer and for no call but into itself: if nothing
+    /// else will wake it, they will never be answered.
     pub fn seems_hung(&self) -> bool {
-        self.calls_unanswered > 0 && self.calls_waiting == 0 && self.wake_at.is_none()
+        self.calls_unanswered > 0
+            && self.calls_waiting as usize == self.own_calls.len()
+            && self.wake_at.is_none()
     }
 
     /// Sets the next wake; negative or not a number forgets it.

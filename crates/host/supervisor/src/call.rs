@@ -380,6 +380,12 @@ pub fn deliver(
         trace.delivered();
         guest.push(&mut state, &ToGuest::Traced { call: id });
     }
+    if call
+        .calling_guest()
+        .is_some_and(|it| Arc::ptr_eq(it, guest))
+    {
+        guest.push(&mut state, &ToGuest::OwnCall { call: id });
+    }
     guest.push_message(&mut state, frame);
     if is_rpc && !call.result_wanted.load(Ordering::Acquire) {
         guest.push(&mut state, &ToGuest::ReleaseAnswer { call: id });

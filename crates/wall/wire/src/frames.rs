@@ -92,6 +92,9 @@ wire_enum! {
         /// Somebody follows the invocation that the next frame delivers: what happens in it is to be
         /// told in full. Without this frame log lines go without their values and spans are not told.
         60 = Traced { call: CallId, },
+        /// The call that the next frame delivers comes from this guest itself: a guest that waits for such
+        /// calls alone waits for itself.
+        131 = OwnCall { call: CallId, },
         /// More events of the invocation that this guest's `tailStream()` follows, as a JSON array.
         /// Sent after `TailMore`, once for each.
         61 = TailEvents { call: CallId, events: String, },
