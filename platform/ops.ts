@@ -105,6 +105,7 @@ export type CallEvent =
   | ["connect", authority: string, secure: Secure, readable: StreamId, writable: StreamId]
   | ["alarm", scheduledMs: number, retries: number]
   | ["startFacet"]
+  | ["restore", args: Payload]
   | SocketEvent;
 
 /** What is heard on a socket that the host holds for a Durable Object. */
@@ -121,6 +122,7 @@ export type Outcome =
   | ["code", WorkerCode]
   | ["connected", upgrade: CapId | undefined]
   | ["facet", cls: CapId, id: string | undefined]
+  | ["restored", target: Attachment]
   | ["failed", Failure];
 
 export type ModuleKind = "js" | "cjs" | "text" | "data" | "json" | "wasm";
@@ -395,6 +397,16 @@ export interface Wire {
   getClass(cls: CapId, worker: CapId, name: string | undefined, props: Payload): void;
   getSelfClass(cls: CapId, name: string, props: Payload): void;
   getFacet(stub: CapId, actor: ActorId, name: string, start: ExportId): void;
+  /** What the own method gave, in `slot`: as an entrypoint's, or as that of the instance `actor`. */
+  restored(
+    slot: CapId,
+    call: CallId,
+    actor: ActorId | undefined,
+    entrypoint: string,
+    props: Payload,
+    args: Payload,
+    target: Attachment,
+  ): void;
   abortFacet(actor: ActorId, name: string, failure: Failure): void;
   deleteFacet(actor: ActorId, name: string): void;
   /** Says a message, as parcels, through a socket that the host holds; `last` where it is a close. */

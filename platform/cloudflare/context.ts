@@ -15,8 +15,9 @@ import { has } from "./compat.ts";
 import { exportsOf } from "./exports.ts";
 import { failureOf } from "./failures.ts";
 import { flushCalls } from "./queue.ts";
+import { restoreBy } from "./restore.ts";
+import type { Restorer } from "./restore.ts";
 import { mapVirtualHost } from "./sockets.ts";
-import { notRestorable } from "./symbols.ts";
 import { Trace, tracing } from "./trace.ts";
 
 /** Something a context gives back when it ends. */
@@ -36,6 +37,8 @@ class Shared {
   warnedOfLeak = false;
   /** Of an invocation that somebody follows. */
   trace: Trace | undefined;
+  /** What the entrypoint's event is for. */
+  served: { object: object; entrypoint: string } | undefined;
 
   constructor(props: unknown) {
     this.props = props;
@@ -95,6 +98,17 @@ export class Invocation {
   /** This event is a Durable Object's. */
   markActor(mark: (thrown: unknown) => unknown): void {
     this.#mark = mark;
+  }
+
+  /** This event is for `object`, which the export `entrypoint` of the main module is or made. */
+  serves(object: object, entrypoint: string): void {
+    this.#shared.served = { object, entrypoint };
+  }
+
+  /** Whose method `ctx.restore()` calls. */
+  restorer(): Restorer | undefined {
+    const { served, props } = this.#shared;
+    return served === undefined ? undefined : { ...served, call: this.call, props };
   }
 
   get isActor(): boolean {
@@ -312,9 +326,9 @@ export class ExecutionContext {
     return has("experimental") ? mapVirtualHost : undefined;
   }
 
-  restore(): Promise<never> {
-    void this.#invocation;
-    return notRestorable();
+  get restore(): ((args: unknown) => Promise<object>) | undefined {
+    const invocation = this.#invocation;
+    return has("allow_irrevocable_stub_storage") ? (args) => restoreBy(invocation.restorer(), args) : undefined;
   }
 
   /** Who passed Cloudflare Access; there is no Access here. */

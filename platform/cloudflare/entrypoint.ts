@@ -17,6 +17,7 @@ import { failureOf } from "./failures.ts";
 import { batchOf, packResult } from "./queues.ts";
 import { followStream, traceItems } from "./tails.ts";
 import { warnOnce } from "./trace.ts";
+import { serveRestore } from "./restore.ts";
 import { returnResponse, serveRpc } from "./rpc/serve.ts";
 import { unpack } from "./rpc/message.ts";
 import { exportsOf } from "./service-worker.ts";
@@ -140,11 +141,15 @@ function targetOf(name: string, invocation: Invocation): Target {
   const value = mainExport(name);
   const kind = kindOfExport(value);
   if (kind === undefined) throw new Error(`Worker does not export an entrypoint named "${name}"`);
-  if (kind === "object") return { object: value as object, isClass: false };
+  if (kind === "object") {
+    invocation.serves(value as object, name);
+    return { object: value as object, isClass: false };
+  }
   if (kind === "durableObject") {
     throw new Error(`"${name}" is a Durable Object class; it cannot be called as an entrypoint.`);
   }
   const instance = new (value as EntrypointClass)(invocation.ctx, ownEnv());
+  invocation.serves(instance, name);
   return { object: instance, isClass: true };
 }
 
@@ -184,6 +189,8 @@ function deliverEvent(invocation: Invocation, target: Target, event: CallEvent):
       return deliverQueue(invocation, target, event);
     case "connect":
       return deliverConnect(invocation, target, event);
+    case "restore":
+      return serveRestore(invocation, target.object, event[1]);
     case "alarm":
       return deliverAlarm(invocation, target, event);
     default:

@@ -1,5 +1,5 @@
 // The disposal symbols, made here where the engine does not have them yet, and the name of the method that
-// `ctx.restore()` would call.
+// `ctx.restore()` calls.
 //
 // Invariant: evaluated before anything that names `Symbol.dispose`.
 
@@ -15,13 +15,3 @@ ensure("asyncDispose");
 
 /** What `cloudflare:workers` exports as `restore`. */
 export const RESTORE: unique symbol = Symbol("restore");
-
-/** `ctx.restore()` of an entrypoint and of a Durable Object. */
-export function notRestorable(): Promise<never> {
-  return Promise.reject(
-    new Error(
-      "ctx.restore() is not there: a stub that a [restore]() method makes cannot be stored here. Stubs and classes " +
-        "that ctx.exports makes can be.",
-    ),
-  );
-}

@@ -2,8 +2,7 @@
 //
 // `env`, `exports` and `cache` are proxies, because the import binding of a module cannot follow
 // `withEnv()` and `withExports()`: each access asks the async context. Absent: Workflows run
-// nowhere here (the class exists so that a Worker which also defines one still loads), and nothing calls a
-// `[restore]()` method: `ctx.restore()` says that it is not there.
+// nowhere here (the class exists so that a Worker which also defines one still loads).
 //
 // Invariant: built once, at boot; nothing here is specific to a Worker.
 

@@ -17,6 +17,7 @@ import { ownEnv } from "../env.ts";
 import { afterStart, deliverTo, ENTRYPOINT_RESERVED, mainExport, mainRan } from "../entrypoint.ts";
 import { dataCloneError } from "../errors.ts";
 import { errorOf, failureOf } from "../failures.ts";
+import type { Restorer } from "../restore.ts";
 import { serveRpc } from "../rpc/serve.ts";
 import { member } from "../rpc/target.ts";
 import type { Member } from "../rpc/target.ts";
@@ -73,6 +74,13 @@ export class Instance {
   get handlesAlarms(): boolean {
     const holder = this.#object ?? (mainExport(this.start.class) as { prototype?: object } | undefined)?.prototype;
     return typeof (holder as { alarm?: unknown } | undefined)?.alarm === "function";
+  }
+
+  /** Whose method `ctx.restore()` calls; nobody's before the constructor has returned. */
+  restorer(): Restorer | undefined {
+    if (this.#ended !== undefined) throw this.#ended.reason;
+    const object = this.#object;
+    return object === undefined ? undefined : { object, call: 0, actor: this.number, entrypoint: "", props: undefined };
   }
 
   /** The event under way, or the last one. */

@@ -7,7 +7,7 @@
 import { engine } from "../../ops.ts";
 import { has } from "../compat.ts";
 import { exportsOf } from "../exports.ts";
-import { notRestorable } from "../symbols.ts";
+import { restoreBy } from "../restore.ts";
 import { newFacets } from "./facets.ts";
 import type { DurableObjectFacets } from "./facets.ts";
 import { ownId } from "./id.ts";
@@ -46,9 +46,9 @@ export class DurableObjectState {
     return has("enable_ctx_exports") ? exportsOf() : undefined;
   }
 
-  restore(): Promise<never> {
-    instanceOf(this);
-    return notRestorable();
+  get restore(): ((args: unknown) => Promise<object>) | undefined {
+    const instance = instanceOf(this);
+    return has("allow_irrevocable_stub_storage") ? (args) => restoreBy(instance.restorer(), args) : undefined;
   }
 
   /** There are no containers here. */

@@ -20,7 +20,7 @@ import type { DecodeHost } from "../rpc/decode.ts";
 import { encode, refuse } from "../rpc/encode.ts";
 import type { EncodeHost } from "../rpc/encode.ts";
 import { buildDomException, domExceptionParts } from "../failures.ts";
-import { stubState } from "../rpc/stub.ts";
+import { newStub, stubState } from "../rpc/stub.ts";
 import { openSpan } from "../trace.ts";
 import { Tag } from "../rpc/tags.ts";
 import { isDOMException } from "../../web/dom-exception.ts";
@@ -76,7 +76,10 @@ function storableCap(value: object): Cap | undefined {
   const service = serviceOf(value);
   const found = service ?? classOf(value);
   if (found === undefined) {
-    if (stubState(value) === undefined) return undefined;
+    const stub = stubState(value);
+    if (stub === undefined) return undefined;
+    // What `ctx.restore()` made is the host's.
+    if (stub.callee instanceof Cap && has("allow_irrevocable_stub_storage")) return stub.callee;
     throw dataCloneError("RpcStub cannot be serialized in this context.");
   }
   if (!has("allow_irrevocable_stub_storage")) {
@@ -160,8 +163,14 @@ function valueWithStubs(instance: Instance, stored: Uint8Array): unknown {
 function redeemed(instance: Instance, token: Uint8Array): object {
   const slot = newSlot();
   const reply = instance.ask(["redeem", slot, token]);
-  const isClass = reply[0] === "text" && reply[1] === "actorClass";
-  return isClass ? newClass(hold(slot, "actorClass"), "configured") : newService(hold(slot, "service"));
+  switch (reply[0] === "text" ? reply[1] : undefined) {
+    case "actorClass":
+      return newClass(hold(slot, "actorClass"), "configured");
+    case "object":
+      return newStub(hold(slot, "object"));
+    default:
+      return newService(hold(slot, "service"));
+  }
 }
 
 function tooLarge(bytes: number, limit: number): RangeError {

@@ -1,7 +1,9 @@
 // Service stubs, classes and stubs of Durable Objects as stored values.
 
-import { DurableObject, RpcStub, RpcTarget, WorkerEntrypoint, restore } from "cloudflare:workers";
+import { DurableObject, RpcStub, RpcTarget, WorkerEntrypoint } from "cloudflare:workers";
 import { equal, fails, suite } from "../kit/suite.js";
+import { keeperOf, restoreCases } from "./restore.js";
+export { Bare, Keeper, Leaf, Maker } from "./restore.js";
 
 export class Greeter extends WorkerEntrypoint {
   greet(name) {
@@ -28,9 +30,6 @@ export class Hello extends DurableObject {
 }
 
 class Store extends DurableObject {
-  restoreNow() {
-    return this.ctx.restore({});
-  }
   put(name, value) {
     return this.ctx.storage.put(name, value);
   }
@@ -122,11 +121,7 @@ const handlers = suite({
     });
     equal(await store.get("stub"), undefined);
   },
-  async restore_says_that_it_is_not_there(env, ctx) {
-    equal(typeof restore, "symbol");
-    await fails(() => ctx.restore({ kind: "any" }), { name: "Error", message: /^ctx\.restore\(\) is not there/ });
-    await fails(() => storeOf(ctx, "restore").restoreNow(), { message: /^ctx\.restore\(\) is not there/ });
-  },
+  ...restoreCases,
   async props_of_a_configured_service_arrive(env) {
     equal(await env.SELF.greet("props"), "configured, props");
     equal(JSON.stringify((await env.SELF.props()).more), '{"list":[1,null,"ü"],"flag":true}');
@@ -150,9 +145,15 @@ const handlers = suite({
 export default {
   async fetch(request, env, ctx) {
     const { pathname } = new URL(request.url);
+    if (pathname === "/restored") {
+      const stub = await keeperOf(ctx, "kept").get("stub");
+      return new Response(String(await stub.add(2)));
+    }
     if (pathname === "/call") return new Response(await (await storeOf(ctx, "kept").get("stub")).greet("again"));
     if (pathname === "/keep") {
       await storeOf(ctx, "kept").put("stub", ctx.exports.Greeter({ props: { greeting: "kept" } }));
+      const args = { kind: "counter", key: "kept" };
+      await keeperOf(ctx, "kept").put("stub", await ctx.exports.Maker.make(args));
       return new Response("kept");
     }
     return handlers.fetch(request, env, ctx);

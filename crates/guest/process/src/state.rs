@@ -203,6 +203,7 @@ fn introduces_cap(frame: &ToHost) -> bool {
         | ToHost::GetSelfClass { .. }
         | ToHost::GetFacet { .. }
         | ToHost::GetCaches { .. }
+        | ToHost::Restored { .. }
         | ToHost::DupCap { .. } => true,
         _ => false,
     }

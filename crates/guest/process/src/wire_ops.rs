@@ -254,6 +254,17 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 start: args.at(3)?,
             })
         }),
+        wire("restored", |state, args| {
+            state.frame(ToHost::Restored {
+                slot: args.at(0)?,
+                call: args.at(1)?,
+                actor: args.at(2)?,
+                entrypoint: args.at(3)?,
+                props: args.at(4)?,
+                args: args.at(5)?,
+                target: args.at(6)?,
+            })
+        }),
         wire("abortFacet", |state, args| {
             state.frame(ToHost::AbortFacet {
                 actor: args.at(0)?,

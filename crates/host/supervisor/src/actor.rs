@@ -15,7 +15,7 @@
 
 use crate::bounds::{FACET_DEPTH_MAX, FACETS_MAX, WORKER_QUEUE_MAX};
 use crate::call::{Call, Caller, Target, deliver, overloaded};
-use crate::capability::{ObjectCap, ServiceCap};
+use crate::capability::{Capability, ObjectCap, ServiceCap};
 use crate::ending::EndReason;
 use crate::guest::{Guest, State};
 use crate::held::{HeldEvent, HeldOutcome};
@@ -23,6 +23,8 @@ use crate::hibernation::Sockets;
 use crate::hub::Hub;
 use crate::lock::Mutex;
 use crate::placement;
+use crate::restored::Origin;
+use crate::stored::Recipe;
 use crate::translate::{Attach, Lower};
 use crate::turn::Turn;
 use crate::worker::{PendingInvoke, Worker};
@@ -85,6 +87,8 @@ struct ActorState {
     /// How many instances broke, and why the last one did.
     breaks: u64,
     broke_with: Option<Failure>,
+    /// What a facet was last called by, where that leads back to it.
+    via: Option<Arc<Recipe>>,
 }
 
 /// One instance.
@@ -137,6 +141,8 @@ pub struct ActorCap {
     breaks: OnceLock<u64>,
     /// Made with `ctx.exports` by a Worker that lets its stubs be stored.
     pub storable: bool,
+    /// Leads back to a facet.
+    via: Option<Arc<Recipe>>,
 }
 
 /// Counts an event under way in an actor.
@@ -209,6 +215,7 @@ impl Actor {
                 assigned: None,
                 breaks: 0,
                 broke_with: None,
+                via: None,
             }),
             storage: Mutex::default(),
             facets: Mutex::new(HashMap::new()),
@@ -453,12 +460,19 @@ impl Actor {
         matches!(self.kind, Kind::Facet { .. })
     }
 
+    /// Whether it is a facet of `object`.
+    pub(crate) fn is_facet_of(&self, object: &Arc<Self>) -> bool {
+        match &self.kind {
+            Kind::Facet { parent, .. } => std::ptr::eq(parent.as_ptr(), Arc::as_ptr(object)),
+            Kind::Object { .. } => false,
+        }
+    }
+
     /// The id that a trace tells of it: a facet's is its object's.
     pub(crate) fn traced_id(&self) -> String {
         self.id().0
     }
 
-    /// Its id and name; a facet's are its parent's.
     /// Its class, id and name; none of a facet, which only its parent reaches.
     pub(crate) fn identity(&self) -> Option<(Arc<ServiceCap>, ObjectId, Option<String>)> {
         match &self.kind {
@@ -471,6 +485,17 @@ impl Actor {
         }
     }
 
+    /// Whose method `ctx.restore()` calls in it; none of a facet that was reached by no recipe.
+    pub(crate) fn origin(self: &Arc<Self>) -> Option<Origin> {
+        let Kind::Object { namespace, .. } = &self.kind else {
+            return self.state.lock().via.clone().map(Origin::Recipe);
+        };
+        let mut stub = ActorCap::new(self.clone(), None);
+        stub.storable = namespace.class.worker.lets_stubs_be_stored();
+        Some(Origin::Stub(Capability::Actor(Arc::new(stub))))
+    }
+
+    /// Its id and name; a facet's are its parent's.
     fn id(&self) -> (String, Option<String>) {
         match &self.kind {
             Kind::Object { id, name, .. } => (id.hex(), name.get().cloned()),
@@ -528,6 +553,7 @@ impl Actor {
         if matches!(self.kind, Kind::Facet { .. }) {
             state.class = None;
             state.given_id = None;
+            state.via = None;
         }
         let mut storage = self.storage.lock();
         if storage.owner == serial {
@@ -602,6 +628,7 @@ impl Actor {
             if matches!(self.kind, Kind::Facet { .. }) {
                 state.class = None;
                 state.given_id = None;
+                state.via = None;
             }
             let mut storage = self.storage.lock();
             storage.owner = 0;
@@ -775,6 +802,23 @@ impl ActorCap {
             start,
             breaks: OnceLock::new(),
             storable: false,
+            via: None,
+        }
+    }
+
+    /// What leads back to a facet.
+    pub fn via(&self) -> Option<&Arc<Recipe>> {
+        self.via.as_ref()
+    }
+
+    /// The same way to a facet, which learns how to get back to it.
+    pub fn reached_by(cap: &Self, recipe: Arc<Recipe>) -> Self {
+        Self {
+            actor: cap.actor.clone(),
+            start: cap.start.clone(),
+            breaks: cap.breaks.clone(),
+            storable: cap.storable,
+            via: Some(recipe),
         }
     }
 
@@ -788,7 +832,10 @@ impl ActorCap {
     /// Cloudflare: whoever wants the next instance asks for a new stub.
     pub fn call(&self, turn: &mut Turn, call: &Arc<Call>, event: HeldEvent) {
         let broken = {
-            let state = self.actor.state.lock();
+            let mut state = self.actor.state.lock();
+            if let Some(via) = &self.via {
+                state.via = Some(via.clone());
+            }
             let known = self.breaks.get_or_init(|| state.breaks);
             match *known < state.breaks {
                 true => state.broke_with.clone(),

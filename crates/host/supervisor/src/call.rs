@@ -9,8 +9,10 @@
 use crate::actor::Actor;
 use crate::guest::{Guest, Inbound};
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
+use crate::hub::Hub;
 use crate::lock::Mutex;
 use crate::relay;
+use crate::restored::RestoredCap;
 use crate::tail::{Session, TailPermit};
 use crate::trace::SpanContext;
 use crate::translate::Lower;
@@ -51,6 +53,8 @@ pub enum Caller {
     TailStream(Arc<Session>, TailPermit),
     /// A facet that waits for its class.
     Facet(Arc<Actor>),
+    /// A stored stub that waits for what it leads to.
+    Restore(Arc<RestoredCap>, Arc<Hub>),
 }
 
 enum Phase {
@@ -175,6 +179,19 @@ impl Call {
         matches!(self.caller, Caller::Facet(_))
     }
 
+    /// Whether its outcome is what a `[restore]()` method gives.
+    pub fn wants_restored(&self) -> bool {
+        matches!(self.caller, Caller::Restore(..))
+    }
+
+    /// The stub that it restores.
+    pub fn restores(&self) -> Option<&Arc<RestoredCap>> {
+        match &self.caller {
+            Caller::Restore(restored, _) => Some(restored),
+            _ => None,
+        }
+    }
+
     /// The guest that made the call.
     pub fn calling_guest(&self) -> Option<&Arc<Guest>> {
         match &self.caller {
@@ -183,7 +200,8 @@ impl Call {
             | Caller::Load(_)
             | Caller::Tail(_)
             | Caller::TailStream(..)
-            | Caller::Facet(_) => None,
+            | Caller::Facet(_)
+            | Caller::Restore(..) => None,
         }
     }
 
@@ -208,6 +226,7 @@ impl Call {
             }
             Caller::Load(worker) => worker.code_arrived(turn, outcome),
             Caller::Facet(actor) => actor.class_arrived(turn, outcome),
+            Caller::Restore(restored, hub) => restored.arrived(turn, hub, outcome),
             Caller::Tail(_) => {}
             Caller::TailStream(session, _) => session.over(),
         }

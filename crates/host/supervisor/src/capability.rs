@@ -13,6 +13,8 @@ use crate::guest::Guest;
 use crate::held::HeldPayload;
 use crate::hub::{Chore, Chores};
 use crate::policy::Policy;
+use crate::restored::RestoredCap;
+use crate::stored::Recipe;
 use crate::worker::Worker;
 use mayfly_exchange::SharedService;
 use mayfly_wire::{CapKind, ExportId, Failure, FailureKind, Limits};
@@ -44,12 +46,14 @@ pub enum Capability {
     OwnActors(Arc<Namespace>),
     /// A Durable Object class, for a facet.
     Class(Arc<ServiceCap>),
+    /// What a `[restore]()` method gave or will give.
+    Restored(Arc<RestoredCap>),
     /// Something that could not be made; every use fails with this.
     Failed(Arc<Failure>),
 }
 
 /// An entrypoint, specialised by props and limits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ServiceCap {
     /// Whose.
     pub worker: Arc<Worker>,
@@ -65,6 +69,8 @@ pub struct ServiceCap {
     pub callback: Option<Arc<ObjectCap>>,
     /// Made with `ctx.exports` by a Worker that lets its stubs be stored.
     pub storable: bool,
+    /// What it was reached by, of a dynamic Worker's: leads back to it.
+    pub via: Option<Arc<Recipe>>,
 }
 
 /// The right to load Workers.
@@ -215,6 +221,16 @@ impl Capability {
             | Self::OwnActors(_) => CapKind::Object {},
             Self::Class(_) => CapKind::ActorClass {},
             Self::Loader(_) => CapKind::Loader {},
+            Self::Restored(restored) => restored.kind(),
+        }
+    }
+
+    /// The object of a guest's that calls go to.
+    pub fn object(&self) -> Option<Arc<ObjectCap>> {
+        match self {
+            Self::Object(object) => Some(object.clone()),
+            Self::Restored(restored) => restored.object(),
+            _ => None,
         }
     }
 }
@@ -233,6 +249,7 @@ impl fmt::Debug for Capability {
             Self::Actors(_) => "Actors",
             Self::OwnActors(_) => "OwnActors",
             Self::Class(_) => "Class",
+            Self::Restored(_) => "Restored",
             Self::Failed(_) => "Failed",
         })
     }

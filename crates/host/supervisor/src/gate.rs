@@ -243,12 +243,13 @@ fn token(guest: &Arc<Guest>, cap: CapId) -> StorageReply {
 
 /// A stored stub in a slot that the guest chose.
 fn redeem(guest: &Arc<Guest>, cap: CapId, token: &[u8]) -> Result<StorageReply, Violation> {
-    let capability = match stored::redeem(&guest.hub, token) {
+    let capability = match stored::redeem(guest, token) {
         Ok(capability) => capability,
         Err(failure) => return Ok(failed_as(failure)),
     };
     let text = match &capability {
         Capability::Class(_) => "actorClass",
+        Capability::Restored(restored) if !restored.recipe().service => "object",
         _ => "service",
     };
     relay::introduce(&mut guest.lock(), cap, capability)?;

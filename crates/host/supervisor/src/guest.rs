@@ -16,7 +16,6 @@ pub use state::{Role, State};
 
 use crate::actor::Resident;
 use crate::bounds::{COLLECT_BYTES, COLLECT_CAPS, EGRESS_AT_ONCE_MAX, OUT_BYTES_MAX};
-use crate::capability::Capability;
 use crate::ending::{EXIT_OUT_OF_MEMORY, EndReason};
 use crate::gate::{Gate, Synced};
 use crate::hub::{Chore, Hub};
@@ -446,7 +445,7 @@ impl Guest {
             }
         }
         for capability in taken.caps.values() {
-            if let Capability::Object(object) = capability {
+            if let Some(object) = capability.object() {
                 object.guest.dependents.lock().remove(&self.id);
             }
         }
@@ -481,7 +480,8 @@ impl Guest {
             .caps
             .iter()
             .filter(|(_, capability)| {
-                matches!(capability, Capability::Object(object) if Arc::ptr_eq(&object.guest, ended))
+                let object = capability.object();
+                object.is_some_and(|object| Arc::ptr_eq(&object.guest, ended))
             })
             .map(|(slot, _)| *slot)
             .collect();

@@ -159,6 +159,11 @@ pub enum HeldEvent {
     },
     /// Asks the callback of `facets.get()` for the class.
     StartFacet,
+    /// Calls `[restore](args)`.
+    Restore {
+        /// As they were stored.
+        args: HeldPayload,
+    },
     /// A message of text on a socket that the host holds.
     SocketText {
         /// Its number.
@@ -223,6 +228,11 @@ pub enum HeldOutcome {
         class: Arc<ServiceCap>,
         /// `ctx.id`, where it is not the parent's.
         id: Option<String>,
+    },
+    /// To `Restore`.
+    Restored {
+        /// What the method gave.
+        target: Capability,
     },
     /// It failed.
     Failed(Failure),
@@ -333,6 +343,7 @@ impl HeldEvent {
                 ..Room::default()
             },
             Self::Queue { batch, .. } => batch.room(),
+            Self::Restore { args } => args.room(),
             Self::Connect { .. } => HeldSocket::room(),
             Self::SocketText { text, .. } => Room {
                 bytes: text.len(),
@@ -367,9 +378,11 @@ impl HeldOutcome {
                 caps: usize::from(upgrade.is_some()),
                 ..Room::default()
             },
-            Self::Nothing { .. } | Self::Code(_) | Self::Failed(_) | Self::Facet { .. } => {
-                Room::default()
-            }
+            Self::Nothing { .. }
+            | Self::Code(_)
+            | Self::Failed(_)
+            | Self::Facet { .. }
+            | Self::Restored { .. } => Room::default(),
         }
     }
 }

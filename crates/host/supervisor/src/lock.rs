@@ -2,7 +2,7 @@
 //!
 //! A panic while a lock is held is a bug of ours in one guest's business; the other guests go on.
 //! Order of locks, outermost first: worker, call, link, guest, then the leaves (pool, hub's maps,
-//! dependents). Never two of one kind but a call and one that waits on its answer, and nothing
+//! dependents, restored stubs). Never two of one kind but a call and one that waits on its answer, and nothing
 //! that drops a capability needs a lock: drops are posted as chores.
 
 use std::fmt;

@@ -54,7 +54,7 @@ impl EventKind {
             | HeldEvent::SocketBytes { .. }
             | HeldEvent::SocketClose { .. }
             | HeldEvent::SocketError { .. } => Self::WebSocket,
-            HeldEvent::LoadCode | HeldEvent::StartFacet => Self::Other,
+            HeldEvent::LoadCode | HeldEvent::StartFacet | HeldEvent::Restore { .. } => Self::Other,
         }
     }
 

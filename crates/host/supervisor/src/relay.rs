@@ -26,11 +26,13 @@ use crate::capability::{AnswerCap, Capability};
 use crate::ending::EndReason;
 use crate::gate;
 use crate::guest::{Guest, HeldTrace, Role, State};
+use crate::held::HeldOutcome;
 use crate::loader;
+use crate::restored::{Asked, restored};
 use crate::translate::{Lift, LiftError, cut};
 use crate::turn::Turn;
 use mayfly_wire::bounds::{CALLS_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX};
-use mayfly_wire::{Failure, LogValues, ToHost};
+use mayfly_wire::{Event, Failure, LogValues, ToHost};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -77,7 +79,7 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
             if state.calls_out.len() >= CALLS_MAX {
                 return Err(Violation::TooManyCalls);
             }
-            if result.is_some() && !matches!(event, mayfly_wire::Event::Rpc { .. }) {
+            if result.is_some() && !matches!(event, Event::Rpc { .. }) {
                 return Err(Violation::ResultOfNothing);
             }
             let capability = callable(&state, cap)?;
@@ -93,6 +95,25 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
             }
             state.calls_out.insert(call.0, made.clone());
             guest.note_waiting(&state);
+            if let Event::Restore { .. } = event {
+                // The guest asks whether `ctx.restore()` came to something.
+                drop(state);
+                return match capability {
+                    Capability::Restored(_) => {
+                        made.settle(turn, HeldOutcome::Nothing { no_retry: false });
+                        Ok(())
+                    }
+                    Capability::Failed(failure) => {
+                        made.fail(turn, (*failure).clone());
+                        Ok(())
+                    }
+                    _ => Err(Violation::NotForGuests),
+                };
+            }
+            let capability = match &capability {
+                Capability::Restored(restored) => restored.target().unwrap_or(capability),
+                _ => capability,
+            };
             let lifted = Lift::new(guest, &mut state).event(event);
             let lifted = match lifted {
                 Ok(event) => spend_sub_request(&mut state, &capability).map(|()| event),
@@ -427,6 +448,26 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
             name,
             start,
         } => get_facet(guest, state, stub, actor, name, start),
+        ToHost::Restored {
+            slot,
+            call,
+            actor,
+            entrypoint,
+            props,
+            args,
+            target,
+        } => {
+            let asked = Asked {
+                slot,
+                call,
+                actor,
+                entrypoint,
+                props,
+                args,
+                target,
+            };
+            restored(guest, state, asked)
+        }
         ToHost::AbortFacet {
             actor,
             name,

@@ -384,6 +384,7 @@ fn plain(handle: Handle, entrypoint: String) -> ServiceCap {
         limits: Limits::NONE,
         callback: None,
         storable: false,
+        via: None,
     }
 }
 
@@ -410,6 +411,7 @@ fn code_of<'a>(
             limits: Limits::NONE,
             callback: None,
             storable: false,
+            via: None,
         })))
     };
     let mut bindings = Vec::with_capacity(definition.bindings.len());

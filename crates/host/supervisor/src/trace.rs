@@ -53,9 +53,15 @@ impl Tails {
     /// Without a Worker's own entrypoints: a tail of a Worker's is not to be told of itself.
     fn without(&self, worker: &crate::worker::Worker) -> Self {
         let others = |tails: &[Capability]| {
+            let is_own = |tail: &Capability| match tail {
+                Capability::Service(service) => std::ptr::eq(&*service.worker, worker),
+                _ => false,
+            };
             let others = tails.iter().filter(|tail| match tail {
-                Capability::Service(service) => !std::ptr::eq(&*service.worker, worker),
-                _ => true,
+                Capability::Restored(restored) => {
+                    !restored.target().is_some_and(|tail| is_own(&tail))
+                }
+                tail => !is_own(tail),
             });
             others.cloned().collect()
         };
@@ -437,7 +443,8 @@ impl Trace {
             | Outcome::Nothing { .. }
             | Outcome::Code { .. }
             | Outcome::Connected { .. }
-            | Outcome::Facet { .. } => self.tell_return(None),
+            | Outcome::Facet { .. }
+            | Outcome::Restored { .. } => self.tell_return(None),
         }
     }
 

@@ -133,6 +133,7 @@ impl<'a> Lift<'a> {
             | Event::TailStream { .. }
             | Event::Alarm { .. }
             | Event::StartFacet {}
+            | Event::Restore { .. }
             | Event::SocketText { .. }
             | Event::SocketBytes { .. }
             | Event::SocketClose { .. }
@@ -157,6 +158,9 @@ impl<'a> Lift<'a> {
             // TLS is the host's alone to give, so a guest's claim of it means nothing.
             Outcome::Connected { .. } => HeldOutcome::Connected { upgrade: None },
             Outcome::Failed { failure } => HeldOutcome::Failed(self.failure(failure)?),
+            Outcome::Restored { target } => HeldOutcome::Restored {
+                target: self.restored(target)?,
+            },
             Outcome::Facet { class, id } => {
                 let class = match self.cap(class)? {
                     Capability::Class(class) => class.clone(),
@@ -288,19 +292,7 @@ impl<'a> Lift<'a> {
             Capability::Service(service) if service.is_dynamic() => {
                 Err(LiftError::Refused(not_transferable()))
             }
-            Capability::Service(service) if service.keep.is_none() => {
-                // In its own table it did not keep its Worker; elsewhere it does.
-                let service = ServiceCap {
-                    worker: service.worker.clone(),
-                    keep: service.worker.handle(),
-                    entrypoint: service.entrypoint.clone(),
-                    props: service.props.clone(),
-                    limits: service.limits.clone(),
-                    callback: service.callback.clone(),
-                    storable: service.storable,
-                };
-                Ok(Capability::Service(Arc::new(service)))
-            }
+            Capability::Service(service) if service.keep.is_none() => Ok(kept(service)),
             Capability::Loader(_) if purpose != Purpose::Env => Err(cannot_clone("WorkerLoader")),
             Capability::Stub(_) => Err(cannot_clone("WorkerStub")),
             Capability::Actors(_) | Capability::OwnActors(_) => {
@@ -316,7 +308,32 @@ impl<'a> Lift<'a> {
             | Capability::Loader(_)
             | Capability::Object(_)
             | Capability::Answer(_)
+            | Capability::Restored(_)
             | Capability::Failed(_) => Ok(capability),
+        }
+    }
+
+    /// What a `[restore]()` method gave. A dynamic Worker's entrypoint may be: the method can give it again.
+    pub fn restored(&self, target: Attachment) -> Result<Capability, Violation> {
+        match target {
+            Attachment::Export { export } => Ok(Capability::Object(self.export(export))),
+            Attachment::Cap { cap, .. } => match self.cap(cap)? {
+                Capability::Service(service) if service.keep.is_none() => Ok(kept(service)),
+                capability @ (Capability::Service(_)
+                | Capability::Network(_)
+                | Capability::Blocked
+                | Capability::Object(_)
+                | Capability::Answer(_)
+                | Capability::Actor(_)
+                | Capability::Restored(_)
+                | Capability::Failed(_)) => Ok(capability.clone()),
+                Capability::Loader(_)
+                | Capability::Stub(_)
+                | Capability::Actors(_)
+                | Capability::OwnActors(_)
+                | Capability::Class(_) => Err(Violation::NotCallable(cap)),
+            },
+            _ => Err(Violation::NotRestorable),
         }
     }
 
@@ -480,6 +497,14 @@ impl<'a> Lift<'a> {
     }
 }
 
+/// In its own table a service does not keep its Worker; elsewhere it does.
+fn kept(service: &ServiceCap) -> Capability {
+    Capability::Service(Arc::new(ServiceCap {
+        keep: service.worker.handle(),
+        ..service.clone()
+    }))
+}
+
 fn kept_none<T>(end: T, purpose: Purpose) -> Result<T, LiftError> {
     match purpose {
         Purpose::Message => Ok(end),
@@ -574,10 +599,7 @@ impl<'a> Lower<'a> {
     /// Puts a capability into a slot.
     pub fn cap(&mut self, capability: Capability) -> CapId {
         let capability = self.own(capability);
-        let object = match &capability {
-            Capability::Object(object) => Some(object.clone()),
-            _ => None,
-        };
+        let object = capability.object();
         let cap = self.state.install(capability);
         if let Some(object) = object
             && !object.guest.add_dependent(self.guest.id)
@@ -721,6 +743,9 @@ impl<'a> Lower<'a> {
                 retries,
             },
             HeldEvent::StartFacet => Event::StartFacet {},
+            HeldEvent::Restore { args } => Event::Restore {
+                args: self.payload(args),
+            },
             HeldEvent::SocketText { socket, text } => Event::SocketText { socket, text },
             HeldEvent::SocketBytes { socket, bytes } => Event::SocketBytes { socket, bytes },
             HeldEvent::SocketClose {
@@ -777,7 +802,7 @@ impl<'a> Lower<'a> {
             },
             HeldOutcome::Failed(failure) => Outcome::Failed { failure },
             // `relay` accepts these from callbacks of the host's only.
-            HeldOutcome::Code(_) | HeldOutcome::Facet { .. } => {
+            HeldOutcome::Code(_) | HeldOutcome::Facet { .. } | HeldOutcome::Restored { .. } => {
                 Outcome::Nothing { no_retry: false }
             }
         }

@@ -70,8 +70,8 @@ pub struct Worker {
     handle: OnceLock<Weak<HandleInner>>,
     /// Of a configured Worker: those that take its further objects. See [`crate::placement`].
     siblings: Mutex<Vec<Arc<Worker>>>,
-    /// Whether it is configured and has `stored::FLAG`.
-    storable: AtomicBool,
+    /// Whether its code has `stored::FLAG`.
+    flagged: AtomicBool,
     state: Mutex<WorkerState>,
 }
 
@@ -137,7 +137,7 @@ impl Worker {
             hub: hub.clone(),
             handle: OnceLock::new(),
             siblings: Mutex::new(Vec::new()),
-            storable: AtomicBool::new(false),
+            flagged: AtomicBool::new(false),
             state: Mutex::new(WorkerState {
                 phase: Phase::Cold,
                 code: None,
@@ -149,6 +149,7 @@ impl Worker {
             }),
         });
         if let Some(code) = code {
+            worker.note_flag(&code);
             worker.state.lock().set_code(code);
         }
         let handle = Handle::new(worker.clone(), hub.chores.clone());
@@ -176,13 +177,22 @@ impl Worker {
 
     /// Whether stubs of this Worker may be stored; see `stored`. Takes no lock.
     pub(crate) fn lets_stubs_be_stored(&self) -> bool {
-        self.storable.load(Ordering::Relaxed)
+        !self.is_dynamic() && self.has_flag()
+    }
+
+    /// Whether its code, as far as that was ever known, has `stored::FLAG`.
+    pub(crate) fn has_flag(&self) -> bool {
+        self.flagged.load(Ordering::Relaxed)
+    }
+
+    fn note_flag(&self, code: &Code) {
+        let flagged = code.compatibility_flags.iter().any(|flag| flag == FLAG);
+        self.flagged.store(flagged, Ordering::Relaxed);
     }
 
     /// Replaces the code of a configured Worker that has not started.
     pub(crate) fn configure(&self, code: Arc<Code>) {
-        let storable = code.compatibility_flags.iter().any(|flag| flag == FLAG);
-        self.storable.store(storable, Ordering::Relaxed);
+        self.note_flag(&code);
         self.state.lock().set_code(code);
     }
 

@@ -498,7 +498,7 @@ async fn random_frames_about_objects_never_break_the_tables() {
             let slot = CapId(below(30) * 2 + 1);
             let name = format!("f{}", below(3));
             let failure = Failure::new(FailureKind::Exception {}, "Error", "x");
-            let frame = match below(12) {
+            let frame = match below(14) {
                 0 => ToHost::Storage {
                     actor: number,
                     request: put("k"),
@@ -547,6 +547,26 @@ async fn random_frames_about_objects_never_break_the_tables() {
                     cap: slot,
                     event: rpc_event("x"),
                     result: None,
+                },
+                11 => ToHost::Restored {
+                    slot: CapId(2 * below(8) + 1),
+                    call: CallId(below(4)),
+                    actor: (below(2) == 0).then_some(number),
+                    entrypoint: name,
+                    props: Payload::empty(),
+                    args: Payload::empty(),
+                    target: Attachment::Cap {
+                        cap: slot,
+                        kind: CapKind::Service {},
+                    },
+                },
+                12 => ToHost::Return {
+                    call: CallId(below(8)),
+                    outcome: Outcome::Restored {
+                        target: Attachment::Export {
+                            export: ExportId(below(4)),
+                        },
+                    },
                 },
                 _ => ToHost::ReleaseCap { cap: slot },
             };

@@ -66,6 +66,18 @@ fn data(stream: u32, bytes: usize) -> ToHost {
     }
 }
 
+fn restored(target: Attachment) -> ToHost {
+    ToHost::Restored {
+        slot: CapId(1),
+        call: CallId(1),
+        actor: None,
+        entrypoint: String::new(),
+        props: Payload::empty(),
+        args: Payload::empty(),
+        target,
+    }
+}
+
 /// Each: what it is, and the frames. Slot 2 is a service binding, slot 4 a loader, invocation 1 is
 /// under way.
 fn lies() -> Vec<(&'static str, Vec<ToHost>)> {
@@ -81,6 +93,45 @@ fn lies() -> Vec<(&'static str, Vec<ToHost>)> {
             }],
         ),
         ("a capability never given", vec![call(1, 40)]),
+        (
+            "a capability never given, as what was restored",
+            vec![restored(Attachment::Cap {
+                cap: CapId(40),
+                kind: CapKind::Service {},
+            })],
+        ),
+        (
+            "a loader as what was restored",
+            vec![restored(Attachment::Cap {
+                cap: CapId(4),
+                kind: CapKind::Service {},
+            })],
+        ),
+        (
+            "a stream as what was restored",
+            vec![restored(Attachment::Readable {
+                stream: StreamId(1),
+            })],
+        ),
+        (
+            "what was restored as the answer to a request",
+            vec![ret(Outcome::Restored {
+                target: Attachment::Export {
+                    export: ExportId(1),
+                },
+            })],
+        ),
+        (
+            "calling the restore method of a service",
+            vec![ToHost::Call {
+                call: one,
+                cap: CapId(2),
+                event: Event::Restore {
+                    args: Payload::empty(),
+                },
+                result: None,
+            }],
+        ),
         ("an odd capability never made", vec![call(1, 41)]),
         ("a call number twice", vec![call(1, 2), call(1, 2)]),
         ("calling a loader", vec![call(1, 4)]),

@@ -265,6 +265,21 @@ wire_enum! {
         111 = OpenSocket { actor: ActorId, socket: u32, hears: StreamId, says: StreamId, },
         /// The Worker's `caches`: a service in slot `caches` that `HostedKind::Cache` describes.
         120 = GetCaches { caches: CapId, },
+        /// `ctx.restore(args)`: what the guest's own `[restore](args)` gave, in slot `slot`, as something that
+        /// can be stored because the host knows how to get it again.
+        160 = Restored {
+            slot: CapId,
+            /// The invocation whose `ctx` it is, where that is an entrypoint's.
+            call: CallId,
+            /// The instance whose `ctx` it is, where that is a Durable Object's.
+            actor: Option<ActorId>,
+            /// Whose method it was: the export's name and `ctx.props`. Of an entrypoint only.
+            entrypoint: String,
+            props: Payload,
+            args: Payload,
+            /// What it gave: a capability or an object of the guest's own.
+            target: Attachment,
+        },
     }
 }
 
@@ -499,6 +514,8 @@ wire_enum! {
         47 = SocketClose { socket: u32, code: u32, reason: String, clean: bool, },
         /// The socket's last event: what came could not be taken.
         48 = SocketError { socket: u32, failure: Failure, },
+        /// Call `[restore](args)`, for a stub that was stored. Its outcome is `Outcome::Restored`.
+        70 = Restore { args: Payload, },
     }
 }
 
@@ -524,6 +541,8 @@ wire_enum! {
         },
         /// What a facet is to be: its class, and `ctx.id` where it is not its parent's.
         10 = Facet { class: CapId, id: Option<String>, },
+        /// What `[restore](args)` gave: a capability or an object of the guest's own.
+        70 = Restored { target: Attachment, },
     }
 }
 

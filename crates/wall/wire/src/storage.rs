@@ -144,5 +144,14 @@ wire_enum! {
         1 = Service { worker: String, entrypoint: String, props: Blob, stubs: Vec<Blob>, },
         2 = Class { worker: String, class: String, props: Blob, stubs: Vec<Blob>, },
         3 = Actor { worker: String, class: String, id: Blob, name: Option<String>, },
+        /// What `[restore](args)` of what `from` leads to gives.
+        70 = Restored {
+            /// A token, as those of the stubs in `args` are.
+            from: Blob,
+            args: Blob,
+            stubs: Vec<Blob>,
+            /// It gave a service and not an object.
+            service: bool,
+        },
     }
 }

@@ -182,6 +182,7 @@ impl IntoData for Event {
                 retries,
             } => tuple("alarm", [scheduled_ms.into_data(), retries.into_data()]),
             Self::StartFacet {} => tuple("startFacet", []),
+            Self::Restore { args } => tuple("restore", [args.into_data()]),
             Self::SocketText { socket, text } => {
                 tuple("socketText", [socket.into_data(), text.into_data()])
             }
@@ -251,6 +252,9 @@ impl FromData for Event {
                 retries: items.take(2)?,
             }),
             "startFacet" => Ok(Self::StartFacet {}),
+            "restore" => Ok(Self::Restore {
+                args: items.take(1)?,
+            }),
             "socketText" => Ok(Self::SocketText {
                 socket: items.take(1)?,
                 text: items.take(2)?,
@@ -286,6 +290,7 @@ impl IntoData for Outcome {
             Self::Failed { failure } => tuple("failed", [failure.into_data()]),
             Self::Connected { upgrade } => tuple("connected", [upgrade.into_data()]),
             Self::Facet { class, id } => tuple("facet", [class.into_data(), id.into_data()]),
+            Self::Restored { target } => tuple("restored", [target.into_data()]),
         }
     }
 }
@@ -316,6 +321,9 @@ impl FromData for Outcome {
             "facet" => Ok(Self::Facet {
                 class: items.take(1)?,
                 id: items.take(2)?,
+            }),
+            "restored" => Ok(Self::Restored {
+                target: items.take(1)?,
             }),
             other => Err(unknown("an outcome", other)),
         }
@@ -433,6 +441,9 @@ pub(super) mod tests {
             retries: 2,
         });
         round_trip(Event::StartFacet {});
+        round_trip(Event::Restore {
+            args: Payload::empty(),
+        });
         round_trip(Event::SocketText {
             socket: 3,
             text: "said".to_owned(),
@@ -499,6 +510,11 @@ pub(super) mod tests {
         }
         round_trip(Outcome::Value { payload: payload() });
         round_trip(Outcome::Nothing { no_retry: true });
+        round_trip(Outcome::Restored {
+            target: Attachment::Export {
+                export: ExportId(3),
+            },
+        });
         round_trip(Outcome::Facet {
             class: CapId(3),
             id: Some("id".to_owned()),

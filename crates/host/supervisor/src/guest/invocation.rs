@@ -7,6 +7,7 @@ use crate::call::Call;
 use crate::capability::Handle;
 use crate::ending::EndReason;
 use crate::observe::{EventKind, InvocationReport};
+use crate::stored::Recipe;
 use crate::trace::Trace;
 use mayfly_wire::StreamId;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub struct Invocation {
     pub trace_held: bool,
     /// The body of its response.
     pub body: Option<StreamId>,
+    /// What a dynamic Worker's entrypoint was reached by, where that leads back to it.
+    pub via: Option<Arc<Recipe>>,
 }
 
 /// A trace whose invocation is over.

@@ -38,6 +38,7 @@ pub fn route(
         }
         Capability::Answer(answer) => answer.call.pipeline(turn, call.clone(), event),
         Capability::Actor(actor) => actor.call(turn, call, event),
+        Capability::Restored(restored) => restored.call(turn, hub, call, event),
         Capability::Loader(_)
         | Capability::Stub(_)
         | Capability::Actors(_)
@@ -89,7 +90,10 @@ pub(super) fn callable(state: &State, cap: CapId) -> Result<Capability, Violatio
 pub(super) fn spend_sub_request(state: &mut State, capability: &Capability) -> Result<(), Failure> {
     if !matches!(
         capability,
-        Capability::Service(_) | Capability::Network(_) | Capability::Actor(_)
+        Capability::Service(_)
+            | Capability::Network(_)
+            | Capability::Actor(_)
+            | Capability::Restored(_)
     ) {
         return Ok(());
     }
@@ -117,7 +121,10 @@ pub(super) fn returned(
     let made = inbound.call.clone();
     let is_code = matches!(outcome, Outcome::Code { .. });
     let is_class = matches!(outcome, Outcome::Facet { .. });
-    let fits = is_code == made.wants_code() && is_class == made.wants_class();
+    let is_restored = matches!(outcome, Outcome::Restored { .. });
+    let fits = is_code == made.wants_code()
+        && is_class == made.wants_class()
+        && is_restored == made.wants_restored();
     if !fits && !matches!(outcome, Outcome::Failed { .. }) {
         return Err(Violation::WrongOutcome(call));
     }

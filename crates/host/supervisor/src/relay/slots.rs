@@ -106,6 +106,7 @@ fn get_export(
             limits,
             callback: stub.callback.clone(),
             storable: false,
+            via: None,
         })),
     };
     introduce(&mut state, slot, capability)
@@ -138,6 +139,7 @@ pub(super) fn get_self(
             limits: Limits::NONE,
             callback: None,
             storable,
+            via: None,
         })),
     };
     introduce(&mut state, service, capability)

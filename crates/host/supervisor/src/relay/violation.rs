@@ -44,6 +44,8 @@ pub enum Violation {
     DoneUnanswered(CallId),
     #[error("call {0:?} was answered with something that does not fit its event")]
     WrongOutcome(CallId),
+    #[error("a [restore]() method that gave no stub")]
+    NotRestorable,
     #[error("an event that only the host sends")]
     NotForGuests,
     #[error("a result slot for an event that has none")]

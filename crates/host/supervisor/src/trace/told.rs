@@ -108,7 +108,7 @@ impl Told {
                 clean: *clean,
             }),
             HeldEvent::SocketError { .. } => Self::Socket(SocketEvent::Error),
-            HeldEvent::LoadCode | HeldEvent::StartFacet => Self::Other,
+            HeldEvent::LoadCode | HeldEvent::StartFacet | HeldEvent::Restore { .. } => Self::Other,
         }
     }
 

@@ -4,9 +4,11 @@ use super::{PendingInvoke, Worker};
 use crate::actor::{ActorUse, Entered};
 use crate::call::{Target, Undelivered, deliver};
 use crate::guest::{Guest, Invocation};
+use crate::held::HeldEvent;
 use crate::hub::Chore;
 use crate::observe::EventKind;
 use crate::policy::Caps;
+use crate::stored;
 use crate::trace::{Begin, Tails, Trace};
 use crate::turn::Turn;
 use mayfly_wire::Limits;
@@ -30,6 +32,11 @@ impl Worker {
             event,
             handle,
         } = pending;
+        if matches!(event, HeldEvent::Restore { .. }) && !self.has_flag() {
+            // It may have had it when the stub was stored.
+            call.fail(turn, stored::no_flag_any_more());
+            return Ok(());
+        }
         let mut attach = Vec::new();
         let entered = match &actor {
             None => None,
@@ -98,6 +105,7 @@ impl Worker {
             trace,
             trace_held: false,
             body: None,
+            via: service.via.clone(),
             actor: entered
                 .as_ref()
                 .map(|(actor, incarnation)| ActorUse::begin(actor, incarnation.serial)),

@@ -43,7 +43,8 @@ impl Worker {
             | HeldOutcome::Value(_)
             | HeldOutcome::Connected { .. }
             | HeldOutcome::Nothing { .. }
-            | HeldOutcome::Facet { .. } => {
+            | HeldOutcome::Facet { .. }
+            | HeldOutcome::Restored { .. } => {
                 let message = "the loader's callback did not give code";
                 Err(Failure::new(
                     FailureKind::Exception {},
@@ -63,6 +64,7 @@ impl Worker {
         };
         match code {
             Ok(code) => {
+                self.note_flag(&code);
                 state.set_code(Arc::new(code));
                 if !waiting.is_empty() {
                     self.fork(turn, state, waiting);
