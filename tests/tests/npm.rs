@@ -65,6 +65,9 @@ fn bundled() -> PathBuf {
         "--conditions=workerd,worker,browser",
         "--main-fields=browser,module,main",
         "--external:node:*",
+        // A package of CommonJS asks for it; wrangler has a plugin that makes the same of it.
+        "--external:path",
+        "--banner:js=import{createRequire as $make}from\"node:module\";const require=$make(\"/\");",
         "--external:cloudflare:*",
         "--define:process.env.NODE_ENV=\"production\"",
         "--log-level=warning",
@@ -139,4 +142,11 @@ mayfly_tests::cases! {
     ai_speaks_to_browsers,
     ai_aborts_and_fails,
     ai_middleware,
+    codemode_describes_its_tools,
+    codemode_runs_what_a_model_wrote,
+    codemode_tells_what_went_wrong,
+    codemode_ends_what_takes_too_long,
+    agents_are_called_by_workers,
+    agents_are_called_by_browsers,
+    agents_have_schedules,
 }

@@ -2,7 +2,9 @@
 // file in `cases/`; what it needs of the platform is found by running it, not by reading it.
 
 import { suite } from "../kit/suite.js";
+import { agents } from "./cases/agents.ts";
 import { ai } from "./cases/ai.js";
+import { codemodes } from "./cases/codemode.js";
 import { dateFns } from "./cases/date-fns.js";
 import { drizzle } from "./cases/drizzle.js";
 import { fflate } from "./cases/fflate.js";
@@ -16,6 +18,8 @@ import { marked } from "./cases/marked.js";
 import { openai } from "./cases/openai.js";
 import { preact } from "./cases/preact.js";
 import { zod } from "./cases/zod.js";
+
+export { Chat } from "./cases/agents.ts";
 
 export default suite({
   ...hono,
@@ -32,4 +36,6 @@ export default suite({
   ...drizzle,
   ...openai,
   ...ai,
+  ...codemodes,
+  ...agents,
 });

@@ -15,6 +15,7 @@ use oxc_resolver::PackageType;
 use oxc_span::SourceType;
 
 use crate::BundleError;
+use crate::decorators;
 use crate::define::Defines;
 use crate::interop::{self, Style, quote};
 use crate::resolve::{How, Resolve, Target, is_in_package, tsconfig_of};
@@ -208,7 +209,10 @@ impl Graph {
             }
         };
         let text = match source::needs_transform(&path) {
-            None => original.clone(),
+            None => match decorators::lower(&shown, &original, source_type(kind.as_ref())) {
+                Ok(lowered) => lowered.unwrap_or_else(|| original.clone()),
+                Err(errors) => return Ok(Err(errors)),
+            },
             Some(source_type) => {
                 match source::transform(&shown, &original, source_type, &self.dialect) {
                     Ok(text) => text,
@@ -216,11 +220,7 @@ impl Graph {
                 }
             }
         };
-        let source_type = match &kind {
-            Some(ModuleKind::Js {}) => SourceType::mjs(),
-            Some(ModuleKind::CommonJs {}) => SourceType::cjs(),
-            _ => SourceType::unambiguous(),
-        };
+        let source_type = source_type(kind.as_ref());
         let scan = match scan::scan(&shown, &text, source_type, &self.defines) {
             Ok(scan) => scan,
             Err(errors) => return Ok(Err(errors)),
@@ -479,6 +479,14 @@ fn is_known(path: &Path, rules: &[Rule]) -> bool {
         modules::kind_by_rules(rules, name).or_else(|| modules::kind_by_rules(rules, whole))
     };
     SCRIPTS.contains(&ending(path)) || by_rule().is_some()
+}
+
+fn source_type(kind: Option<&ModuleKind>) -> SourceType {
+    match kind {
+        Some(ModuleKind::Js {}) => SourceType::mjs(),
+        Some(ModuleKind::CommonJs {}) => SourceType::cjs(),
+        _ => SourceType::unambiguous(),
+    }
 }
 
 fn kind_by_syntax(item: &Item, syntax: Syntax) -> ModuleKind {

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod builtins;
+mod decorators;
 mod define;
 mod graph;
 mod interop;

@@ -1,12 +1,13 @@
 //! One file's text to JavaScript: TypeScript and JSX are taken out, JavaScript stays as it is.
 //!
 //! JavaScript keeps every character, so that lines and columns in stacks are those of the file.
-//! Nothing is lowered: the engine runs what the standard has, and what is beyond it (decorators)
-//! is transformed as TypeScript does.
+//! Nothing is lowered, since the engine runs what the standard has; but decorators, which are to come
+//! (`decorators`), or TypeScript's own where `tsconfig.json` asks for them.
 
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::decorators;
 use mayfly_config::{Diagnostic, Position};
 use oxc_allocator::Allocator;
 use oxc_codegen::{Codegen, CodegenOptions};
@@ -96,6 +97,11 @@ pub fn transform(
     source_type: SourceType,
     dialect: &Dialect,
 ) -> Result<String, Vec<Diagnostic>> {
+    let lowered = match dialect.decorators.legacy {
+        true => None,
+        false => decorators::lower(path, text, source_type)?,
+    };
+    let text = lowered.as_deref().unwrap_or(text);
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, text, source_type).parse();
     refuse(path, text, parsed.diagnostics)?;
