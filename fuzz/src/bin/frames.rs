@@ -427,12 +427,15 @@ impl Bytes<'_> {
                 socket: self.socket(),
             },
             0..=2 => Event::Fetch {
-                request: Box::new(head()),
+                request: Arc::new(head()),
                 body: self.body(),
             },
             3..=6 => Event::Rpc {
                 path: vec![self.text(); self.below(3) as usize],
                 args: (self.below(3) > 0).then(|| self.payload()),
+            },
+            7 if self.below(2) == 0 => Event::Restore {
+                args: self.payload(),
             },
             _ => Event::LoadCode {},
         }
@@ -482,7 +485,24 @@ impl Bytes<'_> {
     }
 
     fn frame(&mut self) -> ToHost {
-        match self.below(27) {
+        match self.below(28) {
+            27 => ToHost::Restored {
+                slot: self.new_cap(),
+                call: self.call(),
+                actor: None,
+                entrypoint: self.text(),
+                props: self.payload(),
+                args: self.payload(),
+                target: match self.below(4) {
+                    0 => Attachment::Export {
+                        export: ExportId(u32::from(self.next())),
+                    },
+                    _ => Attachment::Cap {
+                        cap: self.cap(),
+                        kind: CapKind::Service {},
+                    },
+                },
+            },
             26 => ToHost::Bytes { bytes: self.blob() },
             24 => ToHost::StreamRead {
                 stream: self.stream(),
@@ -611,7 +631,9 @@ impl Bytes<'_> {
                 call,
                 level: LogLevel::Log {},
                 text: self.text(),
-                message: "[]".to_owned(),
+                values: LogValues::Json {
+                    json: "[]".to_owned(),
+                },
             },
         }
     }
