@@ -76,16 +76,6 @@ fn mac(key: &[u8; KEY_BYTES], bytes: &[u8]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Bytes of a [`signature`].
-pub const SIGNATURE_BYTES: usize = 32;
-
-/// HMAC-SHA256.
-pub fn signature(key: &[u8], said: &[u8]) -> [u8; SIGNATURE_BYTES] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
-    mac.update(said);
-    mac.finalize().into_bytes().into()
-}
-
 /// SHA-256 of parts that cannot run into each other.
 pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();

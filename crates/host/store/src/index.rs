@@ -9,10 +9,10 @@
 
 use crate::error::StoreError;
 use crate::id::{KEY_BYTES, ObjectId, digest, hex};
-use crate::id::{SIGNATURE_BYTES, signature};
 use crate::lock::Mutex;
 use crate::object::Syncer;
 use crate::place::Store;
+use crate::seal::Sealer;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
 
@@ -84,8 +84,8 @@ pub enum Applied {
 pub(crate) struct Index {
     connection: Mutex<Connection>,
     syncer: Option<Syncer>,
-    /// Signs stubs that objects store.
-    secret: Vec<u8>,
+    /// Of stubs that objects store.
+    sealer: Sealer,
 }
 
 const SCHEMA: &str = "
@@ -111,9 +111,9 @@ impl Index {
         )?;
         connection.execute_batch(SCHEMA)?;
         let secret = "SELECT value FROM secrets WHERE name = 'stubs'";
-        let secret = connection.query_row(secret, [], |row| row.get(0))?;
+        let secret: Vec<u8> = connection.query_row(secret, [], |row| row.get(0))?;
         Ok(Self {
-            secret,
+            sealer: Sealer::new(&secret),
             connection: Mutex::new(connection),
             syncer: path.and_then(Syncer::of),
         })
@@ -131,9 +131,14 @@ fn namespace_of((folder, key, sql): Found) -> Option<Namespace> {
 }
 
 impl Store {
-    /// A signature that only this state makes.
-    pub fn sign(&self, said: &[u8]) -> [u8; SIGNATURE_BYTES] {
-        signature(&self.index.secret, said)
+    /// What only this state can make, change or read.
+    pub fn seal(&self, said: &[u8]) -> Vec<u8> {
+        self.index.sealer.seal(said)
+    }
+
+    /// What this state has sealed.
+    pub fn open_sealed(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.index.sealer.open(sealed)
     }
 
     /// The namespace of a class, if it has one.

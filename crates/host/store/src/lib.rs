@@ -26,10 +26,11 @@ mod operator;
 mod place;
 pub mod queue;
 pub mod r2;
+mod seal;
 pub mod usage;
 
 pub use error::StoreError;
-pub use id::{KEY_BYTES, ObjectId, SIGNATURE_BYTES};
+pub use id::{KEY_BYTES, ObjectId};
 pub use index::{Alarm, Applied, ClassChange, Namespace, NamespaceInfo};
 pub use kept::{Kept, Product};
 pub use object::{Database, Outcome, Syncer};

@@ -1,6 +1,6 @@
 //! Stubs that `ctx.restore()` makes: whatever a `[restore](args)` method gave, beside how to get it again.
 //!
-//! The recipe is a signed token (see `stored`): whose method with which args. Calls go to what the method gave;
+//! The recipe is a sealed token (see `stored`): whose method with which args. Calls go to what the method gave;
 //! wherever the stub goes, its recipe goes along, so whoever stores it stores the recipe. One that was
 //! stored and read back has nothing yet to call: its first call makes the host call the method, and
 //! those that come until it has answered wait.

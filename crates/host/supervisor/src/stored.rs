@@ -6,8 +6,9 @@
 //! the target's to say: it must have been made with `ctx.exports`, or `ctx.restore()`, by a Worker that
 //! has the flag [`FLAG`].
 //!
-//! Invariant: a token is signed with the state's own key, since a guest brings it back; what is redeemed is
-//! what was stored, if the Worker still is there and still has the flag.
+//! Invariant: a token is sealed with the state's own key, since a guest keeps it and brings it back. So what is
+//! redeemed is what was stored, if the Worker still is there and still has the flag; and nobody takes out
+//! of a token those that are in it, which lead to what its holder was not given.
 
 use std::fmt;
 use std::sync::Arc;
@@ -98,7 +99,7 @@ pub fn recipe(
             Origin::Stub(stub) => token_at(hub, stub, 1, &mut deepest)?,
             Origin::Recipe(recipe) => recipe.at(1, &mut deepest)?,
         };
-        bounded(sign(
+        bounded(seal(
             hub,
             &StoredStub::Restored {
                 from: Blob(from),
@@ -142,7 +143,7 @@ fn token_at(
 ) -> Result<Vec<u8>, Failure> {
     match capability {
         Capability::Restored(restored) => restored.recipe().at(depth, deepest),
-        _ => Ok(sign(hub, &describe(hub, capability, depth, deepest)?)),
+        _ => Ok(seal(hub, &describe(hub, capability, depth, deepest)?)),
     }
 }
 
@@ -231,12 +232,10 @@ fn describe_actor(actor: &ActorCap) -> Result<StoredStub, Failure> {
     })
 }
 
-fn sign(hub: &Hub, stored: &StoredStub) -> Vec<u8> {
+fn seal(hub: &Hub, stored: &StoredStub) -> Vec<u8> {
     let mut said = Vec::new();
     stored.encode(&mut said);
-    let mut token = hub.store.sign(&said).to_vec();
-    token.extend_from_slice(&said);
-    token
+    hub.store.seal(&said)
 }
 
 fn revive(
@@ -251,14 +250,8 @@ fn revive(
         return Err(invalid());
     }
     *deepest = depth.max(*deepest);
-    let (signature, said) = token
-        .split_at_checked(mayfly_store::SIGNATURE_BYTES)
-        .ok_or_else(invalid)?;
-    // Guests learn nothing from how long this takes that they could use: they cannot choose a key.
-    if hub.store.sign(said) != *signature {
-        return Err(invalid());
-    }
-    match read(said).map_err(|_| invalid())? {
+    let said = hub.store.open_sealed(token).ok_or_else(invalid)?;
+    match read(&said).map_err(|_| invalid())? {
         StoredStub::Service {
             worker,
             entrypoint,
