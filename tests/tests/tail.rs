@@ -47,6 +47,7 @@ mayfly_tests::cases! {
     a_slow_stream_loses_events_and_hears_how_many,
     a_large_line_is_cut_and_says_so,
     a_line_is_told_by_its_values,
+    who_asks_a_tail_hears_of_what_was_over_before,
     messages_on_diagnostics_channels_are_told,
     a_tail_that_throws_is_its_own_affair,
     a_configured_worker_is_followed,

@@ -24,6 +24,10 @@ export class Collector extends WorkerEntrypoint {
   tail(got) {
     for (const item of got) keep(items, this.ctx.props.key, item);
   }
+  heard() {
+    const { key } = this.ctx.props;
+    return `${items.get(key)?.length} items, ${events.get(key)?.filter(({ event }) => event.type === "outcome").length} outcomes`;
+  }
   tailStream(onset) {
     const { key, how } = this.ctx.props;
     keep(events, key, onset);
@@ -346,6 +350,14 @@ const cases = {
     const told = [...lines, ["g"], ["in", "it"], ["on\ntwo"]].map((line) => line.map(replaced));
     same(item.logs.map(({ message }) => message), told);
     same(events.get("values").filter(({ event }) => event.type === "log").map(({ event }) => event.message), told);
+  },
+
+  async who_asks_a_tail_hears_of_what_was_over_before(env, ctx) {
+    const child = followed(env, ctx, "asked", `export default { fetch() { console.log("in"); return new Response("x"); } };`);
+    for (let count = 1; count <= 10; count++) {
+      await (await child.getEntrypoint().fetch("https://x/")).text();
+      equal(await ctx.exports.Collector({ props: { key: "asked" } }).heard(), `${count} items, ${count} outcomes`);
+    }
   },
 
   async messages_on_diagnostics_channels_are_told(env, ctx) {

@@ -198,6 +198,13 @@ pub enum HeldEvent {
     },
 }
 
+impl HeldEvent {
+    /// Whether it tells of another invocation.
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::Tail { .. } | Self::TailStream { .. })
+    }
+}
+
 /// How a call ended.
 #[derive(Debug)]
 pub enum HeldOutcome {

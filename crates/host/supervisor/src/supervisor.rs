@@ -449,10 +449,10 @@ fn code_of<'a>(
     let services = |targets: Vec<ServiceTarget>| -> Result<Vec<Capability>, String> {
         targets.into_iter().map(service).collect()
     };
-    let tails = Tails {
-        buffered: services(definition.tails)?,
-        streaming: services(definition.streaming_tails)?,
-    };
+    let tails = Tails::new(
+        services(definition.tails)?,
+        services(definition.streaming_tails)?,
+    );
     Ok(Code {
         modules: definition.modules,
         keys: OnceLock::new(),

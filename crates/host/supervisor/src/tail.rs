@@ -8,7 +8,8 @@
 //!
 //! All of it is done by one task that looks every few milliseconds, [`run`]: a request that is followed
 //! queues what is to be told and wakes nobody, so what it costs comes after its response, and what many
-//! have queued leaves in one write a tail.
+//! have queued leaves in one write a tail. Only a call to a tail's own Worker lets it be told at once, so that
+//! who asks a tail hears of what was over before.
 //!
 //! Invariant: an event is queued under the session's lock alone; sending is the task's, because the
 //! source's lock is held where events come from.
@@ -375,13 +376,25 @@ async fn look(hub: &Arc<Hub>) -> bool {
     if work.is_empty() {
         return false;
     }
-    // Ends first: they are the last events of sessions that are opened or fed behind them.
-    let (ends, others) = work
-        .into_iter()
-        .partition::<Vec<_>, _>(|work| matches!(work, TailWork::Tell(..)));
+    let (ends, others) = ends_first(work);
     do_all(hub, ends).await;
     do_all(hub, others).await;
     true
+}
+
+/// Tells what is queued at once: a call to a tail's own Worker, which then knows of everything that was over
+/// before the call was made.
+pub fn tell_queued(hub: &Arc<Hub>, turn: &mut Turn) {
+    let (ends, others) = ends_first(hub.telling.take());
+    for work in ends.into_iter().chain(others) {
+        do_one(hub, turn, work);
+    }
+}
+
+/// They are the last events of sessions that are opened or fed behind them.
+fn ends_first(work: Vec<TailWork>) -> (Vec<TailWork>, Vec<TailWork>) {
+    work.into_iter()
+        .partition(|work| matches!(work, TailWork::Tell(..)))
 }
 
 async fn do_all(hub: &Arc<Hub>, work: Vec<TailWork>) {

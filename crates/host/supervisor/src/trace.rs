@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use told::{Told, generation};
 
@@ -45,6 +45,19 @@ pub struct Tails {
 }
 
 impl Tails {
+    /// Whose Workers are to hear what is told before anything else that comes to them.
+    pub fn new(buffered: Vec<Capability>, streaming: Vec<Capability>) -> Self {
+        for tail in buffered.iter().chain(&streaming) {
+            if let Capability::Service(service) = tail {
+                service.worker.is_tail.store(true, Ordering::Relaxed);
+            }
+        }
+        Self {
+            buffered,
+            streaming,
+        }
+    }
+
     /// Nobody does.
     pub fn is_empty(&self) -> bool {
         self.buffered.is_empty() && self.streaming.is_empty()

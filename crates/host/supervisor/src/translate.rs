@@ -464,10 +464,7 @@ impl<'a> Lift<'a> {
         let services = |caps: Vec<CapId>| -> Result<Vec<Capability>, LiftError> {
             caps.into_iter().map(|cap| self.service(cap)).collect()
         };
-        let tails = Tails {
-            buffered: services(code.tails)?,
-            streaming: services(code.streaming_tails)?,
-        };
+        let tails = Tails::new(services(code.tails)?, services(code.streaming_tails)?);
         let code_bytes = code
             .modules
             .iter()

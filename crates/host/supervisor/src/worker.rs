@@ -72,6 +72,8 @@ pub struct Worker {
     siblings: Mutex<Vec<Arc<Worker>>>,
     /// Whether its code has `stored::FLAG`.
     flagged: AtomicBool,
+    /// Somebody named it as a tail.
+    pub(crate) is_tail: AtomicBool,
     state: Mutex<WorkerState>,
 }
 
@@ -138,6 +140,7 @@ impl Worker {
             handle: OnceLock::new(),
             siblings: Mutex::new(Vec::new()),
             flagged: AtomicBool::new(false),
+            is_tail: AtomicBool::new(false),
             state: Mutex::new(WorkerState {
                 phase: Phase::Cold,
                 code: None,

@@ -11,11 +11,13 @@ use crate::guest::{Guest, State};
 use crate::held::{HeldEvent, HeldOutcome};
 use crate::hub::{Chore, Hub};
 use crate::network;
+use crate::tail;
 use crate::translate::{Lift, LiftError, Lower};
 use crate::turn::Turn;
 use crate::worker::PendingInvoke;
 use mayfly_wire::{CallId, CapId, Failure, FailureKind, Outcome, ToGuest};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Takes a call to whatever the capability leads to.
 pub fn route(
@@ -57,6 +59,9 @@ pub fn route(
 /// Delivers an event to an entrypoint of a Worker.
 pub fn invoke(turn: &mut Turn, call: &Arc<Call>, service: &Arc<ServiceCap>, event: HeldEvent) {
     let worker = &service.worker;
+    if worker.is_tail.load(Ordering::Relaxed) && !event.is_told() {
+        tail::tell_queued(&worker.hub, turn);
+    }
     let Some(handle) = service.keep.clone().or_else(|| worker.handle()) else {
         call.fail(turn, EndReason::Released.failure());
         return;
