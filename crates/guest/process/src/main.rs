@@ -32,6 +32,8 @@ const USAGE: &str = "mayfly-guest is started by mayfly, with a control socket as
                      sandbox hold here";
 
 fn main() -> ExitCode {
+    // The host's slice came along, and only who has answered gets it.
+    let _ = mayfly_sandbox::schedule::Urgency::Prompt.apply_here();
     let mut words = env::args_os().skip(1);
     let word = words.next().unwrap_or_default();
     let alone = words.next().is_none();

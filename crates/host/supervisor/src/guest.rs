@@ -93,6 +93,8 @@ pub struct Guest {
     pub(crate) calls_waiting: AtomicU32,
     /// It computes for long and gives way to others; the CPU watch changes it.
     pub(crate) patient: AtomicBool,
+    /// It has answered, which the kernel was told of.
+    pub(crate) settled: AtomicBool,
     /// Bound to a core with another guest; `pairs` changes it.
     pub(crate) paired: AtomicBool,
     /// What it said after writes that are not durable yet.
@@ -156,6 +158,7 @@ impl Guest {
             heard: AtomicBool::new(false),
             calls_waiting: AtomicU32::new(0),
             patient: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             paired: AtomicBool::new(false),
             gate: Mutex::default(),
             synced: Synced::default(),

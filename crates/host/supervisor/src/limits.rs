@@ -137,7 +137,7 @@ pub(crate) fn schedule(guest: &Guest, patient: bool) {
         guest.process.schedule(if patient {
             Urgency::Patient
         } else {
-            Urgency::Prompt
+            Urgency::Settled
         });
     }
 }

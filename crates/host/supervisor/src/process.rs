@@ -26,6 +26,8 @@ pub trait Process: Send + Sync + fmt::Debug {
     fn schedule(&self, _urgency: Urgency) {}
     /// Lets it run like any other: it was forked by a patient zygote, and has one thread yet.
     fn hurry(&self) {}
+    /// It has answered, and has one thread most likely: what it does next is short.
+    fn settle(&self) {}
     /// Lets it run on these cores only, as far as the kernel allows.
     fn bind(&self, _cores: &Cores) {}
     /// Lets all of its threads run on these cores again.
@@ -96,6 +98,12 @@ impl Process for GuestProcess {
     fn hurry(&self) {
         if let Some(pid) = self.named() {
             let _ = Urgency::Prompt.apply_to_first(pid);
+        }
+    }
+
+    fn settle(&self) {
+        if let Some(pid) = self.named() {
+            let _ = Urgency::Settled.apply_to_first(pid);
         }
     }
 

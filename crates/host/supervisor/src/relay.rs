@@ -159,6 +159,9 @@ pub(crate) fn act(guest: &Arc<Guest>, frame: ToHost, turn: &mut Turn) -> Result<
                     None => None,
                 };
                 drop(state);
+                if !guest.settled.swap(true, Ordering::Relaxed) {
+                    guest.process.settle();
+                }
                 guest.hub.invocation_done(*invocation, inbound.cpu, None);
                 if let Some(late) = late {
                     guest.hub.tell(late);

@@ -20,9 +20,14 @@ const NICE_STEP: i32 = 10;
 /// before it there are no slices, and the field is not read).
 const SLICE_NS: u64 = 100_000_000;
 
+/// A short one: shorter than the kernel's own, so that whoever has it goes first when it wakes.
+const SHORT_SLICE_NS: u64 = 300_000;
+
 /// See the file's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
+    /// As the host, and a Worker that has answered before: its turns are short, so it is let through.
+    Settled,
     /// As any process.
     Prompt,
     /// What it does takes long anyway.
@@ -71,6 +76,11 @@ impl Urgency {
         set(process, &self.attributes())
     }
 
+    /// Applies it to the calling thread, and to those that it starts from now on.
+    pub fn apply_here(self) -> io::Result<()> {
+        set(Pid(0), &self.attributes())
+    }
+
     fn attributes(self) -> Attributes {
         let means = means();
         let step = match self {
@@ -82,6 +92,7 @@ impl Urgency {
             policy: libc::SCHED_OTHER as u32,
             nice: (means.nice + step).min(19),
             runtime_ns: match self {
+                Self::Settled => SHORT_SLICE_NS,
                 Self::Prompt => 0,
                 Self::Patient => SLICE_NS,
             },
@@ -173,8 +184,10 @@ mod tests {
         Urgency::Patient.apply(pid).unwrap();
         let step = if means().reversible { NICE_STEP } else { 0 };
         assert_eq!(nice(), (before + step).min(19));
-        Urgency::Prompt.apply(pid).unwrap();
-        assert_eq!(nice(), before);
+        for urgency in [Urgency::Prompt, Urgency::Patient, Urgency::Settled] {
+            urgency.apply(pid).unwrap();
+            assert_eq!(nice() > before, step > 0 && urgency == Urgency::Patient);
+        }
         Urgency::Patient.apply_to_first(pid).unwrap();
         assert_eq!(nice(), (before + step).min(19));
         child.kill().unwrap();
