@@ -111,6 +111,15 @@ struct Export {
     default: bool,
 }
 
+impl Export {
+    fn new(span: Span, default: bool) -> Self {
+        Self {
+            start: start(span),
+            default,
+        }
+    }
+}
+
 /// What is told of a member at run time.
 struct Row {
     kind: &'static str,
@@ -132,10 +141,7 @@ fn end(span: Span) -> usize {
 impl<'a> Visit<'a> for Lowering<'_> {
     fn visit_export_declaration(&mut self, it: &ExportDeclaration<'a>) {
         let is_class = matches!(it.declaration, Declaration::ClassDeclaration(_));
-        self.export = is_class.then_some(Export {
-            start: start(it.span),
-            default: false,
-        });
+        self.export = is_class.then(|| Export::new(it.span, false));
         walk::walk_export_declaration(self, it);
         self.export = None;
     }
@@ -145,10 +151,7 @@ impl<'a> Visit<'a> for Lowering<'_> {
             it.declaration,
             ExportDefaultDeclarationKind::ClassDeclaration(_)
         );
-        self.export = is_class.then_some(Export {
-            start: start(it.span),
-            default: true,
-        });
+        self.export = is_class.then(|| Export::new(it.span, true));
         walk::walk_export_default_declaration(self, it);
         self.export = None;
     }
@@ -162,7 +165,10 @@ impl<'a> Visit<'a> for Lowering<'_> {
             format!("$mayfly{}", self.classes)
         });
         if let Some(record) = &record {
-            self.before(class, record, export.as_ref());
+            match class.is_declaration() {
+                true => self.before_declaration(class, record, export.as_ref()),
+                false => self.before_expression(class, record),
+            }
         }
         let mut rows = Vec::new();
         let mut after = Vec::new();
@@ -222,24 +228,26 @@ impl Lowering<'_> {
         self.insert_end(end(decorator.span), after.to_owned());
     }
 
-    /// Makes the record, and evaluates the class's own decorators.
-    fn before(&mut self, class: &Class<'_>, record: &str, export: Option<&Export>) {
+    /// Makes the record of an expression, a function's parameter, and evaluates the class's own decorators.
+    fn before_expression(&mut self, class: &Class<'_>, record: &str) {
+        let (Some(first), Some(last)) = (class.decorators.first(), class.decorators.last()) else {
+            return self.insert(start(class.span), format!("(({record})=>"));
+        };
+        let begin = start(first.span).min(start(class.span));
+        self.insert(begin, format!("(({record})=>("));
+        for decorator in &class.decorators {
+            self.decorator(decorator, format!("{record}.ofClass(("), ")),");
+        }
+        let keyword = start(class.span).max(end(last.span));
+        self.insert(keyword, format!(" {record}.done("));
+    }
+
+    /// The same of a declaration, which becomes a variable's where the class itself is decorated.
+    fn before_declaration(&mut self, class: &Class<'_>, record: &str, export: Option<&Export>) {
         let own = class.decorators.first().map(|first| start(first.span));
         let decorators_end = class.decorators.last().map(|last| end(last.span));
         // Where `class` or a word before it stands.
         let keyword = start(class.span).max(decorators_end.unwrap_or_default());
-        if !class.is_declaration() {
-            let begin = own.unwrap_or(start(class.span)).min(start(class.span));
-            let open = if own.is_some() { "(" } else { "" };
-            self.insert(begin, format!("(({record})=>{open}"));
-            for decorator in &class.decorators {
-                self.decorator(decorator, format!("{record}.ofClass(("), ")),");
-            }
-            if own.is_some() {
-                self.insert(keyword, format!(" {record}.done("));
-            }
-            return;
-        }
         let begin = [own, Some(start(class.span)), export.map(|it| it.start)]
             .into_iter()
             .flatten()
