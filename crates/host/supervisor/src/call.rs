@@ -414,10 +414,12 @@ pub fn deliver(
         _ => None,
     };
     guest.call_began(&mut state, id, Inbound::new(call.clone(), extra, keep));
-    let alone = state.calls_in.len() == 1;
+    let calls_in = state.calls_in.len();
     drop(state);
     if let Some(caller) = call.calling_guest() {
-        let alone = alone && caller.calls_waiting.load(Ordering::Relaxed) == 1;
+        // A guest that calls into itself has what it makes the call from, too.
+        let most = if Arc::ptr_eq(caller, guest) { 2 } else { 1 };
+        let alone = calls_in <= most && caller.calls_waiting.load(Ordering::Relaxed) == 1;
         guest.hub.pairs.note_call(caller, guest, alone);
     } else if !call.is_telling() {
         guest.hub.pairs.note_request(guest);
