@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use mayfly_engine::data::Data;
 use mayfly_engine::{Called, Engine};
 use mayfly_sandbox::fork::exit_now;
+use mayfly_sandbox::mailbox::{Mailbox, Side};
 use mayfly_sandbox::pages::PageRuns;
 use mayfly_sandbox::poll::{self, Interest, Waker};
 use mayfly_sandbox::seccomp::{Filter, SeccompError};
@@ -53,6 +54,9 @@ const DATA_BYTES_BESIDE_HEAP: u64 = 192 * 1024 * 1024;
 /// Writable memory that compiling a module may take: some hundred times the largest that is sent.
 const COMPILER_DATA_BYTES: u64 = 512 * 1024 * 1024;
 
+/// A guest that was to stay awake does so after what took no longer.
+const AWAKE_AFTER_MAX: Duration = Duration::from_millis(1);
+
 /// A start that took no longer is told of together with what followed it.
 const START_UNTOLD_MAX: Duration = Duration::from_millis(10);
 
@@ -61,6 +65,8 @@ const START_UNTOLD_MAX: Duration = Duration::from_millis(10);
 pub struct Seed {
     /// Its end of its socket.
     pub socket: UnixStream,
+    /// The memory that it shares with the host.
+    pub mailbox: Option<OwnedFd>,
     /// The seccomp filter, where the kernel has seccomp.
     pub filter: Option<Filter>,
     /// Writable memory that it inherits.
@@ -85,11 +91,16 @@ enum SealError {
 pub type GuestEngine = Engine<GuestState>;
 
 /// Lives as a guest.
-pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
+pub fn run(mut engine: GuestEngine, mut seed: Seed) -> ! {
     let data_bytes = seed.data_bytes;
     // Also in a burst, when the Worker is here before the fork is warm: it would write them anyway.
     seed.warm_pages.populate();
     let warm = !seed.warm_pages.is_empty();
+    // Once it is sealed it can map nothing that is shared.
+    let mailbox = seed.mailbox.take().and_then(|memory| {
+        let mapped = Mailbox::map(memory.as_fd(), Side::Guest).ok()?;
+        Some(Arc::new(mapped))
+    });
     let (socket, waker) = match seal(&mut engine, seed) {
         Ok(parts) => parts,
         Err(error) => {
@@ -100,8 +111,9 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
     if !warm && !is_awaited(&socket) {
         rehearse(&mut engine, 1);
     }
-    engine.state().output.connect(Arc::clone(&socket));
-    engine.state().input = Some(Input::new(Arc::clone(&socket)));
+    let state = engine.state();
+    state.output.connect(Arc::clone(&socket), mailbox.clone());
+    state.input = Some(Input::new(Arc::clone(&socket), mailbox));
     let mut guest = Guest {
         engine,
         socket,
@@ -110,6 +122,7 @@ pub fn run(mut engine: GuestEngine, seed: Seed) -> ! {
         started: false,
         traced: None,
         last_frame: Instant::now(),
+        awake: Duration::ZERO,
         has_spare_pages: false,
         silence_asked: false,
     };
@@ -168,6 +181,8 @@ struct Guest {
     /// Somebody follows the invocation of this number, which comes next.
     traced: Option<CallId>,
     last_frame: Instant,
+    /// How long after that it looks for the next before it sleeps, where no call is under way here.
+    awake: Duration,
     /// Large messages or much of a stream passed since memory was last given back.
     has_spare_pages: bool,
     /// The platform was asked about unanswered calls since something last happened.
@@ -177,6 +192,20 @@ struct Guest {
 impl Guest {
     /// Waits for something to happen and deals with all that has.
     fn turn(&mut self) {
+        if !self.read_awake() {
+            self.wait();
+        }
+        self.wake_if_due();
+        self.ask_if_hung();
+        self.has_spare_pages |= self.engine.state().passed_bytes() >= LARGE_BYTES;
+        self.collect_if_idle();
+        // A storage call that waited may have met frames before its reply.
+        self.handle_frames();
+        self.engine.state().output.flush();
+    }
+
+    /// Sleeps until there is something to do, and does it.
+    fn wait(&mut self) {
         let interest = if self.engine.state().output.is_pending() {
             Interest::ReadWrite
         } else {
@@ -199,13 +228,24 @@ impl Guest {
         if socket.read {
             self.receive();
         }
-        self.wake_if_due();
-        self.ask_if_hung();
-        self.has_spare_pages |= self.engine.state().passed_bytes() >= LARGE_BYTES;
-        self.collect_if_idle();
-        // A storage call that waited may have met frames before its reply.
-        self.handle_frames();
-        self.engine.state().output.flush();
+    }
+
+    /// Where the host asked for it, looks for the next call without sleeping: whether one came.
+    fn read_awake(&mut self) -> bool {
+        if self.awake.is_zero() || !self.engine.state().is_idle() {
+            return false;
+        }
+        let since = Instant::now();
+        if since.duration_since(self.last_frame) > AWAKE_AFTER_MAX {
+            return false;
+        }
+        let until = since + self.awake;
+        match self.engine.state().read_awake(until) {
+            Ok(Arrival::Some) => true,
+            Ok(Arrival::None) => false,
+            Ok(Arrival::End) => exit_now(exit::DONE),
+            Err(_) => exit_now(exit::SYSTEM),
+        }
     }
 
     fn timeout(&mut self) -> Option<Duration> {
@@ -280,6 +320,7 @@ impl Guest {
             ToGuest::Traced { call } => self.traced = Some(call),
             // The state keeps it.
             ToGuest::OwnCall { .. } => {}
+            ToGuest::StayAwake { us } => self.awake = Duration::from_micros(us.into()),
             mut frame => {
                 if !frame.put_beside(&mut self.engine.state().beside) {
                     exit_now(exit::PROTOCOL);
@@ -407,6 +448,7 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
         | ToGuest::Collect {}
         | ToGuest::Traced { .. }
         | ToGuest::OwnCall { .. }
+        | ToGuest::StayAwake { .. }
         | ToGuest::StorageReply { .. } => return None,
         ToGuest::Invoke {
             call,

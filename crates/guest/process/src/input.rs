@@ -8,7 +8,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Instant;
 
+use mayfly_sandbox::mailbox::Mailbox;
 use mayfly_sandbox::poll::{self, Interest};
 use mayfly_wire::{
     BYTES_HEAD, Blob, LENGTH_BYTES, ToGuest, WireError, bytes_that_follow, frame_length, read_frame,
@@ -16,6 +18,9 @@ use mayfly_wire::{
 
 /// Bytes asked for at once, and kept between turns: a socket buffer holds about three of them.
 const READ_BYTES: usize = 64 * 1024;
+
+/// Looks into the mailbox between two at the socket, by which comes what does not fit there.
+const LOOKS: u32 = 64;
 
 /// What one read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +37,11 @@ pub enum Arrival {
 #[derive(Debug)]
 pub struct Input {
     socket: Arc<File>,
+    mailbox: Option<Arc<Mailbox>>,
+    /// Where a message of the mailbox is taken to.
+    message: Vec<u8>,
+    /// Bytes read from the socket in all.
+    consumed: u64,
     /// `buffer[start..end]` has arrived and was not taken.
     buffer: Vec<u8>,
     start: usize,
@@ -43,10 +53,13 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads from a nonblocking `socket`.
-    pub fn new(socket: Arc<File>) -> Self {
+    /// Reads from a nonblocking `socket`, and from `mailbox` where it is awake.
+    pub fn new(socket: Arc<File>, mailbox: Option<Arc<Mailbox>>) -> Self {
         Self {
             socket,
+            mailbox,
+            message: Vec::new(),
+            consumed: 0,
             buffer: vec![0; READ_BYTES],
             start: 0,
             end: 0,
@@ -74,6 +87,7 @@ impl Input {
             Ok(count) => {
                 *arrived += count;
                 self.arrived += count;
+                self.consumed += count as u64;
                 Ok(Arrival::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrival::None),
@@ -81,6 +95,66 @@ impl Input {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Arrival::End),
             Err(error) => Err(error),
         }
+    }
+
+    /// Looks for something to read until then, without sleeping. Take all frames first.
+    pub fn read_awake(&mut self, until: Instant) -> io::Result<Arrival> {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.listen(self.consumed);
+        }
+        let arrival = loop {
+            if self.look() {
+                break Ok(Arrival::Some);
+            }
+            match self.read() {
+                Ok(Arrival::None) if Instant::now() < until => {}
+                arrival => break arrival,
+            }
+        };
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.stop_listening();
+        }
+        // What came in the last moment.
+        if self.take_message() {
+            return Ok(Arrival::Some);
+        }
+        arrival
+    }
+
+    /// A few looks into the mailbox: they cost next to nothing, a look at the socket a system call.
+    fn look(&mut self) -> bool {
+        for _ in 0..LOOKS {
+            if self.take_message() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+
+    /// Takes what is in the mailbox. It is older than what was read from the socket meanwhile, and nothing
+    /// else is in the buffer: whoever puts a message there has seen that all before it was read.
+    fn take_message(&mut self) -> bool {
+        let Some(mailbox) = &self.mailbox else {
+            return false;
+        };
+        let count = mailbox.take(&mut self.message);
+        if count == 0 {
+            return false;
+        }
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        let (start, end) = (self.start, self.end + count);
+        if end > self.buffer.len() {
+            self.buffer.resize(end, 0);
+        }
+        self.buffer.copy_within(start..self.end, start + count);
+        self.buffer[start..start + count].copy_from_slice(&self.message);
+        self.message.clear();
+        self.end = end;
+        self.arrived += count;
+        true
     }
 
     /// Waits until there is something to read, and reads once.
@@ -169,7 +243,7 @@ mod tests {
     fn frames_come_out_whole_however_they_arrive() {
         let (near, mut far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let mut input = Input::new(Arc::new(File::from(OwnedFd::from(near))));
+        let mut input = Input::new(Arc::new(File::from(OwnedFd::from(near))), None);
         assert_eq!(input.read().unwrap(), Arrival::None);
         let frames: Vec<ToGuest> = [0, 1, 200_000, 5]
             .map(|length| ToGuest::StreamData {
@@ -205,7 +279,7 @@ mod tests {
     fn a_length_above_its_bound_is_refused() {
         let (near, mut far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let mut input = Input::new(Arc::new(File::from(OwnedFd::from(near))));
+        let mut input = Input::new(Arc::new(File::from(OwnedFd::from(near))), None);
         far.write_all(&u32::MAX.to_le_bytes()).unwrap();
         assert_eq!(input.read().unwrap(), Arrival::Some);
         assert!(input.frame().is_err());

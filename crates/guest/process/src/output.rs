@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use mayfly_engine::data::OpError;
 use mayfly_sandbox::fork::exit_now;
+use mayfly_sandbox::mailbox::Mailbox;
 use mayfly_sandbox::poll::{self, Interest};
 use mayfly_sandbox::trap;
 use mayfly_wire::bounds::FRAME_BYTES_MAX;
@@ -32,6 +33,9 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Output {
     socket: Option<Arc<File>>,
+    mailbox: Option<Arc<Mailbox>>,
+    /// Bytes written to the socket in all.
+    sent_all: u64,
     /// Frames of a rehearsal are made and thrown away.
     rehearsing: bool,
     /// What goes before `buffer`.
@@ -46,9 +50,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// Starts sending to a nonblocking `socket`.
-    pub fn connect(&mut self, socket: Arc<File>) {
+    /// Starts sending to a nonblocking `socket`, and to `mailbox` while the host listens there.
+    pub fn connect(&mut self, socket: Arc<File>, mailbox: Option<Arc<Mailbox>>) {
         self.socket = Some(socket);
+        self.mailbox = mailbox;
     }
 
     /// Begins or ends a rehearsal. With a socket there is none.
@@ -122,6 +127,16 @@ impl Output {
     /// Writes what the socket takes now.
     pub fn flush(&mut self) {
         let Some(socket) = &self.socket else { return };
+        if self.pieces.is_empty()
+            && self.sent == 0
+            && !self.buffer.is_empty()
+            && let Some(mailbox) = &self.mailbox
+            && mailbox.put(&self.buffer, self.sent_all)
+        {
+            self.written += self.buffer.len();
+            self.discard();
+            return;
+        }
         trap::set_boundary(!self.is_pending());
         loop {
             let piece = self.pieces.front().unwrap_or(&self.buffer);
@@ -138,6 +153,7 @@ impl Output {
                 Ok(count) => {
                     self.sent += count;
                     self.written += count;
+                    self.sent_all += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -187,7 +203,7 @@ mod tests {
         let (near, far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         let mut output = Output::default();
-        output.connect(Arc::new(File::from(OwnedFd::from(near))));
+        output.connect(Arc::new(File::from(OwnedFd::from(near))), None);
         (output, far)
     }
 

@@ -56,6 +56,14 @@ impl GuestState {
         self.input.as_mut().map_or(Ok(Arrival::None), Input::read)
     }
 
+    /// Looks for something to read until then, without sleeping.
+    pub fn read_awake(&mut self, until: Instant) -> io::Result<Arrival> {
+        match &mut self.input {
+            Some(input) => input.read_awake(until),
+            None => Ok(Arrival::None),
+        }
+    }
+
     /// Bytes that came and went since this was last asked.
     pub fn passed_bytes(&mut self) -> usize {
         let came = self.input.as_mut().map_or(0, Input::take_arrived);
@@ -165,6 +173,11 @@ impl GuestState {
             }
             _ => {}
         }
+    }
+
+    /// No call is under way here, and all that was to be said is out.
+    pub fn is_idle(&self) -> bool {
+        self.calls_unanswered == 0 && !self.output.is_pending()
     }
 
     /// Calls wait for this guest, and it waits for no timer and for no call but into itself: if nothing

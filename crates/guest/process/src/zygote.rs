@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use mayfly_engine::{Engine, EngineOptions};
 use mayfly_sandbox::fork::{Forked, ThreadCount, exit_now, fork_alone};
+use mayfly_sandbox::mailbox;
 use mayfly_sandbox::namespaces::{self, Layer};
 use mayfly_sandbox::near;
 use mayfly_sandbox::packets::{self, Packet};
@@ -267,11 +268,14 @@ impl Nursery {
         for end in [&host_end, &guest_end] {
             descriptors::widen(end.as_fd(), SOCKET_BYTES)?;
         }
+        // Only speed is lost without it.
+        let mailbox = mailbox::create().ok();
         match fork_alone(&self.threads)? {
             Forked::Child => {
                 drop(host_end);
                 Ok(Some(Seed {
                     socket: guest_end,
+                    mailbox,
                     filter: self.filter.take(),
                     data_bytes: self.data_bytes,
                     warm_pages: Arc::clone(&self.warm_pages),
@@ -285,7 +289,10 @@ impl Nursery {
                 let pidfd = Pidfd::open(pid)?;
                 let number = u32::try_from(pid.0)?;
                 let forked = FromZygote::Forked { pid: number };
-                send(control, &forked, &[host_end.as_fd(), pidfd.as_fd()])?;
+                let descriptors = [host_end.as_fd(), pidfd.as_fd()];
+                let mailbox = mailbox.as_ref().map(OwnedFd::as_fd);
+                let descriptors: Vec<_> = descriptors.into_iter().chain(mailbox).collect();
+                send(control, &forked, &descriptors)?;
                 Ok(None)
             }
         }

@@ -10,7 +10,7 @@ mod host;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::{Guest, Host, text};
 use mayfly_sandbox::process_stat::CpuClock;
@@ -131,6 +131,63 @@ fn a_guest_holds_its_socket_its_waker_and_nothing_else() {
     assert_eq!(count("socket:"), 1, "{found:?}");
     assert_eq!(count("anon_inode:[eventfd]"), 1, "{found:?}");
     assert_eq!(found.len(), 5, "{found:?}");
+}
+
+/// Takes from the mailbox until `count` frames have come.
+fn from_mailbox(guest: &Guest, count: usize) -> Vec<ToHost> {
+    let until = Instant::now() + Duration::from_secs(60);
+    let (mut bytes, mut frames) = (Vec::new(), Vec::new());
+    while frames.len() < count {
+        assert!(Instant::now() < until, "silent after {frames:?}");
+        guest.mailbox.take(&mut bytes);
+        while let Some((prefix, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>()
+            && let Some(body) = rest.get(..frame_length(*prefix).unwrap())
+        {
+            frames.push(read_frame(body).unwrap());
+            bytes.drain(..LENGTH_BYTES + body.len());
+        }
+    }
+    frames
+}
+
+fn put_in_mailbox(guest: &Guest, frame: &ToGuest) {
+    let mut bytes = Vec::new();
+    write_frame(frame, &mut bytes);
+    let until = Instant::now() + Duration::from_secs(60);
+    while !guest.mailbox.put(&bytes, guest.sent) {
+        assert!(Instant::now() < until, "it does not listen");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_guest_that_stays_awake_has_its_calls_in_its_mailbox() {
+    let mut host = Host::start();
+    let mut guest = host.started(ECHO);
+    let mut asleep = Vec::new();
+    write_frame(&host::fetch(1, "http://x/asleep"), &mut asleep);
+    assert!(!guest.mailbox.put(&asleep, guest.sent));
+    guest.send(&ToGuest::StayAwake { us: 10_000_000 });
+    for call in 1..100 {
+        let url = format!("http://x/{call}");
+        guest.mailbox.listen(guest.heard);
+        put_in_mailbox(&guest, &host::fetch(call, &url));
+        let frames = from_mailbox(&guest, 2);
+        guest.mailbox.stop_listening();
+        let [ToHost::Return { outcome, .. }, ToHost::Done { call: done }] = &frames[..] else {
+            panic!("{frames:?}");
+        };
+        let Outcome::Response { body, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(text(body), format!("hello {url}"));
+        assert_eq!(*done, CallId(call));
+        // What goes through the socket meanwhile is as welcome.
+        assert_eq!(guest.fetch("http://x/socket"), "hello http://x/socket");
+    }
+    guest.send(&ToGuest::StayAwake { us: 0 });
+    guest.fetch("http://x/");
+    assert!(!guest.mailbox.put(&asleep, guest.sent));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::guest::{Guest, Inbound};
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
 use crate::hub::Hub;
 use crate::lock::Mutex;
+use crate::pairs::Company;
 use crate::relay;
 use crate::restored::RestoredCap;
 use crate::tail::{Session, TailPermit};
@@ -405,6 +406,16 @@ pub fn deliver(
     {
         guest.push(&mut state, &ToGuest::OwnCall { call: id });
     }
+    let awake = guest.awake.load(Ordering::Relaxed);
+    if awake != state.awake {
+        state.awake = awake;
+        let us = match awake {
+            true => guest.hub.pairs.awake_max().as_micros(),
+            false => 0,
+        };
+        let us = u32::try_from(us).unwrap_or(u32::MAX);
+        guest.push(&mut state, &ToGuest::StayAwake { us });
+    }
     guest.push_message(&mut state, frame);
     if is_rpc && !call.result_wanted.load(Ordering::Acquire) {
         guest.push(&mut state, &ToGuest::ReleaseAnswer { call: id });
@@ -417,10 +428,16 @@ pub fn deliver(
     let calls_in = state.calls_in.len();
     drop(state);
     if let Some(caller) = call.calling_guest() {
-        // A guest that calls into itself has what it makes the call from, too.
-        let most = if Arc::ptr_eq(caller, guest) { 2 } else { 1 };
-        let alone = calls_in <= most && caller.calls_waiting.load(Ordering::Relaxed) == 1;
-        guest.hub.pairs.note_call(caller, guest, alone);
+        let company = match u32::try_from(calls_in).unwrap_or(u32::MAX) {
+            _ if caller.calls_waiting.load(Ordering::Relaxed) != 1 => Company::Busy,
+            1 => Company::None,
+            // What it is called back for, or calls into itself from.
+            all if all <= 1 + guest.calls_waiting.load(Ordering::Relaxed) => Company::Waiting,
+            _ => Company::Busy,
+        };
+        if guest.hub.pairs.note_call(caller, guest, company) {
+            turn.await_answer(guest);
+        }
     } else if !call.is_telling() {
         guest.hub.pairs.note_request(guest);
     }

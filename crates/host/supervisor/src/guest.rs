@@ -19,6 +19,7 @@ use crate::bounds::{COLLECT_BYTES, COLLECT_CAPS, EGRESS_AT_ONCE_MAX, OUT_BYTES_M
 use crate::ending::{EXIT_OUT_OF_MEMORY, EndReason};
 use crate::gate::{Gate, Synced};
 use crate::hub::{Chore, Hub};
+use crate::inbox::Inbox;
 use crate::link::Link;
 use crate::lock::Mutex;
 use crate::process::Process;
@@ -97,6 +98,9 @@ pub struct Guest {
     pub(crate) settled: AtomicBool,
     /// Bound to a core with another guest; `pairs` changes it.
     pub(crate) paired: AtomicBool,
+    /// It is to stay awake between calls; `pairs` changes it, and it hears so with the next call.
+    pub(crate) awake: AtomicBool,
+    pub(crate) inbox: Mutex<Inbox>,
     /// What it said after writes that are not durable yet.
     pub(crate) gate: Mutex<Gate>,
     pub(crate) synced: Synced,
@@ -160,6 +164,8 @@ impl Guest {
             patient: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             paired: AtomicBool::new(false),
+            awake: AtomicBool::new(false),
+            inbox: Mutex::default(),
             gate: Mutex::default(),
             synced: Synced::default(),
         })
@@ -263,6 +269,17 @@ impl Guest {
         self.lock().out.is_blocked()
     }
 
+    /// What is sent to it goes through its mailbox while it listens there.
+    pub(crate) fn use_mailbox(&self) {
+        if let Some(mailbox) = self.process.mailbox() {
+            self.lock().out.use_mailbox(mailbox);
+        }
+    }
+
+    pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
+        self.lock().out.socket()
+    }
+
     /// What was written to a guest that has no socket.
     pub fn take_output(&self) -> Vec<u8> {
         self.lock().out.take()
@@ -289,7 +306,7 @@ impl Guest {
 
     /// Books a delivered call.
     pub(crate) fn call_began(self: &Arc<Self>, state: &mut State, id: CallId, inbound: Inbound) {
-        state.charge(self.process.cpu());
+        state.charge_before_call(self.process.cpu(), self.hub.pairs.awake_max());
         state.calls_in.insert(id.0, inbound);
         self.note_use(state);
         self.hub.activity(self);

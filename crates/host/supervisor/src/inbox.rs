@@ -36,6 +36,9 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// Looks into a mailbox between two at the socket, by which comes what does not fit there.
+const LOOKS: u32 = 64;
+
 /// Bytes of a `Bytes` frame from which on they are read where they stay.
 const APART_BYTES_MIN: usize = 64 * 1024;
 
@@ -75,6 +78,10 @@ pub struct Inbox {
     apart: Option<Apart>,
     /// Many small frames came, each of which is work.
     costly: bool,
+    /// Bytes read from the socket in all.
+    consumed: u64,
+    /// Where a message of the mailbox is taken to.
+    message: Vec<u8>,
 }
 
 /// A large `Bytes` frame of which some has come.
@@ -262,7 +269,6 @@ enum Drained {
 
 /// A guest's task: runs until the guest has ended.
 pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<Socket>) {
-    let mut inbox = Inbox::default();
     let reason = loop {
         if guest.end_reason().is_some() {
             return;
@@ -291,7 +297,13 @@ pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<Socket>) {
         let Ok(mut ready) = ready else {
             break None;
         };
-        match drain(&guest, &stream, &mut inbox) {
+        let mut turn = Turn::new();
+        let drained = drain(&guest, &stream, &mut turn);
+        turn.flush();
+        if let Some(callee) = turn.take_awaited() {
+            await_answer(&callee);
+        }
+        match drained {
             Ok(Drained::Empty) => ready.clear_ready(),
             Ok(Drained::More) => tokio::task::yield_now().await,
             Ok(Drained::Eof) => break None,
@@ -318,21 +330,110 @@ async fn exit_reason(guest: &Arc<Guest>) -> EndReason {
     guest.exit_reason().unwrap_or(EndReason::Closed)
 }
 
-fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drained, Violation> {
+/// Looks for the answer of a guest that is awake on another core, without sleeping: two processes that
+/// sleep in turn are woken in turn, which takes longer than short calls do. What does not come in time, and
+/// what comes behind it, is read by the guest's own task.
+fn await_answer(callee: &Arc<Guest>) {
+    let Some(stream) = callee.socket() else {
+        return;
+    };
+    if gate::is_full(callee) {
+        return;
+    }
+    // Until the end, so that nothing newer is read elsewhere.
+    let mut inbox = callee.inbox.lock();
+    let mut message = std::mem::take(&mut inbox.message);
+    let in_socket = look(callee, &stream, inbox.consumed, &mut message);
+    let came = in_socket || !message.is_empty();
+    let mut turn = Turn::new();
+    let handed_on =
+        hand_message_on(callee, &mut inbox, &message, &mut turn).and_then(|()| match in_socket {
+            true => drain_into(callee, &stream, &mut inbox, &mut turn).map(drop),
+            false => Ok(()),
+        });
+    message.clear();
+    inbox.message = message;
+    drop(inbox);
+    turn.flush();
+    match handed_on {
+        Ok(()) => callee.hub.pairs.note_answer(came),
+        Err(violation) => callee.doom(EndReason::Violation(violation)),
+    }
+}
+
+/// Looks for a message in the mailbox, which is older than anything in the socket, and whether there is
+/// something in the socket.
+fn look(callee: &Guest, stream: &Socket, consumed: u64, message: &mut Vec<u8>) -> bool {
+    let mailbox = callee.process.mailbox();
+    if let Some(mailbox) = &mailbox {
+        mailbox.listen(consumed);
+    }
+    let until = Instant::now() + callee.hub.pairs.awake_max();
+    let in_socket = loop {
+        let came = mailbox.as_ref().is_some_and(|mailbox| {
+            (0..LOOKS).any(|_| {
+                std::hint::spin_loop();
+                mailbox.take(message) > 0
+            })
+        });
+        if came {
+            break false;
+        }
+        if stream.has_bytes() {
+            break true;
+        }
+        if Instant::now() >= until {
+            break false;
+        }
+    };
+    if let Some(mailbox) = &mailbox {
+        mailbox.stop_listening();
+        mailbox.take(message);
+    }
+    in_socket
+}
+
+fn hand_message_on(
+    guest: &Arc<Guest>,
+    inbox: &mut Inbox,
+    message: &[u8],
+    turn: &mut Turn,
+) -> Result<(), Violation> {
+    let inline = Inline::begin();
+    guest.bytes_read.fetch_add(message.len(), Ordering::Relaxed);
+    inbox.feed(message, |cut| hand_on(guest, cut, turn, &inline))
+}
+
+fn hand_on(
+    guest: &Arc<Guest>,
+    cut: Cut<'_>,
+    turn: &mut Turn,
+    inline: &Inline,
+) -> Result<(), Violation> {
+    let (frame, length) = cut.decode()?;
+    gate::pass(guest, frame, length, turn)?;
+    inline.run(&guest.hub, turn);
+    turn.breathe();
+    Ok(())
+}
+
+fn drain(guest: &Arc<Guest>, stream: &Socket, turn: &mut Turn) -> Result<Drained, Violation> {
     if guest.paired.load(Ordering::Relaxed) {
         guest.hub.pairs.join();
     }
+    drain_into(guest, stream, &mut guest.inbox.lock(), turn)
+}
+
+fn drain_into(
+    guest: &Arc<Guest>,
+    stream: &Socket,
+    inbox: &mut Inbox,
+    turn: &mut Turn,
+) -> Result<Drained, Violation> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let mut turn = Turn::new();
         let inline = Inline::begin();
         let mut total = 0;
-        let mut with = |cut: Cut<'_>| {
-            let (frame, length) = cut.decode()?;
-            gate::pass(guest, frame, length, &mut turn)?;
-            inline.run(&guest.hub, &mut turn);
-            turn.breathe();
-            Ok(())
-        };
+        let mut with = |cut: Cut<'_>| hand_on(guest, cut, turn, &inline);
         let began = Instant::now();
         let mut before = began;
         while total < TURN_BYTES_MAX {
@@ -356,6 +457,7 @@ fn drain(guest: &Arc<Guest>, stream: &Socket, inbox: &mut Inbox) -> Result<Drain
                 Err(_) => return Ok(Drained::Eof),
             };
             total += count;
+            inbox.consumed += count as u64;
             guest.bytes_read.fetch_add(count, Ordering::Relaxed);
             match apart {
                 true => inbox.filled(count, &mut with)?,

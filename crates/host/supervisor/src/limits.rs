@@ -103,12 +103,13 @@ fn look(guest: &Arc<Guest>, cap: Option<Duration>) -> Over {
         state.cpu_silent = Duration::ZERO;
     }
     let patient = state.is_patient();
+    let long_turn = state.cpu_silent > TURN_MAX;
     drop(state);
     schedule(guest, patient);
-    let mut state = guest.lock();
-    if state.cpu_silent > TURN_MAX && guest.paired.load(Ordering::Relaxed) {
+    if long_turn && guest.paired.load(Ordering::Relaxed) {
         guest.hub.pairs.too_long();
     }
+    let mut state = guest.lock();
     let startup = state
         .starting
         .map(|since| state.cpu_seen.saturating_sub(since));

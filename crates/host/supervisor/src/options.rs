@@ -1,6 +1,8 @@
 //! What an operator may set, with defaults that suit one machine.
 
-use crate::bounds::{HEAP_BYTES_DEFAULT, STARTUP_CPU_DEFAULT, WORKERS_IN_FLIGHT_DEFAULT};
+use crate::bounds::{
+    AWAKE_DEFAULT, HEAP_BYTES_DEFAULT, STARTUP_CPU_DEFAULT, WORKERS_IN_FLIGHT_DEFAULT,
+};
 use crate::caches::CacheOwner;
 use crate::observe::{Observer, Silent};
 use mayfly_exchange::SharedService;
@@ -66,6 +68,9 @@ pub struct Options {
     pub wall_max: Option<Duration>,
     /// Distinct dynamic Workers that one invocation may have at work at once where nothing is given.
     pub workers_in_flight_max: usize,
+    /// How long a guest that another calls in turn, and the host with it, look for the next message
+    /// before they sleep; zero is not at all. See [`crate::pairs`].
+    pub awake_max: Duration,
     /// Collect garbage at every turn: a test climate.
     pub collect_always: bool,
     /// What keeps the entries of `caches`; without it every use of them fails.
@@ -100,6 +105,7 @@ impl Options {
             startup_max: STARTUP_CPU_DEFAULT,
             wall_max: None,
             workers_in_flight_max: WORKERS_IN_FLIGHT_DEFAULT,
+            awake_max: AWAKE_DEFAULT,
             collect_always: false,
             caches: None,
             compatibility: Arc::new(|_, flags, _| Ok(flags.to_vec())),

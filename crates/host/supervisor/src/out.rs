@@ -6,6 +6,7 @@
 //! Invariant: `sent` bytes of the first piece are out, and of no other.
 
 use crate::socket::Socket;
+use mayfly_sandbox::mailbox::Mailbox;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -27,6 +28,10 @@ pub(crate) struct Out {
     /// Of all.
     waiting: usize,
     stream: Option<Arc<Socket>>,
+    /// Of a guest that may be awake.
+    mailbox: Option<Arc<Mailbox>>,
+    /// Bytes written to the socket in all.
+    sent_all: u64,
     /// The socket is full; its task waits for room.
     blocked: bool,
 }
@@ -37,6 +42,11 @@ impl Out {
             stream,
             ..Self::default()
         }
+    }
+
+    /// What a guest that is awake may be sent through.
+    pub(crate) fn use_mailbox(&mut self, mailbox: Arc<Mailbox>) {
+        self.mailbox = Some(mailbox);
     }
 
     /// Where frames are appended.
@@ -69,6 +79,10 @@ impl Out {
         self.blocked = false;
     }
 
+    pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
+        self.stream.clone()
+    }
+
     /// All that waits, where there is no socket.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.sent = 0;
@@ -86,6 +100,16 @@ impl Out {
         if self.blocked {
             return (false, 0);
         }
+        if self.pieces.is_empty()
+            && self.sent == 0
+            && !self.end.is_empty()
+            && let Some(mailbox) = &self.mailbox
+            && mailbox.put(&self.end, self.sent_all)
+        {
+            let written = self.end.len();
+            self.end.clear();
+            return (false, written);
+        }
         let mut written = 0;
         while self.waiting() > 0 {
             let wrote = match self.pieces.is_empty() {
@@ -95,6 +119,7 @@ impl Out {
             match wrote {
                 Ok(count) => {
                     written += count;
+                    self.sent_all += count as u64;
                     self.advance(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

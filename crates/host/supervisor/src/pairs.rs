@@ -13,6 +13,12 @@
 //! another's way. Where the kernel refuses, all stays as it was. A guest that asks is bound alone, after
 //! as many questions.
 //!
+//! Faster still is not to sleep. Where there is another core, the callee of a pair goes there and looks
+//! for the next call for a while ([`crate::options::Options::awake_max`]) before it sleeps, as the host does for the
+//! answer: two of the four wake-ups are none any more, and what is said goes through a mailbox in shared
+//! memory ([`mayfly_sandbox::mailbox`]). That pays only while calls and what is between them are shorter
+//! than that; a pair of which too many are not goes back to one core for [`SLEEP_PAUSE`].
+//!
 //! Invariant: at most one pair, or one guest that asks, is bound, and whatever is bound is released by the CPU watch within a
 //! few ticks of its last call.
 
@@ -44,6 +50,14 @@ pub(crate) const TURN_MAX: Duration = Duration::from_millis(2);
 /// Silence after which the CPU watch releases a pair.
 const SILENCE_MAX: Duration = Duration::from_millis(20);
 
+/// A call or a pause that was longer counts as many times more than one that was not; above this the pair
+/// sleeps again.
+const SLEPT_COST: u32 = 4;
+const SLEPT_MAX: u32 = 32;
+
+/// How long pairs sleep after that.
+const SLEEP_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long nobody is bound after a turn that was too long.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -53,8 +67,8 @@ thread_local! {
 }
 
 /// See the file's head.
-#[derive(Default)]
 pub(crate) struct Pairs {
+    awake_max: Duration,
     /// The host's thread that is bound with the pair; 0 while nobody is bound.
     bound_thread: AtomicI32,
     state: Mutex<State>,
@@ -72,6 +86,10 @@ struct State {
     strangers: u32,
     bound: Option<Bound>,
     not_before: Option<Instant>,
+    /// How often staying awake was for nothing of late; see [`SLEPT_COST`].
+    slept: u32,
+    answered_at: Option<Instant>,
+    awake_not_before: Option<Instant>,
 }
 
 struct Bound {
@@ -79,6 +97,17 @@ struct Bound {
     guests: Vec<Weak<Guest>>,
     core: Cores,
     before: Cores,
+}
+
+/// What is under way in caller and callee beside a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Nothing: the callee has no other call, and the caller waits for no other.
+    None,
+    /// The callee's other calls wait for calls of its own.
+    Waiting,
+    /// Something that may need a core.
+    Busy,
 }
 
 impl State {
@@ -96,18 +125,49 @@ impl State {
 }
 
 impl Pairs {
-    /// A call went from one guest into another; `alone` says that neither has any other.
-    pub(crate) fn note_call(&self, caller: &Arc<Guest>, callee: &Arc<Guest>, alone: bool) {
+    pub(crate) fn new(awake_max: Duration) -> Self {
+        Self {
+            awake_max,
+            bound_thread: AtomicI32::new(0),
+            state: Mutex::default(),
+        }
+    }
+
+    /// How long to look for an answer.
+    pub(crate) fn awake_max(&self) -> Duration {
+        self.awake_max
+    }
+
+    /// A call went from one guest into another. Whether its answer is to be waited for at once.
+    pub(crate) fn note_call(
+        &self,
+        caller: &Arc<Guest>,
+        callee: &Arc<Guest>,
+        company: Company,
+    ) -> bool {
         // Whoever holds it shows that there is more going on than one pair's calls.
         let Some(mut state) = self.state.try_lock() else {
-            return;
+            return false;
         };
         let pair = (caller.id, callee.id);
         let (now, soon) = state.moment();
+        let alone = company != Company::Busy;
         let follows = alone && soon && state.last == Some(pair);
         if state.bound.is_some() {
             let fits = alone && is_bound(caller) && is_bound(callee);
             self.count_in(&mut state, fits);
+            if fits && callee.awake.load(Ordering::Relaxed) {
+                let pause = state.answered_at.map(|at| now.duration_since(at));
+                let slept = pause.is_none_or(|pause| pause > self.awake_max);
+                self.count_sleep_in(&mut state, slept);
+            } else if fits
+                && company == Company::None
+                && state.awake_not_before.is_some_and(|at| now >= at)
+            {
+                // To be bound again, awake.
+                state.awake_not_before = None;
+                self.release_in(&mut state);
+            }
         }
         state.streak = if follows { state.streak + 1 } else { 0 };
         state.last = Some(pair);
@@ -115,7 +175,31 @@ impl Pairs {
         state.questions = 0;
         if state.may_bind(now) && state.streak >= STREAK_MIN {
             state.streak = 0;
-            self.bind_in(&mut state, &[caller, callee]);
+            let may_stay_awake = company == Company::None
+                && !self.awake_max.is_zero()
+                && state.awake_not_before.is_none_or(|at| now >= at);
+            self.bind_in(&mut state, &[caller, callee], may_stay_awake);
+        }
+        company == Company::None && callee.awake.load(Ordering::Relaxed)
+    }
+
+    /// The answer that was waited for came in time, or did not.
+    pub(crate) fn note_answer(&self, came: bool) {
+        if let Some(mut state) = self.state.try_lock() {
+            state.answered_at = Some(Instant::now());
+            self.count_sleep_in(&mut state, !came);
+        }
+    }
+
+    fn count_sleep_in(&self, state: &mut State, slept: bool) {
+        state.slept = if slept {
+            state.slept + SLEPT_COST
+        } else {
+            state.slept.saturating_sub(1)
+        };
+        if state.slept > SLEPT_MAX {
+            state.awake_not_before = Some(Instant::now() + SLEEP_PAUSE);
+            self.release_in(state);
         }
     }
 
@@ -134,7 +218,7 @@ impl Pairs {
         state.asker = Some(asker.id);
         if state.may_bind(now) && state.questions >= STREAK_MIN {
             state.questions = 0;
-            self.bind_in(&mut state, &[asker]);
+            self.bind_in(&mut state, &[asker], false);
         }
     }
 
@@ -160,7 +244,8 @@ impl Pairs {
         }
     }
 
-    fn bind_in(&self, state: &mut State, guests: &[&Arc<Guest>]) {
+    /// With `awake`, the second of them stays awake on another core.
+    fn bind_in(&self, state: &mut State, guests: &[&Arc<Guest>], awake: bool) {
         let (Ok(before), Ok(core)) = (Cores::allowed(), Cores::current()) else {
             return;
         };
@@ -168,8 +253,18 @@ impl Pairs {
             return;
         }
         state.strangers = 0;
-        for guest in guests {
-            guest.process.bind(&core);
+        state.slept = 0;
+        state.answered_at = None;
+        for (index, guest) in guests.iter().enumerate() {
+            let awake = awake && index == 1;
+            match awake {
+                true => guest.process.bind(&before.without(&core)),
+                false => guest.process.bind(&core),
+            }
+            if awake {
+                guest.use_mailbox();
+            }
+            guest.awake.store(awake, Ordering::Relaxed);
             guest.paired.store(true, Ordering::Relaxed);
         }
         state.bound = Some(Bound {
@@ -239,6 +334,7 @@ impl Pairs {
         state.questions = 0;
         for guest in bound.guests.iter().filter_map(Weak::upgrade) {
             guest.paired.store(false, Ordering::Relaxed);
+            guest.awake.store(false, Ordering::Relaxed);
             guest.process.release(&bound.before);
         }
         self.free(self.bound_thread.swap(0, Ordering::Relaxed), &bound);

@@ -2,12 +2,16 @@
 //!
 //! A trait, so that tests put a made-up guest behind a socket; the real one is a pidfd.
 
+use crate::lock::Mutex;
 use mayfly_sandbox::Pid;
 use mayfly_sandbox::affinity::Cores;
+use mayfly_sandbox::mailbox::{Mailbox, Side};
 use mayfly_sandbox::pidfd::Pidfd;
 use mayfly_sandbox::process_stat::{CpuClock, parent, resident};
 use mayfly_sandbox::schedule::Urgency;
 use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// See the file's head.
@@ -28,6 +32,10 @@ pub trait Process: Send + Sync + fmt::Debug {
     fn hurry(&self) {}
     /// It has answered, and has one thread most likely: what it does next is short.
     fn settle(&self) {}
+    /// The host's side of the memory that it shares; the same each time.
+    fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        None
+    }
     /// Lets it run on these cores only, as far as the kernel allows.
     fn bind(&self, _cores: &Cores) {}
     /// Lets all of its threads run on these cores again.
@@ -40,14 +48,23 @@ pub struct GuestProcess {
     pidfd: Pidfd,
     pid: Option<Pid>,
     clock: Option<CpuClock>,
+    mailbox: OnceLock<Option<Arc<Mailbox>>>,
+    /// Of the mailbox, until it is mapped: few guests have use for one.
+    memory: Mutex<Option<OwnedFd>>,
 }
 
 impl GuestProcess {
-    /// Takes over a pidfd from a zygote.
-    pub fn new(pidfd: Pidfd) -> Self {
+    /// Takes over a pidfd and the memory of a mailbox from a zygote.
+    pub fn new(pidfd: Pidfd, memory: Option<OwnedFd>) -> Self {
         let pid = pidfd.pid().ok().flatten();
         let clock = pid.and_then(|pid| CpuClock::of(pid).ok());
-        Self { pidfd, pid, clock }
+        Self {
+            pidfd,
+            pid,
+            clock,
+            mailbox: OnceLock::new(),
+            memory: Mutex::new(memory),
+        }
     }
 
     /// The zygote that forked it.
@@ -105,6 +122,16 @@ impl Process for GuestProcess {
         if let Some(pid) = self.named() {
             let _ = Urgency::Settled.apply_to_first(pid);
         }
+    }
+
+    fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        let map = || {
+            let memory = self.memory.lock().take()?;
+            // Only speed is lost without it.
+            let mapped = Mailbox::map(memory.as_fd(), Side::Host).ok()?;
+            Some(Arc::new(mapped))
+        };
+        self.mailbox.get_or_init(map).clone()
     }
 
     fn bind(&self, cores: &Cores) {

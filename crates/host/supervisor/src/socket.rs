@@ -7,7 +7,9 @@
 //! Invariant: readiness is forgotten only after a read that emptied the socket; bytes that came
 //! meanwhile are a new event.
 
+use mayfly_sandbox::poll;
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -41,6 +43,12 @@ impl Socket {
         let ready = self.inner.readable();
         let ready = tokio::time::timeout(Duration::ZERO, ready).await;
         ready.is_ok_and(|ready| ready.is_ok_and(|ready| ready.ready().is_read_closed()))
+    }
+
+    /// Whether there is something to read, or the end, without waiting.
+    pub fn has_bytes(&self) -> bool {
+        let socket = (self.inner.get_ref().as_fd(), poll::Interest::Read);
+        poll::poll([socket], Some(Duration::ZERO)).is_ok_and(|[ready]| ready.read)
     }
 
     /// Reads what is there, without waiting.

@@ -13,6 +13,8 @@ const DIRTY_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub struct Turn {
     dirty: Vec<Arc<Guest>>,
+    /// Whose answer is worth waiting for right here; see [`crate::pairs`].
+    awaited: Option<Arc<Guest>>,
 }
 
 impl Turn {
@@ -26,6 +28,16 @@ impl Turn {
         if !self.dirty.iter().any(|known| Arc::ptr_eq(known, guest)) {
             self.dirty.push(guest.clone());
         }
+    }
+
+    /// The answer of `guest` is about to come.
+    pub(crate) fn await_answer(&mut self, guest: &Arc<Guest>) {
+        self.awaited = Some(guest.clone());
+    }
+
+    /// Whose answer is about to come, once.
+    pub(crate) fn take_awaited(&mut self) -> Option<Arc<Guest>> {
+        self.awaited.take()
     }
 
     /// Between two frames: keeps the list short.

@@ -498,11 +498,14 @@ impl Talk {
     }
 
     fn adopt(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<Arc<Guest>> {
-        let [socket, pidfd] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidData, "Forked without descriptors")
-        })?;
+        let mut descriptors = descriptors.into_iter();
+        let (Some(socket), Some(pidfd)) = (descriptors.next(), descriptors.next()) else {
+            let error = "Forked without descriptors";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        };
+        let mailbox = descriptors.next();
         let socket = Socket::new(std::os::unix::net::UnixStream::from(socket))?;
-        let process = Arc::new(GuestProcess::new(Pidfd::from(pidfd)));
+        let process = Arc::new(GuestProcess::new(Pidfd::from(pidfd), mailbox));
         // Once the zygote has been patient, any guest of it may be so.
         let urgency = match self.zygote {
             Some(_) => Urgency::Patient,

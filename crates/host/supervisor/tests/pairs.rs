@@ -6,8 +6,11 @@ mod fake;
 
 use fake::*;
 use mayfly_sandbox::affinity::Cores;
+use mayfly_sandbox::mailbox::Mailbox;
 use mayfly_wire::*;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// Calls tried until a pair must have been seen. A busy machine leaves gaps between them.
 const CALLS_MAX: u32 = 20_000;
@@ -38,13 +41,24 @@ fn call(number: u32, cap: CapId) -> ToHost {
     }
 }
 
-async fn answer(guest: &mut FakeGuest) {
-    let (call, _) = guest.invoke().await;
+/// Answers a call; whether the guest heard with it that it is to stay awake.
+async fn answer(guest: &mut FakeGuest) -> bool {
+    let mut frame = guest.recv().await;
+    let awake = matches!(frame, ToGuest::StayAwake { us } if us > 0);
+    if matches!(frame, ToGuest::StayAwake { .. }) {
+        frame = guest.recv().await;
+    }
+    let ToGuest::Invoke { call, .. } = frame else {
+        panic!("expected Invoke, got {frame:?}");
+    };
     assert_eq!(guest.recv().await, ToGuest::ReleaseAnswer { call });
+    guest.send_all(&outcome_of(call)).await;
+    awake
+}
+
+fn outcome_of(call: CallId) -> [ToHost; 2] {
     let outcome = value(vec![]);
-    guest
-        .send_all(&[ToHost::Return { call, outcome }, ToHost::Done { call }])
-        .await;
+    [ToHost::Return { call, outcome }, ToHost::Done { call }]
 }
 
 fn is_bound(guest: &FakeGuest) -> bool {
@@ -106,4 +120,103 @@ async fn a_pair_ends_with_one_of_its_guests() {
     let FakeGuest { stream, .. } = b;
     drop(stream);
     eventually("a release", || !is_bound(&a)).await;
+}
+
+fn frames_of(mut bytes: &[u8]) -> Vec<ToGuest> {
+    let mut frames = Vec::new();
+    while let Some((prefix, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() {
+        let (body, rest) = rest.split_at(frame_length(*prefix).unwrap());
+        frames.push(read_frame(body).unwrap());
+        bytes = rest;
+    }
+    frames
+}
+
+/// Whoever stays awake does so for long.
+fn awake_world() -> World {
+    let mut options = options();
+    options.awake_max = Duration::from_secs(1);
+    World::with(options)
+}
+
+/// Calls until one has come through the mailbox of a callee that is awake; those that come through
+/// its socket it answers.
+async fn call_awake(
+    a: &mut FakeGuest,
+    b: &mut FakeGuest,
+    slot: CapId,
+    numbers: &mut Range<u32>,
+) -> (Mailbox, CallId) {
+    let mailbox = b.mailbox();
+    for number in numbers {
+        mailbox.listen(b.heard);
+        a.send(call(number, slot)).await;
+        let mut bytes = Vec::new();
+        let until = Instant::now() + WAIT;
+        while mailbox.take(&mut bytes) == 0 && !b.has_bytes() {
+            assert!(Instant::now() < until, "no call");
+        }
+        mailbox.stop_listening();
+        if !bytes.is_empty() {
+            return match frames_of(&bytes)[..] {
+                [ToGuest::Invoke { call, .. }, ToGuest::ReleaseAnswer { .. }]
+                | [
+                    ToGuest::StayAwake { .. },
+                    ToGuest::Invoke { call, .. },
+                    ToGuest::ReleaseAnswer { .. },
+                ] => (mailbox, call),
+                ref other => panic!("{other:?}"),
+            };
+        }
+        answer(b).await;
+        a.returned().await;
+    }
+    panic!("no call came through the mailbox");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callee_that_is_awake_is_called_and_answers_through_its_mailbox() {
+    if has_one_core() {
+        return;
+    }
+    let mut world = awake_world();
+    let (mut a, mut b, slot) = neighbours(&mut world).await;
+    let mut numbers = 2..CALLS_MAX;
+    let mut answered = 0;
+    while answered < 20 {
+        let (mailbox, call) = call_awake(&mut a, &mut b, slot, &mut numbers).await;
+        let mut bytes = Vec::new();
+        for frame in outcome_of(call) {
+            write_frame(&frame, &mut bytes);
+        }
+        // The host may have given up looking: then it reads the socket.
+        match mailbox.put(&bytes, b.sent) {
+            true => answered += 1,
+            false => b.send_all(&outcome_of(call)).await,
+        }
+        let (_, outcome) = a.returned().await;
+        assert!(matches!(outcome, Outcome::Value { .. }), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_frame_in_a_mailbox_ends_its_guest() {
+    if has_one_core() {
+        return;
+    }
+    let mut world = awake_world();
+    let (mut a, mut b, slot) = neighbours(&mut world).await;
+    let mut numbers = 2..CALLS_MAX;
+    loop {
+        let (mailbox, call) = call_awake(&mut a, &mut b, slot, &mut numbers).await;
+        if mailbox.put(&[0xff; 4000], b.sent) {
+            break;
+        }
+        b.send_all(&outcome_of(call)).await;
+        a.returned().await;
+    }
+    b.is_killed().await;
+    let (_, outcome) = a.returned().await;
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    assert!(a.is_alive());
 }

@@ -37,6 +37,20 @@ impl Cores {
         Ok(Self(set))
     }
 
+    /// These without those of `others`.
+    pub fn without(&self, others: &Self) -> Self {
+        let mut set = self.0;
+        for core in 0..size_of::<libc::cpu_set_t>() * 8 {
+            // SAFETY: `core` is within both sets, which hold that many.
+            unsafe {
+                if libc::CPU_ISSET(core, &others.0) {
+                    libc::CPU_CLR(core, &mut set);
+                }
+            }
+        }
+        Self(set)
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         // SAFETY: the call only reads the set.

@@ -10,6 +10,7 @@
 
 pub mod affinity;
 pub mod huge;
+pub mod mailbox;
 pub mod packets;
 pub mod pidfd;
 pub mod poll;

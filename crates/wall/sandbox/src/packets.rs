@@ -16,8 +16,8 @@ use std::ptr;
 /// Bytes of the longest packet: a `Ready` with every layer's reason is about 2 KiB.
 pub const PACKET_BYTES_MAX: usize = 16 * 1024;
 
-/// Descriptors that one packet may bring: a guest's socket and its pidfd.
-pub const PACKET_DESCRIPTORS_MAX: usize = 2;
+/// Descriptors that one packet may bring: a guest's socket, its pidfd and its mailbox.
+pub const PACKET_DESCRIPTORS_MAX: usize = 3;
 
 /// Room for the ancillary data of [`PACKET_DESCRIPTORS_MAX`] descriptors, in words so that it is
 /// aligned as `cmsghdr` asks.

@@ -1,7 +1,8 @@
 //! The control socket between the host and one zygote: `SOCK_SEQPACKET`, one message a packet.
 //!
 //! The zygote answers each `Fork` with one `Forked` packet per guest, whose ancillary data carries
-//! two descriptors (`SCM_RIGHTS`): the host's end of the guest's socket, then the guest's pidfd.
+//! two or three descriptors (`SCM_RIGHTS`): the host's end of the guest's socket, the guest's pidfd, and
+//! where there is one the memory of its mailbox.
 //! It reaps its children and reports each with `Exited`.
 
 use crate::codec::{wire_enum, wire_struct};
@@ -28,7 +29,7 @@ wire_enum! {
             /// Threads at this moment; the host refuses a zygote with more than one.
             threads: u32,
         },
-        /// A guest was forked; two descriptors come with it.
+        /// A guest was forked; its descriptors come with it.
         2 = Forked {
             /// Its pid in the zygote's namespace; names it in `Exited`.
             pid: u32,

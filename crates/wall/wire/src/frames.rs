@@ -95,6 +95,9 @@ wire_enum! {
         /// The call that the next frame delivers comes from this guest itself: a guest that waits for such
         /// calls alone waits for itself.
         131 = OwnCall { call: CallId, },
+        /// From now on the guest keeps looking for the next frame for so many microseconds after one that
+        /// left it with nothing to do, before it sleeps; 0 ends that.
+        151 = StayAwake { us: u32, },
         /// More events of the invocation that this guest's `tailStream()` follows, as a JSON array.
         /// Sent after `TailMore`, once for each.
         61 = TailEvents { call: CallId, events: String, },

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_sandbox::Pid;
+use mayfly_sandbox::mailbox::{Mailbox, Side};
 use mayfly_sandbox::packets::{self, Packet};
 use mayfly_sandbox::pidfd::Pidfd;
 use mayfly_sandbox::poll::{Interest, poll};
@@ -107,11 +108,14 @@ impl Host {
         while guests.len() < count as usize {
             match self.receive() {
                 Some((FromZygote::Forked { pid }, descriptors)) => {
-                    let [socket, pidfd]: [OwnedFd; 2] = descriptors.try_into().unwrap();
+                    let [socket, pidfd, mailbox]: [OwnedFd; 3] = descriptors.try_into().unwrap();
                     guests.push(Guest {
                         pid,
                         socket: File::from(socket),
                         pidfd: pidfd.into(),
+                        mailbox: Mailbox::map(mailbox.as_fd(), Side::Host).unwrap(),
+                        sent: 0,
+                        heard: 0,
                     });
                 }
                 Some((FromZygote::Exited { pid, end, .. }, _)) => self.exited.push((pid, end)),
@@ -192,6 +196,10 @@ pub struct Guest {
     pub pid: u32,
     pub socket: File,
     pub pidfd: Pidfd,
+    pub mailbox: Mailbox,
+    /// Bytes that went through the socket, either way.
+    pub sent: u64,
+    pub heard: u64,
 }
 
 impl Guest {
@@ -203,11 +211,16 @@ impl Guest {
     pub fn try_send(&mut self, frame: &ToGuest) -> bool {
         let mut bytes = Vec::new();
         write_frame(frame, &mut bytes);
-        self.socket.write_all(&bytes).is_ok()
+        self.try_send_bytes(&bytes)
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).unwrap();
+        assert!(self.try_send_bytes(bytes), "the guest has ended");
+    }
+
+    fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.sent += bytes.len() as u64;
+        self.socket.write_all(bytes).is_ok()
     }
 
     /// The next frame; `None` when the guest has ended.
@@ -227,7 +240,10 @@ impl Guest {
             assert!(ready.read, "the guest is silent");
             match self.socket.read(bytes) {
                 Ok(0) => return false,
-                Ok(count) => bytes = &mut bytes[count..],
+                Ok(count) => {
+                    self.heard += count as u64;
+                    bytes = &mut bytes[count..];
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return false,
                 Err(error) => panic!("{error}"),
             }
@@ -242,9 +258,7 @@ impl Guest {
 
     /// The same; `None` where the guest ends instead.
     pub fn try_fetch(&mut self, url: &str) -> Option<String> {
-        let mut bytes = Vec::new();
-        write_frame(&fetch(7, url), &mut bytes);
-        if self.socket.write_all(&bytes).is_err() {
+        if !self.try_send(&fetch(7, url)) {
             return None;
         }
         let mut answer = None;

@@ -69,6 +69,8 @@ pub struct State {
     pub memory_max: u64,
     /// Dynamic Workers that calls of this guest are at.
     pub abroad: Abroad,
+    /// It was told to stay awake between calls.
+    pub awake: bool,
     /// CPU time at the last look.
     pub cpu_seen: Duration,
     /// When that was.
@@ -123,6 +125,7 @@ impl State {
             startup_max: STARTUP_CPU_DEFAULT,
             memory_max: HEAP_BYTES_DEFAULT,
             abroad: Abroad::default(),
+            awake: false,
             cpu_seen: Duration::ZERO,
             cpu_seen_at: Instant::now(),
             cpu_silent: Duration::ZERO,
@@ -189,6 +192,18 @@ impl State {
         dead.next_call = self.next_call;
         dead.next_actor = self.next_actor;
         std::mem::replace(self, dead)
+    }
+
+    /// Before another call begins: what a guest used by staying awake for it, `awake_max` at most, is
+    /// the host's doing and nobody's bill.
+    pub fn charge_before_call(&mut self, now: Option<Duration>, awake_max: Duration) {
+        if self.awake
+            && self.calls_in.is_empty()
+            && let Some(now) = now
+        {
+            self.cpu_seen += now.saturating_sub(self.cpu_seen).min(awake_max);
+        }
+        self.charge(now);
     }
 
     /// Shares the process's CPU time since the last look among the calls in flight.

@@ -7,6 +7,8 @@
 
 use mayfly_exchange::{Body, BoxFuture, Failure, Request, Response, Service, SharedService};
 use mayfly_sandbox::affinity::Cores;
+use mayfly_sandbox::mailbox::{self, Mailbox, Side};
+use mayfly_sandbox::poll::{Interest, poll};
 use mayfly_supervisor::pool::Nursery;
 use mayfly_supervisor::process::Process;
 use mayfly_supervisor::socket::Socket;
@@ -16,8 +18,9 @@ use mayfly_supervisor::{
 };
 use mayfly_wire::*;
 use std::future::Future;
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -34,6 +37,8 @@ pub struct FakeProcess {
     pub memory_bytes: AtomicU64,
     /// Bound to a core with another.
     pub bound: AtomicBool,
+    /// The memory that it shares with the host, where it has any.
+    pub memory: OnceLock<OwnedFd>,
 }
 
 impl Process for FakeProcess {
@@ -49,6 +54,10 @@ impl Process for FakeProcess {
     fn pid(&self) -> i32 {
         1
     }
+    fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        let map = |memory: &OwnedFd| Mailbox::map(memory.as_fd(), Side::Host).unwrap();
+        self.memory.get().map(map).map(Arc::new)
+    }
     fn bind(&self, _: &Cores) {
         self.bound.store(true, Ordering::SeqCst);
     }
@@ -61,6 +70,9 @@ pub struct FakeGuest {
     pub stream: UnixStream,
     pub process: Arc<FakeProcess>,
     pub guest: Arc<mayfly_supervisor::guest::Guest>,
+    /// Bytes that went through the socket, either way.
+    pub sent: u64,
+    pub heard: u64,
 }
 
 struct FakeNursery(mpsc::UnboundedSender<usize>);
@@ -106,6 +118,8 @@ impl World {
                         stream: theirs,
                         process,
                         guest,
+                        sent: 0,
+                        heard: 0,
                     };
                     if births.send(fake).is_err() {
                         return;
@@ -165,6 +179,13 @@ impl World {
 }
 
 impl FakeGuest {
+    /// Its side of its mailbox, which the host finds when it looks.
+    pub fn mailbox(&self) -> Mailbox {
+        let make = || mailbox::create().unwrap();
+        let memory = self.process.memory.get_or_init(make);
+        Mailbox::map(memory.as_fd(), Side::Guest).unwrap()
+    }
+
     pub async fn recv(&mut self) -> ToGuest {
         within(self.try_recv()).await.expect("socket closed")
     }
@@ -174,6 +195,7 @@ impl FakeGuest {
         self.stream.read_exact(&mut prefix).await.ok()?;
         let mut body = vec![0; frame_length(prefix).unwrap()];
         self.stream.read_exact(&mut body).await.ok()?;
+        self.heard += (LENGTH_BYTES + body.len()) as u64;
         Some(read_frame(&body).unwrap())
     }
 
@@ -192,6 +214,17 @@ impl FakeGuest {
             write_frame(frame, &mut bytes);
         }
         within(self.stream.write_all(&bytes)).await.unwrap();
+        self.sent += bytes.len() as u64;
+    }
+
+    /// Whether something has come.
+    pub fn has_bytes(&self) -> bool {
+        let [ready] = poll(
+            [(self.stream.as_fd(), Interest::Read)],
+            Some(Duration::ZERO),
+        )
+        .unwrap();
+        ready.read
     }
 
     /// The next invocation, followed or not.
