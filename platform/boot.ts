@@ -11,16 +11,16 @@
 import "./cloudflare/symbols.ts";
 import { engine, wire } from "./ops.ts";
 import type { Handlers, StartInfo } from "./ops.ts";
-import { invokeActor, startActor, stopActor } from "./cloudflare/actors/instance.ts";
+import { invokeActor, invokeActorRpc, startActor, stopActor } from "./cloudflare/actors/instance.ts";
 import { currentInvocation } from "./cloudflare/async-context.ts";
 import { globals as cacheGlobals } from "./cloudflare/cache.ts";
-import { returned, setOutbound } from "./cloudflare/calls.ts";
+import { returned, returnedValue, setOutbound } from "./cloudflare/calls.ts";
 import { capBroken } from "./cloudflare/caps.ts";
 import { enable } from "./cloudflare/compat.ts";
 import { applyFlags } from "./cloudflare/compat-effects.ts";
 import { Cloudflare } from "./cloudflare/compat-global.ts";
 import { cancelInvocation } from "./cloudflare/context.ts";
-import { invoke, startMain } from "./cloudflare/entrypoint.ts";
+import { invoke, invokeRpc, startMain } from "./cloudflare/entrypoint.ts";
 import { buildEnv } from "./cloudflare/env.ts";
 import { failureOf } from "./cloudflare/failures.ts";
 import { setWasmModules } from "./cloudflare/loader-wasm.ts";
@@ -32,7 +32,7 @@ import "./cloudflare/r2.ts";
 import "./cloudflare/rate-limit.ts";
 import { installProxyWatch } from "./cloudflare/proxies.ts";
 import { packNow, ship, unpack } from "./cloudflare/rpc/message.ts";
-import { releaseAnswer, serveAnswer, serveExport } from "./cloudflare/rpc/serve.ts";
+import { releaseAnswer, serveAnswer, serveAnswerRpc, serveExport, serveExportRpc } from "./cloudflare/rpc/serve.ts";
 import { releaseExport } from "./cloudflare/rpc/target.ts";
 import { globals as serviceWorkerGlobals } from "./cloudflare/service-worker.ts";
 import { tailEvents } from "./cloudflare/tails.ts";
@@ -111,9 +111,13 @@ const handlers: Handlers = {
   warm,
   start,
   invoke,
+  invokeRpc,
   callExport: serveExport,
+  callExportRpc: serveExportRpc,
   callAnswer: serveAnswer,
+  callAnswerRpc: serveAnswerRpc,
   returned,
+  returnedValue,
   cancel: cancelInvocation,
   streamData: streams.onData,
   streamEnd: streams.onEnd,
@@ -127,6 +131,7 @@ const handlers: Handlers = {
   tailEvents,
   startActor,
   invokeActor,
+  invokeActorRpc,
   stopActor,
   wake: runDue,
   silence,

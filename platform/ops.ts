@@ -94,6 +94,16 @@ export interface Failure {
   budget: { name: string; value: number; limit: number } | undefined;
 }
 
+/** An RPC event that is names and bytes alone: what is called, a path of one name as that name... */
+export type RpcPath = string | string[];
+
+/** ...and its arguments, undefined where a property is read. */
+export type RpcArguments = Arrived | undefined;
+
+/** Bytes that came: as many at the start of the page given to `setArrivals`, where they stand until the
+ * handler that was called with them returns; or an array of their own. */
+export type Arrived = number | Uint8Array;
+
 export type CallEvent =
   | ["fetch", RequestHead, Body]
   | ["rpc", string[], Payload | undefined]
@@ -280,9 +290,15 @@ export interface Handlers {
   start(info: StartInfo): void;
   /** `traced` where somebody follows the invocation (`cloudflare/trace.ts`). */
   invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent, traced?: boolean): void;
+  /** The same without props, for an event of names and bytes alone; so the others called `Rpc`. */
+  invokeRpc(call: CallId, entrypoint: string, path: RpcPath, args: RpcArguments, traced?: boolean): void;
   callExport(call: CallId, target: ExportId, event: CallEvent): void;
+  callExportRpc(call: CallId, target: ExportId, path: RpcPath, args: RpcArguments): void;
   callAnswer(call: CallId, answer: CallId, event: CallEvent): void;
+  callAnswerRpc(call: CallId, answer: CallId, path: RpcPath, args: RpcArguments): void;
   returned(call: CallId, outcome: Outcome): void;
+  /** The outcome is a value of bytes alone. */
+  returnedValue(call: CallId, value: Arrived): void;
   cancel(call: CallId, reason: string): void;
   streamData(stream: StreamId, bytes: Uint8Array): void;
   streamEnd(stream: StreamId): void;
@@ -297,6 +313,7 @@ export interface Handlers {
   tailEvents(call: CallId, events: string): void;
   startActor(actor: ActorId, start: ActorStart): void;
   invokeActor(call: CallId, actor: ActorId, event: CallEvent, traced?: boolean): void;
+  invokeActorRpc(call: CallId, actor: ActorId, path: RpcPath, args: RpcArguments, traced?: boolean): void;
   stopActor(actor: ActorId, failure: Failure): void;
   /** The time asked for with `timeWake` has come. */
   wake(): void;
@@ -319,6 +336,8 @@ export interface Handlers {
 /** What needs the engine's own objects. Implemented in `crates/guest/engine`. */
 export interface Engine {
   setHandlers(handlers: Handlers): void;
+  /** The page that bytes are written to which a handler reads at once. */
+  setArrivals(page: Uint8Array): void;
   /** `import(name)` of a module of the table, already resolved; with top-level await awaited. */
   importModule(name: string): Promise<Record<string, unknown>>;
   /** Synchronous import for `require()`: throws if the graph has top-level await pending. */
@@ -339,6 +358,11 @@ export interface Engine {
   structuredClone(value: unknown, transfer: unknown[]): unknown;
   /** `[state, value]` with state 0 pending, 1 fulfilled, 2 rejected. */
   promiseState(promise: Promise<unknown>): [number, unknown];
+  /** A promise without resolving functions: an allocation instead of four. */
+  newPromise(): Promise<unknown>;
+  /** What its resolving functions would do; nothing once it is resolved. */
+  resolvePromise(promise: Promise<unknown>, value: unknown): void;
+  rejectPromise(promise: Promise<unknown>, reason: unknown): void;
   /** `[target, handler]` of a proxy, or undefined. */
   proxyDetails(value: unknown): [unknown, unknown] | undefined;
   /** The handler of a proxy, or undefined. Runs no script. */
@@ -359,10 +383,19 @@ export interface Wire {
   started(entrypoints: EntrypointInfo[]): void;
   startFailed(failure: Failure): void;
   call(call: CallId, cap: CapId, event: CallEvent, result: CapId | undefined): void;
+  /**
+   * An RPC call whose arguments are the first `length` of `bytes`; undefined reads. It leaves when the job that
+   * made it is over, or ahead of what must not overtake it: see `crates/guest/process/src/state.rs`.
+   */
+  callRpc(call: CallId, cap: CapId, path: RpcPath, bytes: Uint8Array | undefined, length: number): void;
+  /** Asks for a slot that names the future result of such a call; false once the call has left. */
+  callResult(call: CallId, result: CapId): boolean;
   /** The calls that follow are made for this invocation. */
   acting(call: CallId | undefined): void;
   cancel(call: CallId, reason: string): void;
   return(call: CallId, outcome: Outcome): void;
+  /** Returns the first `length` of `bytes` as a value without attachments, and says `done` if it is. */
+  returnValue(call: CallId, bytes: Uint8Array, length: number, done: boolean): void;
   done(call: CallId): void;
   load(worker: CapId, loader: CapId, code: WorkerCode): void;
   get(worker: CapId, loader: CapId, id: string | undefined, callback: ExportId): void;

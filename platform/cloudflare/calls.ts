@@ -7,7 +7,7 @@
 // Invariant: every call in the table ends exactly once, by `returned` or by `forgetCall`.
 
 import { wire } from "../ops.ts";
-import type { CallEvent, CallId, CapId, Outcome } from "../ops.ts";
+import type { Arrived, CallEvent, CallId, CapId, Outcome } from "../ops.ts";
 import { addAbortAlgorithm, removeAbortAlgorithm } from "../web/abort.ts";
 import type { AbortSignal } from "../web/abort.ts";
 import { bodyState, failBody } from "../web/body.ts";
@@ -22,7 +22,7 @@ import type { Cap } from "./caps.ts";
 import { actFor, followCurrent } from "./context.ts";
 import { addBudget } from "./errors.ts";
 import { errorOf } from "./failures.ts";
-import { flushCalls } from "./queue.ts";
+import { keptBytes } from "./rpc/flat.ts";
 import { callComesFrom, fetchAnswered, fetchSent, fetchSpan } from "./trace.ts";
 import type { OpenSpan } from "./trace.ts";
 
@@ -31,11 +31,18 @@ export const CALLS_MAX = 4096;
 
 export type OnOutcome = (outcome: Outcome) => void;
 
-const pending = new Map<CallId, OnOutcome>();
+/** The result of an RPC call, which takes its outcome itself. */
+export interface Awaited {
+  settle(outcome: Outcome): void;
+  /** The outcome is a value of bytes alone. */
+  settleValue(value: Arrived): void;
+}
+
+const pending = new Map<CallId, OnOutcome | Awaited>();
 let nextCall: CallId = 1;
 
 /** A number for a call that `sendCall` will send, so that a queued call can be cancelled. */
-export function newCall(onOutcome: OnOutcome): CallId {
+export function newCall(onOutcome: OnOutcome | Awaited): CallId {
   if (pending.size >= CALLS_MAX) {
     const message = `Too many calls are under way at once: the limit is ${CALLS_MAX} (CALLS_MAX).`;
     throw addBudget(new Error(message), "concurrency", pending.size + 1, CALLS_MAX);
@@ -62,7 +69,16 @@ export function returned(call: CallId, outcome: Outcome): void {
   const onOutcome = pending.get(call);
   if (onOutcome === undefined) return;
   pending.delete(call);
-  onOutcome(outcome);
+  if (typeof onOutcome === "function") onOutcome(outcome);
+  else onOutcome.settle(outcome);
+}
+
+export function returnedValue(call: CallId, value: Arrived): void {
+  const onOutcome = pending.get(call);
+  if (onOutcome === undefined) return;
+  pending.delete(call);
+  if (typeof onOutcome === "function") onOutcome(["value", { bytes: keptBytes(value), attachments: [] }]);
+  else onOutcome.settleValue(value);
 }
 
 // ---- fetch
@@ -119,7 +135,6 @@ export function deliverThrough(cap: Cap, event: CallEvent, span?: OpenSpan): Pro
   const { promise, resolve } = Promise.withResolvers<Outcome>();
   const call = newCall(resolve);
   try {
-    flushCalls();
     actFor(currentInvocation());
     callComesFrom(span, call);
     wire.call(call, cap.id, event, undefined);
@@ -153,7 +168,6 @@ function followIntoBody(signal: AbortSignal, response: Response): void {
 
 function send(call: CallId, target: CapId, request: Request, span: OpenSpan | undefined): void {
   try {
-    flushCalls();
     const { head, body, finished } = requestToWire(request);
     actFor(currentInvocation());
     callComesFrom(span, call);

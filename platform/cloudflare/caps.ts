@@ -8,7 +8,6 @@
 
 import { wire } from "../ops.ts";
 import type { CapId, CapKind, Failure } from "../ops.ts";
-import { flushCalls } from "./queue.ts";
 
 export class Cap {
   readonly id: CapId;
@@ -37,8 +36,6 @@ export class Cap {
   release(): void {
     if (--this.#references !== 0) return;
     held.delete(this.id);
-    // Calls still in the queue name this slot, so they go first.
-    flushCalls();
     wire.releaseCap(this.id);
   }
 

@@ -14,7 +14,6 @@ import { currentInvocation } from "./async-context.ts";
 import { has } from "./compat.ts";
 import { exportsOf } from "./exports.ts";
 import { failureOf } from "./failures.ts";
-import { flushCalls } from "./queue.ts";
 import { restoreBy } from "./restore.ts";
 import type { Restorer } from "./restore.ts";
 import { mapVirtualHost } from "./sockets.ts";
@@ -23,6 +22,13 @@ import { Trace, tracing } from "./trace.ts";
 /** Something a context gives back when it ends. */
 export interface Held {
   contextEnded(how: "closed" | "aborted"): void;
+}
+
+/** Whose event an invocation is, where that is a Durable Object's. */
+export interface Actor {
+  /** Marks what is thrown in it. */
+  told(thrown: unknown): unknown;
+  contextEnded(invocation: Invocation): void;
 }
 
 /** What all calls into one context share. */
@@ -37,6 +43,8 @@ class Shared {
   warnedOfLeak = false;
   /** Of an invocation that somebody follows. */
   trace: Trace | undefined;
+  /** The invocation that is a Durable Object's event. */
+  ofActor: Invocation | undefined;
   /** What the entrypoint's event is for. */
   served: { object: object; entrypoint: string } | undefined;
 
@@ -51,10 +59,9 @@ export class Invocation {
   readonly #shared: Shared;
   #work = 1;
   #returned = false;
-  #whenCanceled: ((reason: string) => void)[] = [];
-  #cancelHeard: () => boolean = () => false;
-  /** Of a Durable Object: says so on what is thrown. */
-  #mark: ((thrown: unknown) => unknown) | undefined;
+  #whenCanceled: ((reason: string) => void)[] | undefined;
+  #cancelHeard: (() => boolean) | undefined;
+  #actor: Actor | undefined;
 
   constructor(call: CallId, props: unknown, parent?: Invocation) {
     this.call = call;
@@ -81,7 +88,6 @@ export class Invocation {
   return(outcome: Outcome): void {
     if (this.#returned) return;
     this.#returned = true;
-    flushCalls();
     try {
       wire.return(this.call, outcome);
     } catch (error) {
@@ -91,13 +97,31 @@ export class Invocation {
     this.workDone();
   }
 
+  /** The same for a value without attachments: the first `length` of `bytes`. */
+  returnBytes(bytes: Uint8Array, length: number): void {
+    if (this.#returned) return;
+    this.#returned = true;
+    const done = this.#work === 1 && this.#shared.trace === undefined;
+    try {
+      wire.returnValue(this.call, bytes, length, done);
+    } catch (error) {
+      wire.return(this.call, ["failed", failureOf(error)]);
+      return this.workDone();
+    }
+    if (!done) return this.workDone();
+    this.#work = 0;
+    this.#ended();
+  }
+
   fail(thrown: unknown): void {
-    this.return(["failed", failureOf(this.#mark === undefined ? thrown : this.#mark(thrown))]);
+    const actor = this.#actor;
+    this.return(["failed", failureOf(actor === undefined ? thrown : actor.told(thrown))]);
   }
 
   /** This event is a Durable Object's. */
-  markActor(mark: (thrown: unknown) => unknown): void {
-    this.#mark = mark;
+  markActor(actor: Actor): void {
+    this.#actor = actor;
+    this.#shared.ofActor = this;
   }
 
   /** This event is for `object`, which the export `entrypoint` of the main module is or made. */
@@ -112,7 +136,7 @@ export class Invocation {
   }
 
   get isActor(): boolean {
-    return this.#mark !== undefined;
+    return this.#actor !== undefined;
   }
 
   workBegun(): void {
@@ -121,9 +145,12 @@ export class Invocation {
 
   workDone(): void {
     if (--this.#work !== 0) return;
-    flushCalls();
     this.#holdTrace();
     wire.done(this.call);
+    this.#ended();
+  }
+
+  #ended(): void {
     live.delete(this.call);
     if (actingFor === this.call) actingFor = undefined;
     this.#shared.callsLive--;
@@ -190,7 +217,9 @@ export class Invocation {
   }
 
   #endHeld(how: "closed" | "aborted"): void {
-    const { held } = this.#shared;
+    const { held, ofActor } = this.#shared;
+    this.#shared.ofActor = undefined;
+    if (ofActor !== undefined) ofActor.#actor?.contextEnded(ofActor);
     if (held === undefined || held.size === 0) return;
     const items = [...held];
     held.clear();
@@ -220,17 +249,19 @@ export class Invocation {
 
   /** `heard` tells whether anybody listens to what `callback` would do. */
   whenCanceled(callback: (reason: string) => void, heard: () => boolean): void {
-    this.#whenCanceled.push(callback);
+    (this.#whenCanceled ??= []).push(callback);
     this.#cancelHeard = heard;
   }
 
   /** Whether the caller's leaving would make a difference here. */
   get mayBeCanceled(): boolean {
-    return !this.#returned && this.#cancelHeard();
+    return !this.#returned && this.#cancelHeard?.() === true;
   }
 
   canceled(reason: string): void {
-    for (const callback of this.#whenCanceled.splice(0)) callback(reason);
+    const callbacks = this.#whenCanceled;
+    this.#whenCanceled = undefined;
+    for (const callback of callbacks ?? []) callback(reason);
   }
 }
 

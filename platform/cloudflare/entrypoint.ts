@@ -7,7 +7,7 @@
 // Invariant: an event reaches user code only after the main module has been evaluated.
 
 import { engine, wire } from "../ops.ts";
-import type { CallEvent, CallId, EntrypointInfo, Payload, RequestHead, StartInfo } from "../ops.ts";
+import type { CallEvent, CallId, EntrypointInfo, Payload, RequestHead, RpcArguments, RpcPath, StartInfo } from "../ops.ts";
 import { frameOf, runIn } from "./async-context.ts";
 import { Invocation } from "./context.ts";
 import { DurableObject, WorkflowEntrypoint } from "./entrypoint-classes.ts";
@@ -18,7 +18,8 @@ import { batchOf, packResult } from "./queues.ts";
 import { followStream, traceItems } from "./tails.ts";
 import { warnOnce } from "./trace.ts";
 import { serveRestore } from "./restore.ts";
-import { returnResponse, serveRpc } from "./rpc/serve.ts";
+import { pathOf, returnResponse, serveRpc } from "./rpc/serve.ts";
+import type { ArgumentsOf, Invoke } from "./rpc/serve.ts";
 import { unpack } from "./rpc/message.ts";
 import { exportsOf } from "./service-worker.ts";
 import { callMember, member, pathName } from "./rpc/target.ts";
@@ -98,20 +99,28 @@ export function invoke(call: CallId, entrypoint: string, props: Payload, event: 
   const arrived = unpackProps(props);
   const invocation = new Invocation(call, arrived);
   if (traced === true) invocation.traced();
-  if (event[0] === "rpc") {
-    const [, path, args] = event;
-    let target: Target | undefined;
-    const find = (): Member => {
-      target = targetOf(entrypoint || "default", invocation);
-      return member(target.object, target.isClass ? "class" : "own", path, ENTRYPOINT_RESERVED);
-    };
-    return serveRpc(invocation, path, args, main !== undefined ? find : () => afterStart(find), (found, at, values) =>
-      callEntrypoint(target as Target, invocation, found, at, values),
-    );
-  }
+  if (event[0] === "rpc") return serveEntrypoint(invocation, entrypoint || "default", event[1], event[2]);
   const run = (): unknown => runIn(frameOf(invocation), () => deliver(invocation, entrypoint || "default", event));
   const work = main !== undefined ? Promise.try(run) : afterStart(run);
   work.catch((error: unknown) => invocation.fail(error));
+}
+
+export function invokeRpc(call: CallId, entrypoint: string, path: RpcPath, args: RpcArguments, traced?: boolean): void {
+  const invocation = new Invocation(call, {});
+  if (traced === true) invocation.traced();
+  serveEntrypoint(invocation, entrypoint || "default", pathOf(path), args);
+}
+
+function serveEntrypoint(invocation: Invocation, entrypoint: string, path: string[], args: ArgumentsOf): void {
+  let target: Target | undefined;
+  const find = (): Member => {
+    target = targetOf(entrypoint, invocation);
+    return member(target.object, target.isClass ? "class" : "own", path, ENTRYPOINT_RESERVED);
+  };
+  // A class's member is called as any other.
+  const invoke: Invoke = (found, at, values) =>
+    target?.isClass === true ? callMember(found, at, values) : callEntrypoint(invocation, found, at, values);
+  serveRpc(invocation, path, args, main !== undefined ? find : () => afterStart(find), invoke);
 }
 
 function unpackProps(props: Payload): unknown {
@@ -348,14 +357,14 @@ class ScheduledController {
 
 // ---- RPC on an entrypoint
 
+/** Calls a member of an entrypoint that is an object of handlers. */
 function callEntrypoint(
-  target: Target,
   { ctx }: Invocation,
   found: Member,
   path: readonly string[],
   args: unknown[] | undefined,
 ): unknown {
-  if (args === undefined || target.isClass || typeof found.value !== "function") return callMember(found, path, args);
+  if (args === undefined || typeof found.value !== "function") return callMember(found, path, args);
   const name = pathName(path);
   if (found.value.length > 3) {
     throw new TypeError(

@@ -16,7 +16,6 @@ import { describe } from "./errors.ts";
 import { errorOf } from "./failures.ts";
 import { newService, serviceOf } from "./fetcher.ts";
 import { NO_PROPS } from "./payloads.ts";
-import { flushCalls } from "./queue.ts";
 import { packNow, ship, unpack } from "./rpc/message.ts";
 import type { External } from "./rpc/message.ts";
 import { newStub, stubState } from "./rpc/stub.ts";
@@ -50,8 +49,6 @@ async function callMethod(object: object, args: unknown): Promise<Given> {
     throw new TypeError("The WorkerEntrypoint or DurableObject class does not implement a [restore]() method.");
   }
   const given: unknown = await Reflect.apply(method, object, [args]);
-  // Calls that wait may make what the method gave.
-  flushCalls();
   return givenOf(given);
 }
 

@@ -27,7 +27,6 @@ import { currentInvocation } from "./async-context.ts";
 import type { Held, Invocation } from "./context.ts";
 import { errorOf } from "./failures.ts";
 import { serviceStates } from "./fetcher-class.ts";
-import { flushCalls } from "./queue.ts";
 import { type OpenSpan, callComesFrom, callSpan } from "./trace.ts";
 
 /** What `opened` resolves to. */
@@ -135,7 +134,6 @@ function connectTo(target: CapId, address: Address, options: Options, span: Open
   });
   ends.whenLeft = () => cancelCall(call, "the socket was closed", discardConnection);
   try {
-    flushCalls();
     callComesFrom(span, call);
     wire.call(call, target, ["connect", address.text, options.secure, ends.sink.id, ends.reader.id], undefined);
   } catch (error) {
@@ -420,7 +418,6 @@ export class Socket {
       if (outcome[0] === "connected") ends.opened(undefined, address.text, undefined);
       else ends.refused(outcome[0] === "failed" ? errorOf(outcome[1]) : new TypeError("TLS could not be started."));
     });
-    flushCalls();
     wire.call(call, cap.id, ["connect", name, "on", ends.sink.id, ends.reader.id], undefined);
     ends.start();
     plain.detach();

@@ -14,7 +14,6 @@ import { currentEnv } from "./env.ts";
 import { exportsOf } from "./exports.ts";
 import { Fetcher } from "./fetcher.ts";
 import { platformProxy } from "./proxies.ts";
-import { flushCalls } from "./queue.ts";
 import { RpcPromise, RpcProperty, RpcStub } from "./rpc/stub.ts";
 import { RpcTarget } from "./rpc/target.ts";
 import { RESTORE } from "./symbols.ts";
@@ -59,7 +58,6 @@ function withEnvAndExports(env: unknown, exports: unknown, work: () => unknown):
 
 /** Ends this Worker's process; what is under way fails, the next event starts it afresh. */
 function abortIsolate(reason?: unknown): never {
-  flushCalls();
   wire.abort(`abortIsolate() was called${reason === undefined ? "" : `: ${String(reason)}`}`);
 }
 

@@ -11,7 +11,6 @@ import { currentInvocation } from "../cloudflare/async-context.ts";
 import { failUnanswered } from "../cloudflare/context.ts";
 import { ownEnv } from "../cloudflare/env.ts";
 import { has } from "../cloudflare/compat.ts";
-import { flushCalls } from "../cloudflare/queue.ts";
 import { builtin } from "../modules/builtins.ts";
 import { ops, wire } from "../ops.ts";
 import { console } from "../web/console.ts";
@@ -158,7 +157,6 @@ function nextTick(work: unknown, ...args: unknown[]): void {
  * afresh. (Workers cancel the one request and keep the process.) */
 function end(words: string): never {
   failUnanswered(new Error(words));
-  flushCalls();
   wire.abort(words);
 }
 

@@ -8,17 +8,21 @@
 // Invariant: an ended instance is given no event and asks its storage nothing.
 
 import { engine, wire } from "../../ops.ts";
-import type { ActorId, ActorStart, CallEvent, CallId, Failure, SocketEvent, StorageReply, StorageRequest } from "../../ops.ts";
+import type {
+  ActorId, ActorStart, CallEvent, CallId, Failure, RpcArguments, RpcPath, SocketEvent, StorageReply, StorageRequest,
+} from "../../ops.ts";
 import { currentInvocation, frameOf, runIn } from "../async-context.ts";
 import { has } from "../compat.ts";
 import { Invocation } from "../context.ts";
+import type { Actor } from "../context.ts";
 import { DurableObject } from "../entrypoint-classes.ts";
 import { ownEnv } from "../env.ts";
 import { afterStart, deliverTo, ENTRYPOINT_RESERVED, mainExport, mainRan } from "../entrypoint.ts";
 import { dataCloneError } from "../errors.ts";
 import { errorOf, failureOf } from "../failures.ts";
 import type { Restorer } from "../restore.ts";
-import { serveRpc } from "../rpc/serve.ts";
+import { pathOf, serveRpc } from "../rpc/serve.ts";
+import type { ArgumentsOf } from "../rpc/serve.ts";
 import { member } from "../rpc/target.ts";
 import type { Member } from "../rpc/target.ts";
 import { unpack } from "../rpc/message.ts";
@@ -41,7 +45,7 @@ type ActorClass = new (state: unknown, env: unknown) => object;
 
 const instances = new Map<ActorId, Instance>();
 
-export class Instance {
+export class Instance implements Actor {
   readonly number: ActorId;
   readonly start: ActorStart;
   readonly props: unknown;
@@ -88,20 +92,37 @@ export class Instance {
     return currentInvocation() ?? this.#last;
   }
 
-  deliver(call: CallId, event: CallEvent, traced: boolean): void {
+  contextEnded(invocation: Invocation): void {
+    this.#running.delete(invocation);
+  }
+
+  /** The invocation of an event; undefined if the instance has ended, which it is told. */
+  #begin(call: CallId, traced: boolean): Invocation | undefined {
     const invocation = new Invocation(call, undefined);
     if (traced) invocation.traced();
-    invocation.markActor((error) => this.#told(error));
-    if (this.#ended !== undefined) return invocation.fail(this.#ended.reason);
+    invocation.markActor(this);
+    if (this.#ended !== undefined) {
+      invocation.fail(this.#ended.reason);
+      return undefined;
+    }
     this.#running.add(invocation);
     this.#last = invocation;
-    invocation.hold({ contextEnded: () => this.#running.delete(invocation) });
+    return invocation;
+  }
+
+  deliverRpc(call: CallId, path: string[], args: ArgumentsOf, traced: boolean): void {
+    const invocation = this.#begin(call, traced);
+    if (invocation === undefined) return;
     const entered = this.#enter(invocation);
-    if (event[0] === "rpc") {
-      const [, path, args] = event;
-      const find = (): Member => this.#member(path);
-      return serveRpc(invocation, path, args, entered === undefined ? find : () => entered.then(find));
-    }
+    const find = (): Member => this.#member(path);
+    serveRpc(invocation, path, args, entered === undefined ? find : () => entered.then(find));
+  }
+
+  deliver(call: CallId, event: CallEvent, traced: boolean): void {
+    if (event[0] === "rpc") return this.deliverRpc(call, event[1], event[2], traced);
+    const invocation = this.#begin(call, traced);
+    if (invocation === undefined) return;
+    const entered = this.#enter(invocation);
     const handle = (): Promise<void> => (isSocketEvent(event) ? this.sockets.hear(invocation, event) : deliverTo(invocation, this.object, event));
     const run = (): unknown => runIn(frameOf(invocation), handle);
     const work = entered === undefined ? Promise.try(run) : entered.then(run);
@@ -115,7 +136,7 @@ export class Instance {
   }
 
   /** Errors say whose they are. */
-  #told(error: unknown): unknown {
+  told(error: unknown): unknown {
     if (typeof error === "object" && error !== null && !("durableObjectId" in error)) {
       try {
         Object.defineProperty(error, "durableObjectId", {
@@ -230,7 +251,7 @@ export class Instance {
     const error = resetError(reason);
     instances.delete(this.number);
     this.#ended = { reason: error };
-    wire.actorBroken(this.number, failureOf(this.#told(error)));
+    wire.actorBroken(this.number, failureOf(this.told(error)));
     this.#failAll(error);
   }
 
@@ -289,7 +310,17 @@ export function startActor(number: ActorId, start: ActorStart): void {
 export function invokeActor(call: CallId, number: ActorId, event: CallEvent, traced?: boolean): void {
   const instance = instances.get(number);
   if (instance !== undefined) return instance.deliver(call, event, traced === true);
-  // It broke while the event was on its way.
+  failReset(call);
+}
+
+export function invokeActorRpc(call: CallId, number: ActorId, path: RpcPath, args: RpcArguments, traced?: boolean): void {
+  const instance = instances.get(number);
+  if (instance !== undefined) return instance.deliverRpc(call, pathOf(path), args, traced === true);
+  failReset(call);
+}
+
+/** It broke while the event was on its way. */
+function failReset(call: CallId): void {
   new Invocation(call, undefined).fail(resetError("The Durable Object was reset before this event reached it."));
 }
 

@@ -162,6 +162,7 @@ export class ByteWriter {
 }
 
 const { fromCharCode } = String;
+const Bytes = Uint8Array;
 
 function shortLatin1(bytes: Uint8Array, start: number, end: number): string {
   const b = bytes as unknown as number[];
@@ -175,6 +176,19 @@ function shortLatin1(bytes: Uint8Array, start: number, end: number): string {
   }
   for (; i < end; i++) text += fromCharCode(b[i] as number);
   return text;
+}
+
+/** Like `subarray`, which asks the Worker's idea of a species for the view: it would see all of the buffer. */
+function viewOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Bytes(bytes.buffer, bytes.byteOffset + start, end - start);
+}
+
+/** Some of `bytes` as one char each. */
+export function latin1Of(bytes: Uint8Array, start: number, end: number): string {
+  const count = end - start;
+  if (count < APPLY_CHARS_MIN) return shortLatin1(bytes, start, end);
+  const view = viewOf(bytes, start, end);
+  return count >= NATIVE_CHARS_MIN ? ops.textLatin1Decode(view) : fromCharCode.apply(null, view as unknown as number[]);
 }
 
 export class ByteReader {
@@ -232,7 +246,7 @@ export class ByteReader {
     if (count > this.left) throw new MalformedError("it ends too soon");
     const start = this.#position;
     this.#position += count;
-    return this.#bytes.subarray(start, start + count);
+    return viewOf(this.#bytes, start, start + count);
   }
 
   /** A buffer of its own with the next `count` bytes. */
@@ -243,13 +257,9 @@ export class ByteReader {
 
   latin1(count: number): string {
     if (count > this.left) throw new MalformedError("it ends too soon");
-    const bytes = this.#bytes;
     const start = this.#position;
     this.#position += count;
-    const end = start + count;
-    if (count >= NATIVE_CHARS_MIN) return ops.textLatin1Decode(bytes.subarray(start, end));
-    if (count >= APPLY_CHARS_MIN) return fromCharCode.apply(null, bytes.subarray(start, end) as unknown as number[]);
-    return shortLatin1(bytes, start, end);
+    return latin1Of(this.#bytes, start, start + count);
   }
 
   utf16(units: number): string {

@@ -306,13 +306,12 @@ class Group implements DisposalGroup {
   }
 }
 
-const EMPTY_GROUP: DisposalGroup = { isEmpty: true, dispose: () => {} };
+export const EMPTY_GROUP: DisposalGroup = { isEmpty: true, dispose: () => {} };
 
 /** The value of a payload that the host sent. Empty bytes mean `{}`. */
 export function unpack(payload: Payload): Unpacked {
   const { bytes, attachments } = payload;
-  if (bytes.length === 0) return { value: {}, group: EMPTY_GROUP };
-  if (attachments.length === 0) return { value: decode(bytes, NOTHING_ATTACHED), group: EMPTY_GROUP };
+  if (attachments.length === 0) return { value: unpackBytes(bytes), group: EMPTY_GROUP };
   const group = new Group();
   const made = attachments.map((attachment) => group.add(receive(attachment)));
   try {
@@ -321,6 +320,11 @@ export function unpack(payload: Payload): Unpacked {
     group.dispose();
     throw error;
   }
+}
+
+/** The value of a payload without attachments. Nothing of the bytes is kept. */
+export function unpackBytes(bytes: Uint8Array): unknown {
+  return bytes.length === 0 ? {} : decode(bytes, NOTHING_ATTACHED);
 }
 
 /** The value of a message that never left this Worker. */

@@ -7,7 +7,7 @@
 // Invariant: every call is answered once, whatever user code does.
 
 import { engine } from "../../ops.ts";
-import type { CallEvent, CallId, ExportId, Payload } from "../../ops.ts";
+import type { Arrived, CallEvent, CallId, ExportId, Payload, RpcArguments, RpcPath } from "../../ops.ts";
 import { facetOutcome, isFacetStart } from "../actors/facets.ts";
 import { frameOf, runIn } from "../async-context.ts";
 import { Invocation } from "../context.ts";
@@ -15,20 +15,23 @@ import { requestFromWire, responseToWire } from "../../web/fetch-wire.ts";
 import { isResponse } from "../../web/response.ts";
 import { isLoaderCallback } from "../loader.ts";
 import { codeOf } from "../loader-code.ts";
-import { pack, ship, unpack } from "./message.ts";
-import type { DisposalGroup, Packed } from "./message.ts";
+import { NO_LENGTH, NOT_FLAT, arrivedBytes, departures, readArguments, writeValue } from "./flat.ts";
+import { EMPTY_GROUP, pack, ship, unpack, unpackBytes } from "./message.ts";
+import type { DisposalGroup, Packed, Unpacked } from "./message.ts";
 import { isStubLike } from "./stub.ts";
 import { TARGET_RESERVED, callMember, exportedTarget, member, reachOf } from "./target.ts";
-import type { Member, Reach } from "./target.ts";
+import type { LocalTarget, Member, Reach } from "./target.ts";
 
 /** The result of a call, for those who call it before they have it. */
 class Answer {
   /** Gives away what the result owns here, once nobody can call it any more. */
-  commits: (() => void)[] = [];
+  commits: (() => void)[] | undefined;
   released = false;
   /** Its context stays open while the result may be called. */
   readonly invocation: Invocation;
-  #outcome: { value: unknown } | { error: unknown } | undefined;
+  #state: "pending" | "fulfilled" | "rejected" = "pending";
+  /** The value or the error. */
+  #outcome: unknown;
   #asked: PromiseWithResolvers<unknown> | undefined;
 
   constructor(invocation: Invocation) {
@@ -45,19 +48,33 @@ class Answer {
     return this.#asked.promise;
   }
 
-  settle(outcome: { value: unknown } | { error: unknown }): void {
-    this.#outcome = outcome;
+  fulfill(value: unknown): void {
+    this.#state = "fulfilled";
+    this.#outcome = value;
+    this.#settle();
+  }
+
+  reject(error: unknown): void {
+    this.#state = "rejected";
+    this.#outcome = error;
     this.#settle();
   }
 
   #settle(): void {
-    if (this.#asked === undefined || this.#outcome === undefined) return;
-    if ("error" in this.#outcome) this.#asked.reject(this.#outcome.error);
-    else this.#asked.resolve(this.#outcome.value);
+    if (this.#asked === undefined || this.#state === "pending") return;
+    if (this.#state === "rejected") this.#asked.reject(this.#outcome);
+    else this.#asked.resolve(this.#outcome);
   }
 }
 
 const answers = new Map<CallId, Answer>();
+
+/** The arguments of an RPC event, in a payload or as they came without attachments. */
+export type ArgumentsOf = Payload | RpcArguments;
+
+export function pathOf(path: RpcPath): string[] {
+  return typeof path === "string" ? [path] : path;
+}
 
 /** How a call that found its member is made; an entrypoint adds `env` and `ctx`. */
 export type Invoke = (found: Member, path: readonly string[], args: unknown[] | undefined) => unknown;
@@ -66,51 +83,64 @@ export type Invoke = (found: Member, path: readonly string[], args: unknown[] | 
 export function serveRpc(
   invocation: Invocation,
   path: string[],
-  args: Payload | undefined,
+  args: ArgumentsOf,
   find: () => Member | Promise<Member>,
   invoke: Invoke = callMember,
 ): void {
   const answer = new Answer(invocation);
   invocation.exported();
   answers.set(invocation.call, answer);
-  runIn(frameOf(invocation), () => serve(answer, path, args, find, invoke));
+  const before = engine.contextGet();
+  engine.contextSet(frameOf(invocation));
+  try {
+    serve(answer, path, args, find, invoke);
+  } finally {
+    engine.contextSet(before);
+  }
 }
 
 /** Runs without a promise for as long as nothing has to be waited for. */
 function serve(
   answer: Answer,
   path: string[],
-  args: Payload | undefined,
+  args: ArgumentsOf,
   find: () => Member | Promise<Member>,
   invoke: Invoke,
 ): void {
-  const { invocation } = answer;
   let params: DisposalGroup | undefined;
-  const fail = (error: unknown): void => {
-    answer.settle({ error });
-    invocation.fail(error);
-    params?.dispose();
-  };
   try {
     let values: unknown[] | undefined;
     if (args !== undefined) {
-      const arrived = unpack(args);
+      const arrived = unpackArguments(args);
       params = arrived.group;
       if (!Array.isArray(arrived.value)) throw new TypeError("The arguments of an RPC call are not an array.");
       values = arrived.value;
     }
     const looked = find();
     if (looked instanceof Promise) {
+      const fail = (error: unknown): void => failed(answer, params, error);
       looked.then((found) => callFound(answer, invoke, found, path, values, params)).catch(fail);
-      return;
+    } else {
+      void callFound(answer, invoke, looked, path, values, params);
     }
-    callFound(answer, invoke, looked, path, values, params)?.catch(fail);
   } catch (error) {
-    fail(error);
+    failed(answer, params, error);
   }
 }
 
-/** Calls the member and returns what it gives; a promise where that has to be awaited. */
+function unpackArguments(args: Payload | Arrived): Unpacked {
+  if (typeof args === "object" && "bytes" in args) return unpack(args);
+  const flat = readArguments(args);
+  return { value: flat === NOT_FLAT ? unpackBytes(arrivedBytes(args)) : flat, group: EMPTY_GROUP };
+}
+
+function failed(answer: Answer, params: DisposalGroup | undefined, error: unknown): void {
+  answer.reject(error);
+  answer.invocation.fail(error);
+  params?.dispose();
+}
+
+/** Calls the member and returns what it gives; where that has to be awaited, a promise that is never rejected. */
 function callFound(
   answer: Answer,
   invoke: Invoke,
@@ -122,32 +152,55 @@ function callFound(
   const { invocation } = answer;
   if (invocation.aborted !== undefined) throw invocation.aborted.reason;
   const called = invoke(found, path, values);
-  if (isThenable(called)) return returnLater(answer, called, params);
-  const packed = pack(called, "result");
-  if (packed instanceof Promise) return packed.then((late) => returnPacked(answer, called, late, params));
-  returnPacked(answer, called, packed, params);
+  if (isThenable(called)) return returnLater(answer, called, undefined, params);
+  const packing = returnValue(answer, called, params);
+  return packing === undefined ? undefined : returnLater(answer, called, packing, params);
+}
+
+/** Awaits what was called and returns it; or only its `packing`, where it is no promise. */
+async function returnLater(
+  answer: Answer,
+  called: unknown,
+  packing: Promise<Packed> | undefined,
+  params: DisposalGroup | undefined,
+): Promise<void> {
+  try {
+    const value = packing === undefined ? await called : called;
+    const packed = packing ?? returnValue(answer, value, params);
+    if (packed !== undefined) returnPacked(answer, value, await packed, params);
+  } catch (error) {
+    failed(answer, params, error);
+  }
+}
+
+/** Returns a value; if promises in it have to be awaited first, a promise of what is to be returned. */
+function returnValue(answer: Answer, value: unknown, params: DisposalGroup | undefined): Promise<Packed> | undefined {
+  const length = writeValue(value);
+  if (length !== NO_LENGTH) {
+    answer.invocation.returnBytes(departures, length);
+    params?.dispose();
+    answer.fulfill(value);
+    return undefined;
+  }
+  const packed = pack(value, "result");
+  if (packed instanceof Promise) return packed;
+  returnPacked(answer, value, packed, params);
   return undefined;
 }
 
-async function returnLater(
-  answer: Answer,
-  called: PromiseLike<unknown>,
-  params: DisposalGroup | undefined,
-): Promise<void> {
-  const value = await called;
-  const packing = pack(value, "result");
-  returnPacked(answer, value, packing instanceof Promise ? await packing : packing, params);
-}
-
 function returnPacked(answer: Answer, value: unknown, packed: Packed, params: DisposalGroup | undefined): void {
-  const { commits } = packed;
-  packed.commits = [];
-  answer.invocation.return(["value", ship(packed)]);
+  const { bytes, externals, commits } = packed;
+  if (externals.length === 0) {
+    answer.invocation.returnBytes(bytes, bytes.length);
+  } else {
+    packed.commits = [];
+    answer.invocation.return(["value", ship(packed)]);
+  }
   // A parameter that is part of the result is given up with it, the others now.
   params?.dispose(packed.stubs);
   if (answer.released) for (const commit of commits) commit();
   else answer.commits = commits;
-  answer.settle({ value });
+  answer.fulfill(value);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -160,7 +213,9 @@ export function releaseAnswer(call: CallId): void {
   if (answer === undefined) return;
   answers.delete(call);
   answer.released = true;
-  for (const commit of answer.commits.splice(0)) commit();
+  const { commits } = answer;
+  answer.commits = undefined;
+  for (const commit of commits ?? []) commit();
   answer.invocation.exportGone();
 }
 
@@ -168,9 +223,7 @@ export function releaseAnswer(call: CallId): void {
 export function serveExport(call: CallId, id: ExportId, event: CallEvent): void {
   const target = exportedTarget(id);
   const invocation = new Invocation(call, undefined, target?.invocation);
-  if (target === undefined || target.invocation?.aborted !== undefined) {
-    return invocation.fail(new Error("The execution context which hosts this callback is no longer running."));
-  }
+  if (target === undefined || target.invocation?.aborted !== undefined) return invocation.fail(contextGone());
   if (event[0] === "loadCode" && isLoaderCallback(target.object)) {
     return serveCode(invocation, target.object);
   }
@@ -178,7 +231,21 @@ export function serveExport(call: CallId, id: ExportId, event: CallEvent): void 
     return serveFacet(invocation, target.object);
   }
   if (event[0] !== "rpc") return invocation.fail(new TypeError(`A ${event[0]} event is not for an object.`));
-  const [, path, args] = event;
+  serveTarget(invocation, target, event[1], event[2]);
+}
+
+export function serveExportRpc(call: CallId, id: ExportId, path: RpcPath, args: RpcArguments): void {
+  const target = exportedTarget(id);
+  const invocation = new Invocation(call, undefined, target?.invocation);
+  if (target === undefined || target.invocation?.aborted !== undefined) return invocation.fail(contextGone());
+  serveTarget(invocation, target, pathOf(path), args);
+}
+
+function contextGone(): Error {
+  return new Error("The execution context which hosts this callback is no longer running.");
+}
+
+function serveTarget(invocation: Invocation, target: LocalTarget, path: string[], args: ArgumentsOf): void {
   serveRpc(invocation, path, args, () => member(target.object, target.reach, path, TARGET_RESERVED));
 }
 
@@ -204,9 +271,7 @@ function serveFacet(invocation: Invocation, callback: () => unknown): void {
 export function serveAnswer(call: CallId, answerTo: CallId, event: CallEvent): void {
   const invocation = new Invocation(call, undefined);
   const answer = answers.get(answerTo);
-  if (answer === undefined) {
-    return invocation.fail(new Error("The result that this call was made on is gone."));
-  }
+  if (answer === undefined) return invocation.fail(resultGone());
   if (event[0] === "fetch") {
     const [, head, body] = event;
     const find = answer.value.then((root) => root as { fetch(request: unknown): unknown });
@@ -220,7 +285,21 @@ export function serveAnswer(call: CallId, answerTo: CallId, event: CallEvent): v
     return;
   }
   if (event[0] !== "rpc") return invocation.fail(new TypeError(`A ${event[0]} event is not for a result.`));
-  const [, path, args] = event;
+  serveResult(invocation, answer, event[1], event[2]);
+}
+
+export function serveAnswerRpc(call: CallId, answerTo: CallId, path: RpcPath, args: RpcArguments): void {
+  const invocation = new Invocation(call, undefined);
+  const answer = answers.get(answerTo);
+  if (answer === undefined) return invocation.fail(resultGone());
+  serveResult(invocation, answer, pathOf(path), args);
+}
+
+function resultGone(): Error {
+  return new Error("The result that this call was made on is gone.");
+}
+
+function serveResult(invocation: Invocation, answer: Answer, path: string[], args: ArgumentsOf): void {
   serveRpc(invocation, path, args, async () => {
     const root = await answer.value;
     return member(root, reachOfResult(root), path, TARGET_RESERVED);

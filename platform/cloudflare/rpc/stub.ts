@@ -14,20 +14,22 @@
 // costs the collector more than the call it stands for.)
 
 import { engine, wire } from "../../ops.ts";
-import type { CallEvent, CallId, Failure, Outcome } from "../../ops.ts";
+import type { Arrived, CallEvent, CallId, Failure, Outcome } from "../../ops.ts";
 import { currentInvocation, frameOf, runIn } from "../async-context.ts";
 import { forgetCall, newCall } from "../calls.ts";
+import type { Awaited } from "../calls.ts";
 import { disowned, hold, newSlot, ownedBy } from "../caps.ts";
 import type { Cap, Owned } from "../caps.ts";
 import { actFor } from "../context.ts";
 import type { Held, Invocation } from "../context.ts";
 import { errorOf } from "../failures.ts";
 import { ClosedHandler, platformProxy } from "../proxies.ts";
-import { flushCalls, queueCall } from "../queue.ts";
 import { callComesFrom, callSpan } from "../trace.ts";
+import type { OpenSpan } from "../trace.ts";
 import { DISPOSE } from "../symbols.ts";
 import { startTimer } from "../../web/timers.ts";
-import { pack, ship, unpack, unpackLocal } from "./message.ts";
+import { NO_LENGTH, NOT_FLAT, arrivedBytes, departures, readValue, writeArguments } from "./flat.ts";
+import { EMPTY_GROUP, pack, ship, unpack, unpackBytes, unpackLocal } from "./message.ts";
 import type { DisposalGroup, Packed } from "./message.ts";
 import { LocalTarget, TARGET_RESERVED, callMember, member, reachOf } from "./target.ts";
 
@@ -121,26 +123,20 @@ function collectSoon(): void {
 }
 
 /** The outcome of a call under way or over. */
-export class Result implements Origin {
-  readonly promise: Promise<unknown>;
-  readonly invocation: Invocation | undefined;
-  #resolve: (value: unknown) => void;
-  #reject: (error: unknown) => void;
-  /** `delayed` until promises among the arguments have settled. */
+export class Result implements Origin, Awaited {
+  readonly promise: Promise<unknown> = engine.newPromise();
+  readonly invocation: Invocation | undefined = currentInvocation();
+  /**
+   * `delayed` until promises among the arguments have settled. A call is `queued` for as long as it may be that its
+   * frame waits for the end of the job: the op that asks for a slot knows.
+   */
   #state: "delayed" | "queued" | "sent" | "fulfilled" | "rejected" = "queued";
   #slot: Cap | undefined;
   #group: DisposalGroup | undefined;
   #disposed = false;
   #value: unknown;
+  #span: OpenSpan | undefined;
   call: CallId = 0;
-
-  constructor() {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.promise = promise;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    this.invocation = currentInvocation();
-  }
 
   startCall(path: string[], args: unknown[] | undefined): Result {
     return callResult(this, path, args);
@@ -162,21 +158,96 @@ export class Result implements Origin {
     this.#state = "queued";
   }
 
-  /** The slot to ask for, once the call goes out. */
-  sending(): Cap | undefined {
-    this.#state = "sent";
-    return this.#slot;
+  /** Sends the call, or has it wait for the end of the job. */
+  send(callee: Cap, path: string[], bytes: Uint8Array | undefined, length: number): void {
+    this.#begin(callee);
+    try {
+      this.#announce();
+      wire.callRpc(this.call, callee.id, path.length === 1 ? (path[0] as string) : path, bytes, length);
+    } catch (error) {
+      this.#notSent(error);
+    }
+  }
+
+  /**
+   * Sends a call with more than bytes. Streams must not start before the frame that introduces them, so it does
+   * not wait, and asks for a slot in case its result is called.
+   */
+  sendNow(callee: Cap, path: string[], packed: Packed): void {
+    this.#begin(callee);
+    const slot = (this.#slot ??= hold(newSlot(), "object"));
+    // Shipping may let go of what is called.
+    callee.retain();
+    try {
+      const event: CallEvent = ["rpc", path, ship(packed)];
+      this.#state = "sent";
+      this.#announce();
+      wire.call(this.call, callee.id, event, slot.id);
+    } catch (error) {
+      this.#notSent(error);
+    }
+    callee.release();
+  }
+
+  #begin(callee: Cap): void {
+    const span = callSpan(callee, "jsRpcSession");
+    this.call = newCall(this);
+    this.#span = span;
+  }
+
+  /** What the host is told right before the call. */
+  #announce(): void {
+    actFor(this.invocation);
+    callComesFrom(this.#span, this.call);
+  }
+
+  #notSent(error: unknown): void {
+    this.#span?.end();
+    forgetCall(this.call);
+    this.reject(error);
   }
 
   /** A slot that names the future result, if it is not too late to ask for one. */
   slotForPipelining(): Cap | undefined {
     engine.markHandled(this.promise);
-    if (this.#slot === undefined && this.#state === "queued") this.#slot = hold(newSlot(), "object");
+    if (this.#slot === undefined && this.#state === "queued") {
+      const slot = newSlot();
+      if (wire.callResult(this.call, slot)) this.#slot = hold(slot, "object");
+      else this.#state = "sent";
+    }
     return this.#state === "queued" || this.#state === "sent" ? this.#slot : undefined;
   }
 
-  wantSlot(): void {
-    this.#slot ??= hold(newSlot(), "object");
+  settleValue(value: Arrived): void {
+    this.#span?.end();
+    const flat = readValue(value);
+    // A primitive makes nothing that belongs to an invocation.
+    if (flat !== NOT_FLAT) return this.fulfill(flat, EMPTY_GROUP);
+    runIn(frameOf(this.invocation), () => {
+      try {
+        this.fulfill(unpackBytes(arrivedBytes(value)), EMPTY_GROUP);
+      } catch (error) {
+        this.reject(error);
+      }
+    });
+  }
+
+  settle(outcome: Outcome): void {
+    this.#span?.end();
+    runIn(frameOf(this.invocation), () => {
+      if (outcome[0] === "value") {
+        try {
+          const { value, group } = unpack(outcome[1]);
+          this.fulfill(value, group);
+        } catch (error) {
+          this.reject(error);
+        }
+      } else if (outcome[0] === "failed") {
+        this.reject(errorOf(outcome[1]));
+      } else {
+        this.reject(new TypeError(`An RPC call was answered with a ${outcome[0]}.`));
+      }
+    });
   }
 
   fulfill(value: unknown, group: DisposalGroup): void {
@@ -186,13 +257,13 @@ export class Result implements Origin {
     this.#dropSlot();
     if (this.#disposed) group.dispose();
     else attachDisposer(value, group);
-    this.#resolve(value);
+    engine.resolvePromise(this.promise, value);
   }
 
   reject(error: unknown): void {
     this.#state = "rejected";
     this.#dropSlot();
-    this.#reject(error);
+    engine.rejectPromise(this.promise, error);
   }
 
   #dropSlot(): void {
@@ -237,7 +308,9 @@ export function callThrough(callee: Callee, path: string[], args: unknown[] | un
 function start(result: Result, callee: Callee, path: string[], args: unknown[] | undefined): void {
   if (path.length > PATH_SEGMENTS_MAX) throw tooDeep();
   if (callee instanceof LocalTarget) return startLocal(result, callee, path, args);
-  if (args === undefined) return send(result, callee, ["rpc", path, undefined], undefined);
+  if (args === undefined) return result.send(callee, path, undefined, 0);
+  const length = writeArguments(args);
+  if (length !== NO_LENGTH) return result.send(callee, path, departures, length);
   const packed = pack(args, "params");
   if (packed instanceof Promise) {
     result.delay();
@@ -263,56 +336,9 @@ function start(result: Result, callee: Callee, path: string[], args: unknown[] |
 }
 
 function sendPacked(result: Result, callee: Cap, path: string[], packed: Packed): void {
-  if (packed.externals.length === 0) {
-    return send(result, callee, ["rpc", path, { bytes: packed.bytes, attachments: [] }], undefined);
-  }
-  send(result, callee, ["rpc", path, { bytes: packed.bytes, attachments: [] }], packed);
-}
-
-function send(result: Result, callee: Cap, event: CallEvent, packed: Packed | undefined): void {
-  const span = callSpan(callee, "jsRpcSession");
-  result.call = newCall((outcome) => {
-    span?.end();
-    settle(result, outcome);
-  });
-  const go = (): void => {
-    try {
-      const slot = result.sending();
-      actFor(result.invocation);
-      callComesFrom(span, result.call);
-      wire.call(result.call, callee.id, event, slot?.id);
-    } catch (error) {
-      span?.end();
-      forgetCall(result.call);
-      result.reject(error);
-    }
-    callee.release();
-  };
-  callee.retain();
-  if (packed === undefined) return queueCall(go);
-  // Streams must not start before the frame that introduces them, so such a call does not wait
-  // for the end of the microtask, and asks for a slot in case its result is called.
-  flushCalls();
-  result.wantSlot();
-  event[2] = ship(packed);
-  go();
-}
-
-function settle(result: Result, outcome: Outcome): void {
-  runIn(frameOf(result.invocation), () => {
-    if (outcome[0] === "value") {
-      try {
-        const { value, group } = unpack(outcome[1]);
-        result.fulfill(value, group);
-      } catch (error) {
-        result.reject(error);
-      }
-    } else if (outcome[0] === "failed") {
-      result.reject(errorOf(outcome[1]));
-    } else {
-      result.reject(new TypeError(`An RPC call was answered with a ${outcome[0]}.`));
-    }
-  });
+  const { bytes, externals } = packed;
+  if (externals.length === 0) result.send(callee, path, bytes, bytes.length);
+  else result.sendNow(callee, path, packed);
 }
 
 /** A call to an object of this very Worker: the same copying, no frame. */
@@ -357,7 +383,7 @@ function callResult(parent: Result, path: string[], args: unknown[] | undefined)
   const settled = parent.settledValue;
   const value = settled !== undefined ? Promise.resolve().then(() => settled.value) : parent.promise;
   value.then((root) => callValue(root, path, args)).then(
-    (found) => result.fulfill(found, NO_GROUP),
+    (found) => result.fulfill(found, EMPTY_GROUP),
     (error: unknown) => result.reject(error),
   );
   return result;
@@ -370,7 +396,6 @@ function callValue(root: unknown, path: string[], args: unknown[] | undefined): 
 }
 
 const NONE_RESERVED: ReadonlySet<string> = new Set();
-const NO_GROUP: DisposalGroup = { isEmpty: true, dispose: () => {} };
 
 // ---- the proxies
 
@@ -430,6 +455,8 @@ class StubHandler extends RemoteHandler {
   }
 }
 
+const NOTHING = undefined as never;
+
 class PromiseHandler extends RemoteHandler {
   readonly #result: Result;
 
@@ -446,7 +473,8 @@ class PromiseHandler extends RemoteHandler {
     const { promise } = this.#result;
     switch (key) {
       case "then":
-        return (...args: [never, never]) => promise.then(...args);
+        // Defaults, so that its length is 0 as ever; a rest parameter would cost every `await` an array.
+        return (fulfilled: never = NOTHING, rejected: never = NOTHING) => promise.then(fulfilled, rejected);
       case "catch":
       case "finally":
         return promise[key].bind(promise);

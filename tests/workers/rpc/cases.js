@@ -56,6 +56,68 @@ export const cases = {
     }
   },
 
+  /** Where messages stop being short, or being of one kind. */
+  async values_at_the_edges_of_the_short_form_round_trip(peer) {
+    const numbers = [127, 128, -1, -128, 2 ** 31 - 1, -(2 ** 31), 2 ** 31, 2 ** 53, 5e-324];
+    const texts = [31, 32, 127, 128, 255, 256, 257, 4095, 4096, 5000].map((length) => "\u00e9".repeat(length));
+    for (const value of [...numbers, ...texts, "a\u0100", "\u0100".repeat(300)]) equal(await peer.echo(value), value);
+    for (const count of [0, 1, 20, 127, 128, 300]) {
+      same(await peer.list(...Array.from({ length: count }, (_, i) => i)), Array.from({ length: count }, (_, i) => i));
+    }
+    const long = Array.from({ length: 30 }, (_, i) => `${i}`.padStart(200, "x"));
+    same(await peer.list(...long), long);
+    same(await peer.list(1, "two", null, undefined, true, -0.5, { three: 3 }), [1, "two", null, undefined, true, -0.5, { three: 3 }]);
+    const symbol = await fails(() => peer.list(1, Symbol("s")));
+    equal(symbol.name, "DataCloneError");
+  },
+
+  async calls_inside_arguments_and_getters_go_their_own_way(peer) {
+    const inner = [];
+    const value = {
+      get now() {
+        inner.push(peer.add(20, 22));
+        return "got";
+      },
+    };
+    same(await peer.list(1, value, 3), [1, { now: "got" }, 3]);
+    same(await Promise.all(inner), [42]);
+  },
+
+  async calls_leave_in_order_whatever_else_does(peer) {
+    const counter = await peer.makeCounter(0);
+    const first = counter.increment(1);
+    console.log("a line between");
+    const second = counter.increment(10);
+    const child = counter.child(5);
+    const third = child.increment(1);
+    counter[Symbol.dispose]();
+    same(await Promise.all([first, second, third]), [1, 11, 6]);
+  },
+
+  async what_a_species_sees_is_its_own(peer) {
+    const Species = Object.getPrototypeOf(Uint8Array);
+    const before = Object.getOwnPropertyDescriptor(Species, Symbol.species);
+    let seen = 0;
+    Object.defineProperty(Species, Symbol.species, {
+      configurable: true,
+      get() {
+        return class extends Uint8Array {
+          constructor(...args) {
+            super(...args);
+            if (args[0] instanceof ArrayBuffer) seen++;
+          }
+        };
+      },
+    });
+    try {
+      equal(await peer.echo("x".repeat(200)), "x".repeat(200));
+      equal(await peer.echo(10n ** 30n), 10n ** 30n);
+    } finally {
+      Object.defineProperty(Species, Symbol.species, before);
+    }
+    equal(seen, 0);
+  },
+
   async structured_values_round_trip(peer) {
     const value = {
       date: new Date(1e12),

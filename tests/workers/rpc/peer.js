@@ -49,6 +49,9 @@ export class Peer extends WorkerEntrypoint {
   echo(value) {
     return value;
   }
+  list(...values) {
+    return values;
+  }
   describe(value) {
     return `${Object.prototype.toString.call(value)} ${value?.constructor?.name}`;
   }

@@ -28,7 +28,7 @@ use mozjs::jsval::{
 };
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
-    GetArrayLength, GetPropertyKeys, IsArrayObject1, JS_AtomizeAndPinStringN,
+    GetArrayLength, GetPropertyKeys, IsArrayObject1, JS_AtomizeAndPinStringN, JS_AtomizeStringN,
     JS_ClearPendingException, JS_DefinePropertyById2, JS_GetArrayBufferViewBuffer, JS_GetElement,
     JS_GetLatin1StringCharsAndLength, JS_GetPropertyById, JS_GetTwoByteStringCharsAndLength,
     JS_IdToValue, JS_NewPlainObject, JS_NewStringCopyN, JS_NewUCStringCopyN, JS_NewUint8Array,
@@ -37,7 +37,8 @@ use mozjs::rust::wrappers2::{
 };
 use mozjs::rust::{HandleObject, HandleValue, IdVector, ToString};
 
-use crate::data::Data;
+use crate::core::core;
+use crate::data::{Buffers, Data};
 use crate::throw::{Thrown, throw, throw_type_error};
 
 /// How deep lists and records may nest. The seam's own shapes stay under ten.
@@ -46,6 +47,9 @@ pub const DATA_DEPTH_MAX: usize = 64;
 /// From this size on, bytes are handed over instead of copied: below it an allocation and its
 /// later free by the collector cost more than the copy.
 const HAND_OVER_BYTES_MIN: usize = 4096;
+
+/// Longer names of properties are not kept as atoms.
+const NAME_BYTES_MAX: usize = 64;
 
 /// Reads a string; lone surrogates become U+FFFD.
 pub(crate) fn string_from_js(cx: &JSContext, string: *mut JSString) -> String {
@@ -142,10 +146,47 @@ pub(crate) fn to_js(cx: &mut JSContext, data: Data) -> Result<JSVal, Thrown> {
             // SAFETY: a pinned atom is never collected.
             Ok(StringValue(unsafe { atom.as_ref() }))
         }
+        Data::Name(text) => name_to_js(cx, &text),
         Data::Bytes(bytes) => bytes_to_js(cx, bytes),
+        Data::Passing(bytes) => passing_to_js(cx, bytes),
         Data::List(items) => list_to_js(cx, items),
         Data::Record(fields) => record_to_js(cx, fields),
     }
+}
+
+/// Makes the atom of a property's name, or takes one of the last few. The value is not rooted.
+fn name_to_js(cx: &mut JSContext, name: &str) -> Result<JSVal, Thrown> {
+    if name.len() > NAME_BYTES_MAX || !name.is_ascii() {
+        return string_to_js(cx, name);
+    }
+    if let Some(atom) = core().names.get(name) {
+        return Ok(atom);
+    }
+    // SAFETY: the text is read for its true length, as Latin-1, of which ASCII is a part.
+    let atom = unsafe { JS_AtomizeStringN(cx, name.as_ptr().cast(), name.len()) };
+    // SAFETY: the engine just made this string, and nothing ran since.
+    let atom = StringValue(unsafe { NonNull::new(atom).ok_or(Thrown)?.as_ref() });
+    core().names.keep(name, atom);
+    Ok(atom)
+}
+
+/// Writes bytes where the platform reads what comes, and gives their number.
+fn passing_to_js(cx: &mut JSContext, bytes: Vec<u8>) -> Result<JSVal, Thrown> {
+    let page = core().arrivals.get();
+    if !page.is_null() {
+        let (mut length, mut shared, mut start) = (0, false, ptr::null_mut());
+        // SAFETY: the page is a live view, for the core roots it and `setArrivals` checked its class. No
+        // collection can happen between asking where its bytes are and writing them, and no more are
+        // written than it has: none, once its buffer is detached.
+        unsafe {
+            GetArrayBufferViewLengthAndData(page, &mut length, &mut shared, &mut start);
+            if !shared && bytes.len() <= length {
+                ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+                return Ok(number_to_js(bytes.len() as f64));
+            }
+        }
+    }
+    bytes_to_js(cx, bytes)
 }
 
 fn list_to_js(cx: &mut JSContext, items: Vec<Data>) -> Result<JSVal, Thrown> {
@@ -259,14 +300,6 @@ pub(crate) fn buffer_to_js(cx: &mut JSContext, bytes: Vec<u8>) -> Result<JSVal, 
         }
         object_value(buffer)
     }
-}
-
-/// What becomes of an ArrayBuffer (not of a view) that is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Buffers {
-    Copied,
-    /// It is detached, and its memory goes on.
-    Taken,
 }
 
 /// Copies a JavaScript value out.
@@ -465,6 +498,15 @@ pub(crate) fn bytes_from_js(
     cx: &mut JSContext,
     object: HandleObject,
 ) -> Result<Option<Vec<u8>>, Thrown> {
+    first_bytes_from_js(cx, object, usize::MAX)
+}
+
+/// The same, but at most so many.
+pub(crate) fn first_bytes_from_js(
+    cx: &mut JSContext,
+    object: HandleObject,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, Thrown> {
     let raw = object.get();
     let (mut length, mut shared, mut start) = (0, false, ptr::null_mut());
     // SAFETY: `raw` is live, its class is checked before each read, and the bytes are copied before
@@ -489,7 +531,8 @@ pub(crate) fn bytes_from_js(
             ));
         }
         if length > 0 {
-            return Ok(Some(slice::from_raw_parts(start, length).to_vec()));
+            let count = length.min(bytes_max);
+            return Ok(Some(slice::from_raw_parts(start, count).to_vec()));
         }
     }
     check_attached(cx, object)?;

@@ -74,6 +74,47 @@ impl ValueRoot {
     }
 }
 
+/// The last few names of properties that came as such, as atoms: a Worker's methods are called again and
+/// again, and a string that is no atom is looked up among all atoms for each use as a key.
+#[derive(Default)]
+pub(crate) struct Names {
+    kept: RefCell<Vec<(Box<str>, ValueRoot)>>,
+    /// Which gives way next.
+    oldest: Cell<usize>,
+}
+
+/// Names kept at most.
+const NAMES_MAX: usize = 8;
+
+impl Names {
+    pub(crate) fn get(&self, name: &str) -> Option<JSVal> {
+        let kept = self.kept.borrow();
+        let (_, atom) = kept.iter().find(|(known, _)| **known == *name)?;
+        Some(atom.get())
+    }
+
+    pub(crate) fn keep(&self, name: &str, atom: JSVal) {
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() < NAMES_MAX {
+            let root = ValueRoot::default();
+            root.set(atom);
+            return kept.push((name.into(), root));
+        }
+        let oldest = self.oldest.get();
+        self.oldest.set((oldest + 1) % NAMES_MAX);
+        if let Some((known, root)) = kept.get_mut(oldest) {
+            *known = name.into();
+            root.set(atom);
+        }
+    }
+
+    fn trace(&self, tracer: *mut JSTracer) {
+        for (_, atom) in self.kept.borrow().iter() {
+            atom.trace(tracer);
+        }
+    }
+}
+
 /// A promise whose rejection the platform is to hear of.
 pub(crate) struct Rejection {
     pub(crate) promise: ObjectRoot,
@@ -86,6 +127,11 @@ pub(crate) struct Core {
     pub(crate) global: ObjectRoot,
     /// The object given to `engine.setHandlers`.
     pub(crate) handlers: ObjectRoot,
+    /// Those of its functions that were called, by name.
+    pub(crate) handler_functions: RefCell<Vec<(Box<str>, ObjectRoot)>>,
+    /// The page given to `engine.setArrivals`.
+    pub(crate) arrivals: ObjectRoot,
+    pub(crate) names: Names,
     /// The engine has no compiler and no executable memory.
     pub(crate) no_machine_code: Cell<bool>,
     /// `globalThis.DOMException` as the platform defined it.
@@ -135,6 +181,11 @@ pub(crate) fn core() -> &'static Core {
     CORE.get().expect("an engine was made on this thread")
 }
 
+/// The same, where an engine was made on this thread.
+pub(crate) fn installed() -> Option<&'static Core> {
+    CORE.get()
+}
+
 pub(crate) fn install() -> &'static Core {
     let core: &'static Core = Box::leak(Box::new(Core {
         strings_compile: Cell::new(true),
@@ -170,10 +221,25 @@ impl Core {
         object
     }
 
+    /// A function of the handlers that was called before.
+    pub(crate) fn handler_function(&self, name: &str) -> Option<*mut JSObject> {
+        let known = self.handler_functions.borrow();
+        let (_, function) = known.iter().find(|(known, _)| **known == *name)?;
+        Some(function.get())
+    }
+
+    /// Puts a frame in place. Most often it is there already, and a write tells the collector.
+    pub(crate) fn set_frame(&self, frame: *mut JSObject) {
+        if self.frame.get() != frame {
+            self.frame.set(frame);
+        }
+    }
+
     pub(crate) fn trace(&self, tracer: *mut JSTracer) {
         for root in [
             &self.global,
             &self.handlers,
+            &self.arrivals,
             &self.dom_exception,
             &self.wasm_module,
             &self.importer,
@@ -182,6 +248,10 @@ impl Core {
             root.trace(tracer);
         }
         self.load_error.trace(tracer);
+        for (_, function) in self.handler_functions.borrow().iter() {
+            function.trace(tracer);
+        }
+        self.names.trace(tracer);
         for (_, frame) in self.frames.borrow().iter() {
             frame.trace(tracer);
         }

@@ -22,8 +22,14 @@ pub enum Data {
     String(String),
     /// A string of the program's own, to JavaScript only: it is made once and then shared.
     Word(&'static str),
+    /// A string that names a property, to JavaScript only: an atom, which is kept while it keeps coming.
+    Name(String),
     /// To Rust: any ArrayBuffer or view of one. To JavaScript: a `Uint8Array` of its own buffer.
     Bytes(Vec<u8>),
+    /// Bytes that are read before the handler they go to runs anything else, to JavaScript only: they stand
+    /// at the start of the page that `engine.setArrivals` was given, and the value is their number. What that
+    /// has no room for comes as `Bytes` does.
+    Passing(Vec<u8>),
     /// An array.
     List(Vec<Data>),
     /// A plain object; own enumerable string keys in order.
@@ -57,14 +63,24 @@ pub type OpResult = Result<Data, OpError>;
 /// passed; use [`Args`] helpers for typed access.
 pub type OpFn<S> = fn(state: &mut S, args: &mut Args) -> OpResult;
 
+/// How an op is given the buffers among its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buffers {
+    /// By copy.
+    Copied,
+    /// By copy, but an ArrayBuffer (not a view of one) is given to it: it is detached.
+    Taken,
+    /// A copy of the start of a view: the argument after it says how many bytes.
+    Counted,
+}
+
 /// One op as JavaScript finds it: `__mayfly.<object>.<name>`.
 #[derive(Debug)]
 pub struct OpDecl<S> {
     /// `ops` or `wire`.
     pub object: &'static str,
-    /// An ArrayBuffer among its arguments (not a view of one) is given to it: it is detached instead
-    /// of copied.
-    pub takes_buffers: bool,
+    /// What becomes of buffers among its arguments.
+    pub buffers: Buffers,
     /// Its property name.
     pub name: &'static str,
     /// The function.
@@ -161,8 +177,8 @@ impl Data {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
             Self::Number(_) => "a number",
-            Self::String(_) | Self::Word(_) => "a string",
-            Self::Bytes(_) => "bytes",
+            Self::String(_) | Self::Word(_) | Self::Name(_) => "a string",
+            Self::Bytes(_) | Self::Passing(_) => "bytes",
             Self::List(_) => "an array",
             Self::Record(_) => "an object",
         }

@@ -251,9 +251,9 @@ impl<S: 'static> Engine<S> {
     /// Calls `handlers.<handler>(...args)` and runs all that it queues.
     pub fn call(&mut self, handler: &str, args: Vec<Data>) -> Called {
         let cx = self.runtime.cx();
-        self.core.frame.set(ptr::null_mut());
+        self.core.set_frame(ptr::null_mut());
         let called = call(cx, handler, args);
-        self.core.frame.set(ptr::null_mut());
+        self.core.set_frame(ptr::null_mut());
         if called.is_err()
             && let Some(end) = turn::report_uncaught(cx)
         {
@@ -444,7 +444,6 @@ fn call(cx: &mut JSContext, handler: &str, args: Vec<Data>) -> Result<(), Thrown
         let value = convert::to_js(cx, data)?;
         arguments.push(value);
     }
-    let name = CString::new(handler).unwrap_or_default();
     rooted!(&in(cx) let mut result = UndefinedValue());
-    turn::call_handler(cx, &name, &arguments, result.handle_mut())
+    turn::call_handler(cx, handler, &arguments, result.handle_mut())
 }

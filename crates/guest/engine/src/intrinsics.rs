@@ -10,12 +10,14 @@ use mozjs::JSCLASS_IS_PROXY;
 use mozjs::context::JSContext;
 use mozjs::glue::{GetProxyPrivate, GetProxyReservedSlot};
 use mozjs::jsapi::JS::PromiseState;
-use mozjs::jsapi::{CallArgs, GCOptions, HandleValueArray, IsCallable, JSObject};
+use mozjs::jsapi::{
+    CallArgs, GCOptions, HandleValueArray, IsCallable, JS_IsArrayBufferViewObject, JSObject,
+};
 use mozjs::jsval::{Int32Value, JSVal, NullValue, ObjectValue, UndefinedValue};
 use mozjs::rooted;
 use mozjs::rust::wrappers2::{
     GetPromiseState, IsPromiseObject, JS_CallFunctionValue, JS_GetPromiseResult, NewArrayObject,
-    SetAnyPromiseIsHandled,
+    NewPromiseObject, RejectPromise, ResolvePromise, SetAnyPromiseIsHandled,
 };
 use mozjs::rust::{HandleObject, get_object_class};
 
@@ -37,6 +39,7 @@ const PARAMETERS_MAX: usize = 64;
 /// Puts all members on `engine`.
 pub(crate) fn define(cx: &mut JSContext, engine: HandleObject) -> Result<(), Thrown> {
     define_native(cx, engine, c"setHandlers", set_handlers)?;
+    define_native(cx, engine, c"setArrivals", set_arrivals)?;
     define_native(cx, engine, c"importModule", import_module)?;
     define_native(cx, engine, c"requireModule", require_module)?;
     define_native(cx, engine, c"platformModule", platform_module)?;
@@ -46,6 +49,9 @@ pub(crate) fn define(cx: &mut JSContext, engine: HandleObject) -> Result<(), Thr
     define_native(cx, engine, c"compileFunction", compile_function)?;
     define_native(cx, engine, c"structuredClone", structured_clone)?;
     define_native(cx, engine, c"promiseState", promise_state)?;
+    define_native(cx, engine, c"newPromise", new_promise)?;
+    define_native(cx, engine, c"resolvePromise", resolve_promise)?;
+    define_native(cx, engine, c"rejectPromise", reject_promise)?;
     define_native(cx, engine, c"proxyDetails", proxy_details)?;
     define_native(cx, engine, c"proxyHandler", proxy_handler)?;
     define_native(cx, engine, c"contextGet", context_get)?;
@@ -101,6 +107,17 @@ fn strings(cx: &mut JSContext, arguments: &CallArgs, index: u32) -> Result<Vec<S
 native!(set_handlers, |cx, arguments| {
     let handlers = object(cx, arguments, 0)?;
     core().handlers.set(handlers);
+    core().handler_functions.borrow_mut().clear();
+    Ok(UndefinedValue())
+});
+
+native!(set_arrivals, |cx, arguments| {
+    let page = object(cx, arguments, 0)?;
+    // SAFETY: the object is live, being an argument of this call.
+    if !unsafe { JS_IsArrayBufferViewObject(page) } {
+        return Err(throw_type_error(cx, "a view of a buffer is needed"));
+    }
+    core().arrivals.set(page);
     Ok(UndefinedValue())
 });
 
@@ -203,6 +220,37 @@ native!(promise_state, |cx, arguments| {
     array(cx, &pair)
 });
 
+native!(new_promise, |cx, _arguments| {
+    // SAFETY: without an executor there is nothing to root.
+    let promise = unsafe { NewPromiseObject(cx, HandleObject::null()) };
+    if promise.is_null() {
+        return Err(Thrown);
+    }
+    Ok(ObjectValue(promise))
+});
+
+native!(resolve_promise, |cx, arguments| {
+    rooted!(&in(cx) let promise = promise(cx, arguments)?);
+    rooted!(&in(cx) let value = argument(arguments, 1));
+    // SAFETY: both are rooted.
+    if unsafe { ResolvePromise(cx, promise.handle(), value.handle()) } {
+        Ok(UndefinedValue())
+    } else {
+        Err(Thrown)
+    }
+});
+
+native!(reject_promise, |cx, arguments| {
+    rooted!(&in(cx) let promise = promise(cx, arguments)?);
+    rooted!(&in(cx) let reason = argument(arguments, 1));
+    // SAFETY: both are rooted.
+    if unsafe { RejectPromise(cx, promise.handle(), reason.handle()) } {
+        Ok(UndefinedValue())
+    } else {
+        Err(Thrown)
+    }
+});
+
 fn array(
     cx: &mut JSContext,
     items: &mozjs::gc::RootedGuard<'_, Vec<JSVal>>,
@@ -276,9 +324,9 @@ native!(context_get, |_cx, _arguments| {
 native!(context_set, |cx, arguments| {
     let value = argument(arguments, 0);
     if value.is_object() {
-        core().frame.set(value.to_object());
+        core().set_frame(value.to_object());
     } else if value.is_null_or_undefined() {
-        core().frame.set(ptr::null_mut());
+        core().set_frame(ptr::null_mut());
     } else {
         return Err(throw_type_error(
             cx,

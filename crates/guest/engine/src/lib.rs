@@ -34,9 +34,9 @@ mod turn;
 mod wasm;
 
 pub use convert::DATA_DEPTH_MAX;
-pub use data::{Args, Data, OpDecl, OpError, OpFn, OpResult};
+pub use data::{Args, Buffers, Data, OpDecl, OpError, OpFn, OpResult};
 pub use engine::{Engine, EngineError, EngineOptions, Interrupter};
 pub use memory::EXIT_OUT_OF_MEMORY;
 pub use modules::{ModuleEntry, ModuleKind};
 pub use throw::JsError;
-pub use turn::Called;
+pub use turn::{Called, jobs_taken};

@@ -91,7 +91,7 @@ native!(shim_exports, |cx, arguments| {
     let name = convert::string_to_js(cx, &name)?;
     rooted!(&in(cx) let arguments: Vec<JSVal> = vec![name]);
     rooted!(&in(cx) let mut exports = UndefinedValue());
-    crate::turn::call_handler(cx, c"commonJs", &arguments, exports.handle_mut())?;
+    crate::turn::call_handler(cx, "commonJs", &arguments, exports.handle_mut())?;
     Ok(exports.get())
 });
 

@@ -544,7 +544,7 @@ pub(crate) fn builtin_record(
     let name = convert::string_to_js(cx, specifier)?;
     rooted!(&in(cx) let arguments: Vec<JSVal> = vec![name]);
     rooted!(&in(cx) let mut exports = UndefinedValue());
-    crate::turn::call_handler(cx, c"builtin", &arguments, exports.handle_mut())?;
+    crate::turn::call_handler(cx, "builtin", &arguments, exports.handle_mut())?;
     if !exports.is_object() {
         return Ok(None);
     }

@@ -21,8 +21,8 @@ use mozjs::rooted;
 use mozjs::rust::HandleObject;
 use mozjs::rust::wrappers2::{JS_DefineProperty3, NewFunctionWithReserved};
 
-use crate::convert::{self, Buffers};
-use crate::data::{Args, OpDecl, OpFn};
+use crate::convert;
+use crate::data::{Args, Buffers, Data, OpDecl, OpFn};
 use crate::throw::{self, Thrown};
 
 /// The most arguments an op is given; those after it are not looked at.
@@ -152,7 +152,7 @@ pub(crate) fn define_ops<S: 'static>(
     object_named: impl Fn(&str) -> Option<*mut JSObject>,
 ) -> Result<(), Thrown> {
     let table = Box::leak(Box::new(OpTable {
-        functions: ops.iter().map(|op| (op.function, buffers(op))).collect(),
+        functions: ops.iter().map(|op| (op.function, op.buffers)).collect(),
         state,
     }));
     TABLE.set(ptr::from_ref(table).cast());
@@ -166,13 +166,6 @@ pub(crate) fn define_ops<S: 'static>(
         define_numbered(cx, object.handle(), &name, run_op::<S>, number as i32)?;
     }
     Ok(())
-}
-
-fn buffers<S>(op: &OpDecl<S>) -> Buffers {
-    match op.takes_buffers {
-        true => Buffers::Taken,
-        false => Buffers::Copied,
-    }
 }
 
 unsafe extern "C" fn run_op<S: 'static>(
@@ -190,7 +183,12 @@ unsafe extern "C" fn run_op<S: 'static>(
             let mut taken = Vec::with_capacity(count.min(ARGUMENTS_MAX) as usize);
             for index in 0..count.min(ARGUMENTS_MAX) {
                 let value = mozjs::rust::HandleValue::from_raw(arguments.get(index));
-                taken.push(convert::from_js_with(cx, value, buffers)?);
+                if buffers == Buffers::Counted && value.get().is_object() {
+                    let count = argument(arguments, index + 1);
+                    taken.push(counted(cx, value, count)?);
+                } else {
+                    taken.push(convert::from_js_with(cx, value, buffers)?);
+                }
             }
             // SAFETY: JavaScript runs only inside `&mut Engine<S>` methods, which hold no other
             // reference to the state meanwhile; ops do not run JavaScript, so this one is alone.
@@ -201,6 +199,23 @@ unsafe extern "C" fn run_op<S: 'static>(
             }
         })
     }
+}
+
+/// The first `count` bytes of a view, or any other object as it is.
+fn counted(
+    cx: &mut JSContext,
+    value: mozjs::rust::HandleValue,
+    count: JSVal,
+) -> Result<Data, Thrown> {
+    if count.is_int32()
+        && let Ok(count) = usize::try_from(count.to_int32())
+    {
+        rooted!(&in(cx) let object = value.get().to_object());
+        if let Some(bytes) = convert::first_bytes_from_js(cx, object.handle(), count)? {
+            return Ok(Data::Bytes(bytes));
+        }
+    }
+    convert::from_js(cx, value)
 }
 
 /// Argument `index`, or undefined.

@@ -10,7 +10,7 @@
 //!
 //! Invariant: `jobs_taken` + the queue's length is the number that the next queued job will have.
 
-use std::ffi::c_void;
+use std::ffi::{CString, c_void};
 use std::ptr;
 use std::sync::atomic::Ordering;
 
@@ -211,6 +211,11 @@ pub(crate) fn settle(cx: &mut JSContext) -> Called {
     Called::Quiet
 }
 
+/// The number of jobs that have begun, which tells one job from the next; 0 where there is no engine.
+pub fn jobs_taken() -> u64 {
+    crate::core::installed().map_or(0, |core| core.jobs_taken.get())
+}
+
 fn take_first<T>(queue: &std::cell::RefCell<std::collections::VecDeque<T>>) -> Option<T> {
     queue.borrow_mut().pop_front()
 }
@@ -235,7 +240,7 @@ fn drain_microtasks(cx: &mut JSContext, core: &Core) -> Option<Called> {
             core.jobs_taken.set(number + 1);
             let is_ours = !IsJSMicroTask(task.as_ptr());
             let announced = announced_frame(core, number);
-            core.frame.set(if is_ours {
+            core.set_frame(if is_ours {
                 announced
             } else {
                 job.set(ToMaybeWrappedJSMicroTask(task.as_ptr()));
@@ -250,12 +255,15 @@ fn drain_microtasks(cx: &mut JSContext, core: &Core) -> Option<Called> {
             } else {
                 RunJSMicroTask(cx, job.handle())
             };
-            core.frame.set(ptr::null_mut());
-            if !ran && let Some(end) = report_uncaught(cx) {
-                return Some(end);
+            if !ran {
+                core.set_frame(ptr::null_mut());
+                if let Some(end) = report_uncaught(cx) {
+                    return Some(end);
+                }
             }
         }
     }
+    core.set_frame(ptr::null_mut());
     None
 }
 
@@ -318,11 +326,12 @@ pub(crate) fn call_value(
 /// Calls `handlers.<name>`.
 pub(crate) fn call_handler(
     cx: &mut JSContext,
-    name: &std::ffi::CStr,
+    name: &str,
     arguments: &mozjs::gc::RootedGuard<'_, Vec<JSVal>>,
     result: MutableHandleValue,
 ) -> Result<(), Thrown> {
-    rooted!(&in(cx) let handlers = core().handlers.get());
+    let core = core();
+    rooted!(&in(cx) let handlers = core.handlers.get());
     if handlers.is_null() {
         return Err(throw::throw(
             cx,
@@ -331,11 +340,27 @@ pub(crate) fn call_handler(
         ));
     }
     rooted!(&in(cx) let mut function = UndefinedValue());
+    match core.handler_function(name) {
+        Some(known) => function.set(ObjectValue(known)),
+        None => {
+            let text = CString::new(name).unwrap_or_default();
+            // SAFETY: everything passed is rooted, `text` is NUL-terminated.
+            if !unsafe {
+                JS_GetProperty(cx, handlers.handle(), text.as_ptr(), function.handle_mut())
+            } {
+                return Err(Thrown);
+            }
+            if function.is_object() {
+                let root = ObjectRoot::new(function.to_object());
+                let mut known = core.handler_functions.borrow_mut();
+                known.push((name.into(), root));
+            }
+        }
+    }
     let arguments = HandleValueArray::from(arguments);
-    // SAFETY: everything passed is rooted, `name` is NUL-terminated.
+    // SAFETY: everything passed is rooted.
     let called = unsafe {
-        JS_GetProperty(cx, handlers.handle(), name.as_ptr(), function.handle_mut())
-            && JS_CallFunctionValue(cx, handlers.handle(), function.handle(), &arguments, result)
+        JS_CallFunctionValue(cx, handlers.handle(), function.handle(), &arguments, result)
     };
     if called { Ok(()) } else { Err(Thrown) }
 }
@@ -357,7 +382,7 @@ fn report_rejection(cx: &mut JSContext, core: &Core, rejection: &Rejection) -> R
     // SAFETY: the promise is rejected, so it has a result; the handles are rooted.
     unsafe { JS_GetPromiseResult(promise.handle(), arguments.handle_mut_at(1)) };
     rooted!(&in(cx) let mut result = UndefinedValue());
-    call_handler(cx, c"rejection", &arguments, result.handle_mut())
+    call_handler(cx, "rejection", &arguments, result.handle_mut())
 }
 
 /// Gives the pending exception to `handlers.uncaught`. `Some`: the turn cannot go on.
@@ -371,7 +396,7 @@ pub(crate) fn report_uncaught(cx: &mut JSContext) -> Option<Called> {
     if core().handlers.get().is_null() {
         return Some(Called::Failed(throw::describe(cx, error.handle())));
     }
-    match call_handler(cx, c"uncaught", &arguments, result.handle_mut()) {
+    match call_handler(cx, "uncaught", &arguments, result.handle_mut()) {
         Ok(()) => None,
         Err(Thrown) => {
             if core().terminate.load(Ordering::Relaxed) {

@@ -11,7 +11,7 @@ struct State {
 fn ops() -> Vec<OpDecl<State>> {
     vec![
         OpDecl {
-            takes_buffers: false,
+            buffers: mayfly_engine::data::Buffers::Copied,
             object: "ops",
             name: "say",
             function: |state, args| {
@@ -20,13 +20,19 @@ fn ops() -> Vec<OpDecl<State>> {
             },
         },
         OpDecl {
-            takes_buffers: false,
+            buffers: mayfly_engine::data::Buffers::Copied,
             object: "ops",
             name: "echo",
             function: |_, args| Ok(args.take(0)),
         },
         OpDecl {
-            takes_buffers: false,
+            buffers: mayfly_engine::data::Buffers::Counted,
+            object: "ops",
+            name: "start",
+            function: |_, args| Ok(args.take(0)),
+        },
+        OpDecl {
+            buffers: mayfly_engine::data::Buffers::Copied,
             object: "wire",
             name: "refuse",
             function: |_, args| {
@@ -67,6 +73,25 @@ const tests = {
     ops.say(ops.echo(new ArrayBuffer(3)).length);
     ops.say(ops.echo(new Uint8Array(100000).fill(7)).buffer.byteLength);
     ops.say(ops.echo("\ud800x"));
+  },
+  starts() {
+    const page = new Uint8Array([1, 2, 3, 4]);
+    for (const count of [0, 2, 4, 9, 1.5, -1]) ops.say(ops.start(page, count).join());
+    ops.say(ops.start([page], 1)[0].join());
+  },
+  passing(bytes, name) {
+    globalThis.page ??= new Uint8Array(4);
+    if (name === "give") engine.setArrivals(page);
+    if (name === "detach") page.buffer.transfer();
+    ops.say(typeof bytes === "number" ? `${bytes}: ${Array.from({ length: bytes }, (_, i) => page[i]).join()}` : bytes.join());
+    ops.say({ give: 1, "caf\u00e9": 2 }[name] ?? name.length);
+  },
+  promises() {
+    const [a, b, c] = [engine.newPromise(), engine.newPromise(), engine.newPromise()];
+    a.then((value) => ops.say(value)); b.catch((error) => ops.say(error)); c.then((value) => ops.say(value));
+    engine.resolvePromise(a, "a"); engine.resolvePromise(a, "again"); engine.rejectPromise(b, "b");
+    engine.resolvePromise(c, { then(resolve) { resolve("c"); } });
+    try { engine.resolvePromise({}, 1); } catch (error) { ops.say(error.name); }
   },
   refusals() {
     const why = (f) => { try { f(); ops.say("fine"); } catch (e) { ops.say(`${e.constructor.name} ${e.name}: ${e.message}`); } };
@@ -253,6 +278,36 @@ fn everything_in_order() {
             "100000",
             "\u{FFFD}x"
         ]
+    );
+    assert_eq!(
+        texts(said(&mut engine, "starts", vec![])),
+        [
+            "", "1,2", "1,2,3,4", "1,2,3,4", "1,2,3,4", "1,2,3,4", "1,2,3,4"
+        ]
+    );
+    let mut pass = |bytes: &[u8], name: &str| {
+        let arguments = vec![Data::Passing(bytes.to_vec()), Data::Name(name.to_owned())];
+        texts(said(&mut engine, "passing", arguments)).join(" ")
+    };
+    assert_eq!(pass(&[1, 2], "give"), "1,2 1");
+    assert_eq!(pass(&[3, 4], "give"), "2: 3,4 1");
+    assert_eq!(pass(&[], "caf\u{e9}"), "0:  2");
+    assert_eq!(pass(&[1, 2, 3, 4], "\u{65e5}\u{672c}"), "4: 1,2,3,4 2");
+    assert_eq!(pass(&[1, 2, 3, 4, 5], &"n".repeat(100)), "1,2,3,4,5 100");
+    for round in 0..3 {
+        // More names than are kept.
+        for name in 1..20 {
+            assert_eq!(
+                pass(&[round], &"n".repeat(name)),
+                format!("1: {round} {name}")
+            );
+        }
+    }
+    assert_eq!(pass(&[7], "detach"), "1:  6");
+    assert_eq!(pass(&[7], "gone"), "7 4");
+    assert_eq!(
+        texts(said(&mut engine, "promises", vec![])),
+        ["TypeError", "a", "b", "c"]
     );
     let refusals = texts(said(&mut engine, "refusals", vec![]));
     assert_eq!(

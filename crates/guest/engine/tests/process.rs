@@ -20,7 +20,7 @@ type Said = Vec<String>;
 
 fn ops() -> Vec<OpDecl<Said>> {
     vec![OpDecl {
-        takes_buffers: false,
+        buffers: mayfly_engine::data::Buffers::Copied,
         object: "ops",
         name: "say",
         function: |said, args| {

@@ -9,7 +9,7 @@ fn ops() -> Vec<OpDecl<Said>> {
     vec![OpDecl {
         object: "ops",
         name: "say",
-        takes_buffers: false,
+        buffers: mayfly_engine::data::Buffers::Copied,
         function: |said, args| {
             said.push(args.string(0)?);
             Ok(Data::Undefined)

@@ -110,7 +110,7 @@ pub fn declarations<S: HasOps>() -> Vec<OpDecl<S>> {
 fn op<S>(name: &'static str, function: OpFn<S>) -> OpDecl<S> {
     OpDecl {
         object: "ops",
-        takes_buffers: false,
+        buffers: mayfly_engine::data::Buffers::Copied,
         name,
         function,
     }

@@ -21,6 +21,8 @@ use mayfly_engine::data::{Args, Data, OpError};
 use mayfly_wire::{ActorId, Blob, CallId, CapId, ExportId, StreamId};
 
 pub use code::{check_code, split_start};
+pub use heads::check_message;
+pub use tuples::{check_path, split_rpc};
 
 /// A value on its way to JavaScript.
 pub trait IntoData {

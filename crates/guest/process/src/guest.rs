@@ -22,7 +22,8 @@ use mayfly_sandbox::poll::{self, Interest, Waker};
 use mayfly_sandbox::seccomp::{Filter, SeccompError};
 use mayfly_sandbox::{SysError, ask, descriptors, libc_state, rlimits, signals, trap};
 use mayfly_wire::{
-    Attachment, Blob, CallId, Failure, FailureKind, Start, ToGuest, ToHost, write_frame,
+    Attachment, Blob, CallId, Event, Failure, FailureKind, Outcome, Payload, Start, ToGuest,
+    ToHost, write_frame,
 };
 use thiserror::Error;
 
@@ -455,30 +456,50 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
             entrypoint,
             props,
             event,
-        } => (
-            "invoke",
-            vec![
-                call.into_data(),
-                entrypoint.into_data(),
-                props.into_data(),
-                event.into_data(),
-            ],
-        ),
+        } => {
+            let call = call.into_data();
+            let plain = if props == Payload::empty() {
+                convert::split_rpc(event)
+            } else {
+                Err(event)
+            };
+            match plain {
+                Ok([path, args]) => ("invokeRpc", vec![call, Data::Name(entrypoint), path, args]),
+                Err(event) => (
+                    "invoke",
+                    vec![
+                        call,
+                        entrypoint.into_data(),
+                        props.into_data(),
+                        event.into_data(),
+                    ],
+                ),
+            }
+        }
         ToGuest::CallExport {
             call,
             export,
             event,
-        } => (
-            "callExport",
-            vec![call.into_data(), export.into_data(), event.into_data()],
+        } => on_object(
+            ["callExport", "callExportRpc"],
+            [call.into_data(), export.into_data()],
+            event,
         ),
         ToGuest::CallAnswer {
             call,
             answer,
             event,
-        } => (
-            "callAnswer",
-            vec![call.into_data(), answer.into_data(), event.into_data()],
+        } => on_object(
+            ["callAnswer", "callAnswerRpc"],
+            [call.into_data(), answer.into_data()],
+            event,
+        ),
+        ToGuest::Return {
+            call,
+            outcome: Outcome::Value { payload },
+        } if payload.attachments.is_empty() => (
+            "returnedValue",
+            vec![call.into_data(), Data::Passing(payload.bytes.0)],
         ),
         ToGuest::Return { call, outcome } => {
             ("returned", vec![call.into_data(), outcome.into_data()])
@@ -511,9 +532,10 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
         ToGuest::StartActor { actor, start } => {
             ("startActor", vec![actor.into_data(), start.into_data()])
         }
-        ToGuest::InvokeActor { call, actor, event } => (
-            "invokeActor",
-            vec![call.into_data(), actor.into_data(), event.into_data()],
+        ToGuest::InvokeActor { call, actor, event } => on_object(
+            ["invokeActor", "invokeActorRpc"],
+            [call.into_data(), actor.into_data()],
+            event,
         ),
         ToGuest::StopActor { actor, failure } => {
             ("stopActor", vec![actor.into_data(), failure.into_data()])
@@ -522,9 +544,20 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
     Some((handler, arguments))
 }
 
+/// The call of one of two handlers: that for any event, or that for names and bytes alone.
+fn on_object(
+    [any, rpc]: [&'static str; 2],
+    [call, object]: [Data; 2],
+    event: Event,
+) -> (&'static str, Vec<Data>) {
+    match convert::split_rpc(event) {
+        Ok([path, args]) => (rpc, vec![call, object, path, args]),
+        Err(event) => (any, vec![call, object, event.into_data()]),
+    }
+}
+
 /// Whether a frame gives the guest a capability.
 fn brings_cap(frame: &ToGuest) -> bool {
-    use mayfly_wire::{Event, Outcome};
     fn in_event(event: &Event) -> bool {
         match event {
             Event::Rpc {

@@ -3,12 +3,14 @@
 //! One row each; the conversions are in `convert`. An op only appends to the output: the loop sends
 //! when the turn is over.
 
-use mayfly_engine::data::{Args, Data, OpDecl, OpError, OpResult};
+use mayfly_engine::data::{Args, Buffers, Data, OpDecl, OpError, OpResult};
 use mayfly_sandbox::fork::exit_now;
 use mayfly_wire::bounds::{CHUNK_BYTES_MAX, LOG_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SPAN_BYTES_MAX};
-use mayfly_wire::{Blob, Failure, FailureKind, LogValues, Outcome, StreamId, ToHost};
+use mayfly_wire::{
+    Blob, Event, Failure, FailureKind, LogValues, Outcome, Payload, StreamId, ToHost,
+};
 
-use crate::convert::{FromData, IntoData, check_code};
+use crate::convert::{FromData, IntoData, check_code, check_message, check_path};
 use crate::exit;
 use crate::state::GuestState;
 
@@ -20,7 +22,7 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
     vec![
         OpDecl {
             object: "ops",
-            takes_buffers: false,
+            buffers: Buffers::Copied,
             name: "timeWake",
             function: |state, args| {
                 state.wake_in(args.number(0)?);
@@ -45,6 +47,24 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 result: args.at(3)?,
             })
         }),
+        wire("callRpc", |state, args| {
+            state.queue_call(ToHost::Call {
+                call: args.at(0)?,
+                cap: args.at(1)?,
+                event: Event::Rpc {
+                    path: path(args.take(2))?,
+                    args: match args.take(3) {
+                        Data::Undefined => None,
+                        bytes => Some(plain_payload(bytes)?),
+                    },
+                },
+                result: None,
+            })?;
+            Ok(Data::Undefined)
+        }),
+        wire("callResult", |state, args| {
+            Ok(Data::Bool(state.result_of_queued(args.at(0)?, args.at(1)?)))
+        }),
         wire("acting", |state, args| {
             state.frame(ToHost::Acting { call: args.at(0)? })
         }),
@@ -63,6 +83,18 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
                 call: args.at(0)?,
                 outcome,
             })
+        }),
+        wire("returnValue", |state, args| {
+            let call = args.at(0)?;
+            let payload = plain_payload(args.take(1))?;
+            state.frame(ToHost::Return {
+                call,
+                outcome: Outcome::Value { payload },
+            })?;
+            if args.bool(3)? {
+                state.frame(ToHost::Done { call })?;
+            }
+            Ok(Data::Undefined)
         }),
         wire("done", |state, args| {
             state.frame(ToHost::Done { call: args.at(0)? })
@@ -296,6 +328,7 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
         }),
         wire("abort", |state, args| {
             let failure = Failure::new(FailureKind::Exception {}, "Error", cut(args.at(0)?));
+            state.send_queued();
             state.send(&ToHost::Exception {
                 call: None,
                 failure,
@@ -312,8 +345,13 @@ fn wire(
 ) -> OpDecl<GuestState> {
     OpDecl {
         object: "wire",
-        // Buffers that go beside a message were made for it.
-        takes_buffers: matches!(name, "call" | "return"),
+        buffers: match name {
+            // Buffers that go beside a message were made for it.
+            "call" | "return" => Buffers::Taken,
+            // The bytes are the start of a page that is written again.
+            "callRpc" | "returnValue" => Buffers::Counted,
+            _ => Buffers::Copied,
+        },
         name,
         function,
     }
@@ -334,6 +372,26 @@ fn stream_data(state: &mut GuestState, args: &mut Args) -> OpResult {
         state.frame(ToHost::StreamData { stream, bytes })?;
     }
     Ok(Data::Undefined)
+}
+
+/// A path of one name is that name.
+fn path(data: Data) -> Result<Vec<String>, OpError> {
+    let path = match data {
+        Data::String(name) => vec![name],
+        data => FromData::from_data(data)?,
+    };
+    check_path(&path)?;
+    Ok(path)
+}
+
+/// A message of bytes alone.
+fn plain_payload(bytes: Data) -> Result<Payload, OpError> {
+    let bytes = Blob::from_data(bytes)?;
+    check_message(&bytes)?;
+    Ok(Payload {
+        bytes,
+        attachments: Vec::new(),
+    })
 }
 
 fn cut(mut text: String) -> String {

@@ -3,7 +3,7 @@
 use mayfly_engine::data::{Data, OpError};
 use mayfly_wire::bounds::{ATTACHMENTS_MAX, HEAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 use mayfly_wire::{
-    Budget, CapKind, Entrypoint, EntrypointKind, Failure, FailureKind, Limits, LogLevel,
+    Blob, Budget, CapKind, Entrypoint, EntrypointKind, Failure, FailureKind, Limits, LogLevel,
     ModuleKind, Payload, Redirect, RequestHead, ResponseHead, Secure,
 };
 
@@ -99,6 +99,11 @@ impl IntoData for Payload {
     }
 }
 
+/// Bounds the bytes of one message.
+pub fn check_message(bytes: &Blob) -> Result<(), OpError> {
+    bounded("a message", bytes.0.len(), MESSAGE_BYTES_MAX)
+}
+
 impl FromData for Payload {
     fn from_data(data: Data) -> Result<Self, OpError> {
         let mut fields = Fields::of(data)?;
@@ -106,7 +111,7 @@ impl FromData for Payload {
             bytes: fields.take("bytes")?,
             attachments: fields.take("attachments")?,
         };
-        bounded("a message", payload.bytes.0.len(), MESSAGE_BYTES_MAX)?;
+        check_message(&payload.bytes)?;
         bounded(
             "a message's list of capabilities and streams",
             payload.attachments.len(),

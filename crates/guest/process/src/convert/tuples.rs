@@ -143,6 +143,30 @@ impl FromData for Body {
     }
 }
 
+/// Bounds the names between a stub and what is called.
+pub fn check_path(path: &[String]) -> Result<(), OpError> {
+    bounded("a property path", path.len(), PATH_SEGMENTS_MAX)
+}
+
+/// An RPC event that is only names and bytes, as two arguments: a path of one name is that name. Any other
+/// event comes back as it is.
+pub fn split_rpc(event: Event) -> Result<[Data; 2], Event> {
+    let (mut path, args) = match event {
+        Event::Rpc { path, args }
+            if args.as_ref().is_none_or(|args| args.attachments.is_empty()) =>
+        {
+            (path, args)
+        }
+        event => return Err(event),
+    };
+    let path = match path.as_mut_slice() {
+        [name] => Data::Name(std::mem::take(name)),
+        _ => Data::List(path.into_iter().map(Data::Name).collect()),
+    };
+    let args = args.map_or(Data::Undefined, |args| Data::Passing(args.bytes.0));
+    Ok([path, args])
+}
+
 impl IntoData for Event {
     fn into_data(self) -> Data {
         match self {
@@ -220,7 +244,7 @@ impl FromData for Event {
             }),
             "rpc" => {
                 let path: Vec<String> = items.take(1)?;
-                bounded("a property path", path.len(), PATH_SEGMENTS_MAX)?;
+                check_path(&path)?;
                 Ok(Self::Rpc {
                     path,
                     args: items.take(2)?,
