@@ -94,11 +94,26 @@ export interface Failure {
   budget: { name: string; value: number; limit: number } | undefined;
 }
 
-/** An RPC event that is names and bytes alone: what is called, a path of one name as that name... */
+/** What is called: a path of one name is that name. */
 export type RpcPath = string | string[];
 
-/** ...and its arguments, undefined where a property is read. */
+/** The arguments of an RPC event, undefined where a property is read. */
 export type RpcArguments = Arrived | undefined;
+
+/** Attachments that are one number each: its kind's place in `PLAIN_KINDS`, then the number, and so on. */
+export type Attached = number[] | undefined;
+
+/** In step with `crates/guest/process/src/convert/tuples.rs`. */
+export const PLAIN_KINDS = [
+  "service",
+  "dynamicService",
+  "object",
+  "loader",
+  "actorClass",
+  "export",
+  "readable",
+  "writable",
+] as const;
 
 /** Bytes that came: as many at the start of the page given to `setArrivals`, where they stand until the
  * handler that was called with them returns; or an array of their own. */
@@ -290,15 +305,22 @@ export interface Handlers {
   start(info: StartInfo): void;
   /** `traced` where somebody follows the invocation (`cloudflare/trace.ts`). */
   invoke(call: CallId, entrypoint: string, props: Payload, event: CallEvent, traced?: boolean): void;
-  /** The same without props, for an event of names and bytes alone; so the others called `Rpc`. */
-  invokeRpc(call: CallId, entrypoint: string, path: RpcPath, args: RpcArguments, traced?: boolean): void;
+  /** The same without props, for an RPC event with plain attachments alone; so the others called `Rpc`. */
+  invokeRpc(
+    call: CallId,
+    entrypoint: string,
+    path: RpcPath,
+    args: RpcArguments,
+    attached: Attached,
+    traced?: boolean,
+  ): void;
   callExport(call: CallId, target: ExportId, event: CallEvent): void;
-  callExportRpc(call: CallId, target: ExportId, path: RpcPath, args: RpcArguments): void;
+  callExportRpc(call: CallId, target: ExportId, path: RpcPath, args: RpcArguments, attached: Attached): void;
   callAnswer(call: CallId, answer: CallId, event: CallEvent): void;
-  callAnswerRpc(call: CallId, answer: CallId, path: RpcPath, args: RpcArguments): void;
+  callAnswerRpc(call: CallId, answer: CallId, path: RpcPath, args: RpcArguments, attached: Attached): void;
   returned(call: CallId, outcome: Outcome): void;
-  /** The outcome is a value of bytes alone. */
-  returnedValue(call: CallId, value: Arrived): void;
+  /** The outcome is a value with plain attachments alone. */
+  returnedValue(call: CallId, value: Arrived, attached: Attached): void;
   cancel(call: CallId, reason: string): void;
   streamData(stream: StreamId, bytes: Uint8Array): void;
   streamEnd(stream: StreamId): void;
@@ -313,7 +335,14 @@ export interface Handlers {
   tailEvents(call: CallId, events: string): void;
   startActor(actor: ActorId, start: ActorStart): void;
   invokeActor(call: CallId, actor: ActorId, event: CallEvent, traced?: boolean): void;
-  invokeActorRpc(call: CallId, actor: ActorId, path: RpcPath, args: RpcArguments, traced?: boolean): void;
+  invokeActorRpc(
+    call: CallId,
+    actor: ActorId,
+    path: RpcPath,
+    args: RpcArguments,
+    attached: Attached,
+    traced?: boolean,
+  ): void;
   stopActor(actor: ActorId, failure: Failure): void;
   /** The time asked for with `timeWake` has come. */
   wake(): void;
@@ -384,18 +413,27 @@ export interface Wire {
   startFailed(failure: Failure): void;
   call(call: CallId, cap: CapId, event: CallEvent, result: CapId | undefined): void;
   /**
-   * An RPC call whose arguments are the first `length` of `bytes`; undefined reads. It leaves when the job that
-   * made it is over, or ahead of what must not overtake it: see `crates/guest/process/src/state.rs`.
+   * An RPC call whose arguments are the first `length` of `bytes`; undefined reads. With `result` it leaves at
+   * once, without one when the job that made it is over, or ahead of what must not overtake it: see
+   * `crates/guest/process/src/state.rs`.
    */
-  callRpc(call: CallId, cap: CapId, path: RpcPath, bytes: Uint8Array | undefined, length: number): void;
+  callRpc(
+    call: CallId,
+    cap: CapId,
+    path: RpcPath,
+    bytes: Uint8Array | undefined,
+    length: number,
+    attached?: Attached,
+    result?: CapId,
+  ): void;
   /** Asks for a slot that names the future result of such a call; false once the call has left. */
   callResult(call: CallId, result: CapId): boolean;
   /** The calls that follow are made for this invocation. */
   acting(call: CallId | undefined): void;
   cancel(call: CallId, reason: string): void;
   return(call: CallId, outcome: Outcome): void;
-  /** Returns the first `length` of `bytes` as a value without attachments, and says `done` if it is. */
-  returnValue(call: CallId, bytes: Uint8Array, length: number, done: boolean): void;
+  /** Returns the first `length` of `bytes` as a value, and says `done` if it is. */
+  returnValue(call: CallId, bytes: Uint8Array, length: number, done: boolean, attached: Attached): void;
   done(call: CallId): void;
   load(worker: CapId, loader: CapId, code: WorkerCode): void;
   get(worker: CapId, loader: CapId, id: string | undefined, callback: ExportId): void;

@@ -7,7 +7,7 @@
 // Invariant: every call in the table ends exactly once, by `returned` or by `forgetCall`.
 
 import { wire } from "../ops.ts";
-import type { Arrived, CallEvent, CallId, CapId, Outcome } from "../ops.ts";
+import type { Arrived, Attached, CallEvent, CallId, CapId, Outcome } from "../ops.ts";
 import { addAbortAlgorithm, removeAbortAlgorithm } from "../web/abort.ts";
 import type { AbortSignal } from "../web/abort.ts";
 import { bodyState, failBody } from "../web/body.ts";
@@ -22,7 +22,7 @@ import type { Cap } from "./caps.ts";
 import { actFor, followCurrent } from "./context.ts";
 import { addBudget } from "./errors.ts";
 import { errorOf } from "./failures.ts";
-import { keptBytes } from "./rpc/flat.ts";
+import { attachmentsOf, keptBytes } from "./rpc/flat.ts";
 import { callComesFrom, fetchAnswered, fetchSent, fetchSpan } from "./trace.ts";
 import type { OpenSpan } from "./trace.ts";
 
@@ -34,8 +34,8 @@ export type OnOutcome = (outcome: Outcome) => void;
 /** The result of an RPC call, which takes its outcome itself. */
 export interface Awaited {
   settle(outcome: Outcome): void;
-  /** The outcome is a value of bytes alone. */
-  settleValue(value: Arrived): void;
+  /** The outcome is a value with plain attachments alone. */
+  settleValue(value: Arrived, attached: Attached): void;
 }
 
 const pending = new Map<CallId, OnOutcome | Awaited>();
@@ -73,12 +73,12 @@ export function returned(call: CallId, outcome: Outcome): void {
   else onOutcome.settle(outcome);
 }
 
-export function returnedValue(call: CallId, value: Arrived): void {
+export function returnedValue(call: CallId, value: Arrived, attached: Attached): void {
   const onOutcome = pending.get(call);
   if (onOutcome === undefined) return;
   pending.delete(call);
-  if (typeof onOutcome === "function") onOutcome(["value", { bytes: keptBytes(value), attachments: [] }]);
-  else onOutcome.settleValue(value);
+  if (typeof onOutcome !== "function") return onOutcome.settleValue(value, attached);
+  onOutcome(["value", { bytes: keptBytes(value), attachments: attachmentsOf(attached) }]);
 }
 
 // ---- fetch

@@ -9,7 +9,7 @@
 // Invariant: `Return` precedes `Done`, and each is sent once.
 
 import { engine, wire } from "../ops.ts";
-import type { CallId, Outcome } from "../ops.ts";
+import type { Attached, CallId, Outcome } from "../ops.ts";
 import { currentInvocation } from "./async-context.ts";
 import { has } from "./compat.ts";
 import { exportsOf } from "./exports.ts";
@@ -97,13 +97,13 @@ export class Invocation {
     this.workDone();
   }
 
-  /** The same for a value without attachments: the first `length` of `bytes`. */
-  returnBytes(bytes: Uint8Array, length: number): void {
+  /** The same for a value with plain attachments alone: the first `length` of `bytes`. */
+  returnBytes(bytes: Uint8Array, length: number, attached?: Attached): void {
     if (this.#returned) return;
     this.#returned = true;
     const done = this.#work === 1 && this.#shared.trace === undefined;
     try {
-      wire.returnValue(this.call, bytes, length, done);
+      wire.returnValue(this.call, bytes, length, done, attached);
     } catch (error) {
       wire.return(this.call, ["failed", failureOf(error)]);
       return this.workDone();

@@ -7,7 +7,9 @@
 // Invariant: an event reaches user code only after the main module has been evaluated.
 
 import { engine, wire } from "../ops.ts";
-import type { CallEvent, CallId, EntrypointInfo, Payload, RequestHead, RpcArguments, RpcPath, StartInfo } from "../ops.ts";
+import type {
+  Attached, CallEvent, CallId, EntrypointInfo, Payload, RequestHead, RpcArguments, RpcPath, StartInfo,
+} from "../ops.ts";
 import { frameOf, runIn } from "./async-context.ts";
 import { Invocation } from "./context.ts";
 import { DurableObject, WorkflowEntrypoint } from "./entrypoint-classes.ts";
@@ -99,19 +101,32 @@ export function invoke(call: CallId, entrypoint: string, props: Payload, event: 
   const arrived = unpackProps(props);
   const invocation = new Invocation(call, arrived);
   if (traced === true) invocation.traced();
-  if (event[0] === "rpc") return serveEntrypoint(invocation, entrypoint || "default", event[1], event[2]);
+  if (event[0] === "rpc") return serveEntrypoint(invocation, entrypoint || "default", event[1], event[2], undefined);
   const run = (): unknown => runIn(frameOf(invocation), () => deliver(invocation, entrypoint || "default", event));
   const work = main !== undefined ? Promise.try(run) : afterStart(run);
   work.catch((error: unknown) => invocation.fail(error));
 }
 
-export function invokeRpc(call: CallId, entrypoint: string, path: RpcPath, args: RpcArguments, traced?: boolean): void {
+export function invokeRpc(
+  call: CallId,
+  entrypoint: string,
+  path: RpcPath,
+  args: RpcArguments,
+  attached: Attached,
+  traced?: boolean,
+): void {
   const invocation = new Invocation(call, {});
   if (traced === true) invocation.traced();
-  serveEntrypoint(invocation, entrypoint || "default", pathOf(path), args);
+  serveEntrypoint(invocation, entrypoint || "default", pathOf(path), args, attached);
 }
 
-function serveEntrypoint(invocation: Invocation, entrypoint: string, path: string[], args: ArgumentsOf): void {
+function serveEntrypoint(
+  invocation: Invocation,
+  entrypoint: string,
+  path: string[],
+  args: ArgumentsOf,
+  attached: Attached,
+): void {
   let target: Target | undefined;
   const find = (): Member => {
     target = targetOf(entrypoint, invocation);
@@ -120,7 +135,7 @@ function serveEntrypoint(invocation: Invocation, entrypoint: string, path: strin
   // A class's member is called as any other.
   const invoke: Invoke = (found, at, values) =>
     target?.isClass === true ? callMember(found, at, values) : callEntrypoint(invocation, found, at, values);
-  serveRpc(invocation, path, args, main !== undefined ? find : () => afterStart(find), invoke);
+  serveRpc(invocation, path, args, attached, main !== undefined ? find : () => afterStart(find), invoke);
 }
 
 function unpackProps(props: Payload): unknown {

@@ -9,7 +9,7 @@
 
 import { engine, wire } from "../../ops.ts";
 import type {
-  ActorId, ActorStart, CallEvent, CallId, Failure, RpcArguments, RpcPath, SocketEvent, StorageReply, StorageRequest,
+  ActorId, ActorStart, Attached, CallEvent, CallId, Failure, RpcArguments, RpcPath, SocketEvent, StorageReply, StorageRequest,
 } from "../../ops.ts";
 import { currentInvocation, frameOf, runIn } from "../async-context.ts";
 import { has } from "../compat.ts";
@@ -110,16 +110,16 @@ export class Instance implements Actor {
     return invocation;
   }
 
-  deliverRpc(call: CallId, path: string[], args: ArgumentsOf, traced: boolean): void {
+  deliverRpc(call: CallId, path: string[], args: ArgumentsOf, attached: Attached, traced: boolean): void {
     const invocation = this.#begin(call, traced);
     if (invocation === undefined) return;
     const entered = this.#enter(invocation);
     const find = (): Member => this.#member(path);
-    serveRpc(invocation, path, args, entered === undefined ? find : () => entered.then(find));
+    serveRpc(invocation, path, args, attached, entered === undefined ? find : () => entered.then(find));
   }
 
   deliver(call: CallId, event: CallEvent, traced: boolean): void {
-    if (event[0] === "rpc") return this.deliverRpc(call, event[1], event[2], traced);
+    if (event[0] === "rpc") return this.deliverRpc(call, event[1], event[2], undefined, traced);
     const invocation = this.#begin(call, traced);
     if (invocation === undefined) return;
     const entered = this.#enter(invocation);
@@ -313,9 +313,16 @@ export function invokeActor(call: CallId, number: ActorId, event: CallEvent, tra
   failReset(call);
 }
 
-export function invokeActorRpc(call: CallId, number: ActorId, path: RpcPath, args: RpcArguments, traced?: boolean): void {
+export function invokeActorRpc(
+  call: CallId,
+  number: ActorId,
+  path: RpcPath,
+  args: RpcArguments,
+  attached: Attached,
+  traced?: boolean,
+): void {
   const instance = instances.get(number);
-  if (instance !== undefined) return instance.deliverRpc(call, pathOf(path), args, traced === true);
+  if (instance !== undefined) return instance.deliverRpc(call, pathOf(path), args, attached, traced === true);
   failReset(call);
 }
 

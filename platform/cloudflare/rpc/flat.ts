@@ -6,8 +6,8 @@
 //
 // Invariant: what stands on either page is used up before any code of a Worker runs.
 
-import { engine } from "../../ops.ts";
-import type { Arrived } from "../../ops.ts";
+import { PLAIN_KINDS, engine } from "../../ops.ts";
+import type { Arrived, Attached, Attachment } from "../../ops.ts";
 import { latin1Of } from "./bytes.ts";
 import { INT_INLINE, INT_INLINE_MAX, STRING_INLINE, STRING_INLINE_MAX, Tag } from "./tags.ts";
 
@@ -209,4 +209,23 @@ export function keptBytes(arrived: Arrived): Uint8Array {
   const kept = new Bytes(arrived);
   for (let i = 0; i < arrived; i++) kept[i] = arrivals[i] as number;
   return kept;
+}
+
+/** Plain attachments as those of a payload. */
+export function attachmentsOf(attached: Attached): Attachment[] {
+  const attachments: Attachment[] = [];
+  for (let i = 0; attached !== undefined && i < attached.length; i += 2) {
+    const kind = PLAIN_KINDS[attached[i] as number];
+    const id = attached[i + 1] as number;
+    if (kind === "export" || kind === "readable" || kind === "writable") attachments.push([kind, id]);
+    else if (kind !== undefined) attachments.push(["cap", id, kind]);
+  }
+  return attachments;
+}
+
+/** Writes the one thing that is attached to a message; how many bytes. */
+export function writeAttached(): number {
+  departures[0] = Tag.External;
+  departures[1] = 0;
+  return 2;
 }

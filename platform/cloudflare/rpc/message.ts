@@ -7,7 +7,7 @@
 //
 // Invariant: every attachment that arrives is owned by the message's disposal group or given back.
 
-import { ops } from "../../ops.ts";
+import { PLAIN_KINDS, ops } from "../../ops.ts";
 import type { Attachment, Payload } from "../../ops.ts";
 import { sendReadable, receiveReadable, receiveWritable, sendWritable } from "../../web/streams/wire.ts";
 import { ReadableStream } from "../../web/streams/readable.ts";
@@ -29,7 +29,7 @@ import type { EncodeHost, Parts, Settled } from "./encode.ts";
 import { GivenSocket, buildPlatform, platformParts } from "./platform.ts";
 import { newStub, promiseBehind, remoteClassName, stubState } from "./stub.ts";
 import type { StubState } from "./stub.ts";
-import { MESSAGE_BYTES_MAX } from "./tags.ts";
+import { MESSAGE_BYTES_MAX, Tag } from "./tags.ts";
 import { LocalTarget, RpcTarget, isFunctionForRpc, reachOf } from "./target.ts";
 import type { Reach } from "./target.ts";
 import { has } from "../compat.ts";
@@ -256,6 +256,24 @@ export function ship(packed: Packed): Payload {
   return { bytes, attachments };
 }
 
+/** The same where all attachments are plain; else undefined, and nothing has happened. */
+export function shipPlain({ externals, commits }: Packed): number[] | undefined {
+  for (let i = 0; i < externals.length; i++) {
+    const { kind } = externals[i] as External;
+    if (kind === "socket" || kind === "bytes") return undefined;
+  }
+  const attached: number[] = [];
+  for (let i = 0; i < externals.length; i++) attachPlain(externals[i] as External, attached);
+  for (let i = 0; i < commits.length; i++) (commits[i] as () => void)();
+  return attached;
+}
+
+function attachPlain(external: External, attached: number[]): void {
+  const attachment = attach(external);
+  const kind = attachment[0] === "cap" ? attachment[2] : attachment[0];
+  attached.push(PLAIN_KINDS.indexOf(kind as (typeof PLAIN_KINDS)[number]), attachment[1] as number);
+}
+
 function attach(external: External): Attachment {
   switch (external.kind) {
     case "cap":
@@ -325,6 +343,40 @@ export function unpack(payload: Payload): Unpacked {
 /** The value of a payload without attachments. Nothing of the bytes is kept. */
 export function unpackBytes(bytes: Uint8Array): unknown {
   return bytes.length === 0 ? {} : decode(bytes, NOTHING_ATTACHED);
+}
+
+/** The value of a payload whose attachments are plain. Nothing of the bytes is kept. */
+export function unpackPlain(bytes: Uint8Array, attached: number[] | undefined): Unpacked {
+  if (attached === undefined) return { value: unpackBytes(bytes), group: EMPTY_GROUP };
+  const group = new Group();
+  const made: object[] = [];
+  for (let i = 0; i < attached.length; i += 2) made.push(group.add(receivePlain(attached[i] as number, attached[i + 1] as number)));
+  // One thing by itself, such as an object that a call gives.
+  if (made.length === 1 && bytes.length === 2 && bytes[0] === Tag.External && bytes[1] === 0) {
+    return { value: made[0], group };
+  }
+  try {
+    return { value: decode(bytes, hostOf(made)), group };
+  } catch (error) {
+    group.dispose();
+    throw error;
+  }
+}
+
+function receivePlain(place: number, id: number): object {
+  const kind = PLAIN_KINDS[place];
+  switch (kind) {
+    case "object":
+      return newStub(hold(id, kind));
+    case "readable":
+    case "writable":
+      return receive([kind, id]);
+    case "export":
+    case undefined:
+      throw new MalformedError("an attachment of another Worker");
+    default:
+      return receive(["cap", id, kind]);
+  }
 }
 
 /** The value of a message that never left this Worker. */

@@ -6,8 +6,8 @@
 //
 // Invariant: every call is answered once, whatever user code does.
 
-import { engine } from "../../ops.ts";
-import type { Arrived, CallEvent, CallId, ExportId, Payload, RpcArguments, RpcPath } from "../../ops.ts";
+import { PLAIN_KINDS, engine } from "../../ops.ts";
+import type { Arrived, Attached, CallEvent, CallId, ExportId, Payload, RpcArguments, RpcPath } from "../../ops.ts";
 import { facetOutcome, isFacetStart } from "../actors/facets.ts";
 import { frameOf, runIn } from "../async-context.ts";
 import { Invocation } from "../context.ts";
@@ -15,12 +15,12 @@ import { requestFromWire, responseToWire } from "../../web/fetch-wire.ts";
 import { isResponse } from "../../web/response.ts";
 import { isLoaderCallback } from "../loader.ts";
 import { codeOf } from "../loader-code.ts";
-import { NO_LENGTH, NOT_FLAT, arrivedBytes, departures, readArguments, writeValue } from "./flat.ts";
-import { EMPTY_GROUP, pack, ship, unpack, unpackBytes } from "./message.ts";
+import { NO_LENGTH, NOT_FLAT, arrivedBytes, departures, readArguments, writeAttached, writeValue } from "./flat.ts";
+import { EMPTY_GROUP, pack, ship, shipPlain, unpack, unpackBytes, unpackPlain } from "./message.ts";
 import type { DisposalGroup, Packed, Unpacked } from "./message.ts";
 import { isStubLike } from "./stub.ts";
-import { TARGET_RESERVED, callMember, exportedTarget, member, reachOf } from "./target.ts";
-import type { LocalTarget, Member, Reach } from "./target.ts";
+import { LocalTarget, RpcTarget, TARGET_RESERVED, callMember, exportedTarget, member, reachOf } from "./target.ts";
+import type { Member, Reach } from "./target.ts";
 
 /** The result of a call, for those who call it before they have it. */
 class Answer {
@@ -38,8 +38,15 @@ class Answer {
     this.invocation = invocation;
   }
 
+  /** What the call gave, or a promise of it; throws what the call threw. */
+  value(): unknown {
+    if (this.#state === "fulfilled") return this.#outcome;
+    if (this.#state === "rejected") throw this.#outcome;
+    return this.promise();
+  }
+
   /** Rejects as the call did. Made when it is first asked for: few results are called. */
-  get value(): Promise<unknown> {
+  promise(): Promise<unknown> {
     if (this.#asked === undefined) {
       this.#asked = Promise.withResolvers<unknown>();
       engine.markHandled(this.#asked.promise);
@@ -69,7 +76,9 @@ class Answer {
 
 const answers = new Map<CallId, Answer>();
 
-/** The arguments of an RPC event, in a payload or as they came without attachments. */
+const EXPORT = PLAIN_KINDS.indexOf("export");
+
+/** The arguments of an RPC event, in a payload or as they came with plain attachments. */
 export type ArgumentsOf = Payload | RpcArguments;
 
 export function pathOf(path: RpcPath): string[] {
@@ -84,6 +93,7 @@ export function serveRpc(
   invocation: Invocation,
   path: string[],
   args: ArgumentsOf,
+  attached: Attached,
   find: () => Member | Promise<Member>,
   invoke: Invoke = callMember,
 ): void {
@@ -93,7 +103,7 @@ export function serveRpc(
   const before = engine.contextGet();
   engine.contextSet(frameOf(invocation));
   try {
-    serve(answer, path, args, find, invoke);
+    serve(answer, path, args, attached, find, invoke);
   } finally {
     engine.contextSet(before);
   }
@@ -104,6 +114,7 @@ function serve(
   answer: Answer,
   path: string[],
   args: ArgumentsOf,
+  attached: Attached,
   find: () => Member | Promise<Member>,
   invoke: Invoke,
 ): void {
@@ -111,7 +122,7 @@ function serve(
   try {
     let values: unknown[] | undefined;
     if (args !== undefined) {
-      const arrived = unpackArguments(args);
+      const arrived = unpackArguments(args, attached);
       params = arrived.group;
       if (!Array.isArray(arrived.value)) throw new TypeError("The arguments of an RPC call are not an array.");
       values = arrived.value;
@@ -128,8 +139,9 @@ function serve(
   }
 }
 
-function unpackArguments(args: Payload | Arrived): Unpacked {
+function unpackArguments(args: Payload | Arrived, attached: Attached): Unpacked {
   if (typeof args === "object" && "bytes" in args) return unpack(args);
+  if (attached !== undefined) return unpackPlain(arrivedBytes(args), attached);
   const flat = readArguments(args);
   return { value: flat === NOT_FLAT ? unpackBytes(arrivedBytes(args)) : flat, group: EMPTY_GROUP };
 }
@@ -182,6 +194,14 @@ function returnValue(answer: Answer, value: unknown, params: DisposalGroup | und
     answer.fulfill(value);
     return undefined;
   }
+  // An object of the Worker's own, with which most chains of calls go on.
+  if (value instanceof RpcTarget && engine.proxyHandler(value) === undefined) {
+    const target = new LocalTarget(value, "class");
+    answer.invocation.returnBytes(departures, writeAttached(), [EXPORT, target.export()]);
+    params?.dispose();
+    answer.fulfill(value);
+    return undefined;
+  }
   const packed = pack(value, "result");
   if (packed instanceof Promise) return packed;
   returnPacked(answer, value, packed, params);
@@ -190,12 +210,10 @@ function returnValue(answer: Answer, value: unknown, params: DisposalGroup | und
 
 function returnPacked(answer: Answer, value: unknown, packed: Packed, params: DisposalGroup | undefined): void {
   const { bytes, externals, commits } = packed;
-  if (externals.length === 0) {
-    answer.invocation.returnBytes(bytes, bytes.length);
-  } else {
-    packed.commits = [];
-    answer.invocation.return(["value", ship(packed)]);
-  }
+  packed.commits = [];
+  const attached = externals.length === 0 ? undefined : shipPlain(packed);
+  if (externals.length === 0 || attached !== undefined) answer.invocation.returnBytes(bytes, bytes.length, attached);
+  else answer.invocation.return(["value", ship(packed)]);
   // A parameter that is part of the result is given up with it, the others now.
   params?.dispose(packed.stubs);
   if (answer.released) for (const commit of commits) commit();
@@ -231,22 +249,22 @@ export function serveExport(call: CallId, id: ExportId, event: CallEvent): void 
     return serveFacet(invocation, target.object);
   }
   if (event[0] !== "rpc") return invocation.fail(new TypeError(`A ${event[0]} event is not for an object.`));
-  serveTarget(invocation, target, event[1], event[2]);
+  serveTarget(invocation, target, event[1], event[2], undefined);
 }
 
-export function serveExportRpc(call: CallId, id: ExportId, path: RpcPath, args: RpcArguments): void {
+export function serveExportRpc(call: CallId, id: ExportId, path: RpcPath, args: RpcArguments, attached: Attached): void {
   const target = exportedTarget(id);
   const invocation = new Invocation(call, undefined, target?.invocation);
   if (target === undefined || target.invocation?.aborted !== undefined) return invocation.fail(contextGone());
-  serveTarget(invocation, target, pathOf(path), args);
+  serveTarget(invocation, target, pathOf(path), args, attached);
 }
 
 function contextGone(): Error {
   return new Error("The execution context which hosts this callback is no longer running.");
 }
 
-function serveTarget(invocation: Invocation, target: LocalTarget, path: string[], args: ArgumentsOf): void {
-  serveRpc(invocation, path, args, () => member(target.object, target.reach, path, TARGET_RESERVED));
+function serveTarget(invocation: Invocation, target: LocalTarget, path: string[], args: ArgumentsOf, attached: Attached): void {
+  serveRpc(invocation, path, args, attached, () => member(target.object, target.reach, path, TARGET_RESERVED));
 }
 
 function serveCode(invocation: Invocation, callback: () => unknown): void {
@@ -274,7 +292,7 @@ export function serveAnswer(call: CallId, answerTo: CallId, event: CallEvent): v
   if (answer === undefined) return invocation.fail(resultGone());
   if (event[0] === "fetch") {
     const [, head, body] = event;
-    const find = answer.value.then((root) => root as { fetch(request: unknown): unknown });
+    const find = answer.promise().then((root) => root as { fetch(request: unknown): unknown });
     find
       .then((root) => {
         if (!isStubLike(root)) throw new TypeError("The result is not a service: it has no fetch().");
@@ -285,24 +303,25 @@ export function serveAnswer(call: CallId, answerTo: CallId, event: CallEvent): v
     return;
   }
   if (event[0] !== "rpc") return invocation.fail(new TypeError(`A ${event[0]} event is not for a result.`));
-  serveResult(invocation, answer, event[1], event[2]);
+  serveResult(invocation, answer, event[1], event[2], undefined);
 }
 
-export function serveAnswerRpc(call: CallId, answerTo: CallId, path: RpcPath, args: RpcArguments): void {
+export function serveAnswerRpc(call: CallId, answerTo: CallId, path: RpcPath, args: RpcArguments, attached: Attached): void {
   const invocation = new Invocation(call, undefined);
   const answer = answers.get(answerTo);
   if (answer === undefined) return invocation.fail(resultGone());
-  serveResult(invocation, answer, pathOf(path), args);
+  serveResult(invocation, answer, pathOf(path), args, attached);
 }
 
 function resultGone(): Error {
   return new Error("The result that this call was made on is gone.");
 }
 
-function serveResult(invocation: Invocation, answer: Answer, path: string[], args: ArgumentsOf): void {
-  serveRpc(invocation, path, args, async () => {
-    const root = await answer.value;
-    return member(root, reachOfResult(root), path, TARGET_RESERVED);
+function serveResult(invocation: Invocation, answer: Answer, path: string[], args: ArgumentsOf, attached: Attached): void {
+  const find = (root: unknown): Member => member(root, reachOfResult(root), path, TARGET_RESERVED);
+  serveRpc(invocation, path, args, attached, () => {
+    const root = answer.value();
+    return root instanceof Promise ? root.then(find) : find(root);
   });
 }
 

@@ -14,7 +14,7 @@
 // costs the collector more than the call it stands for.)
 
 import { engine, wire } from "../../ops.ts";
-import type { Arrived, CallEvent, CallId, Failure, Outcome } from "../../ops.ts";
+import type { Arrived, Attached, CallEvent, CallId, Failure, Outcome } from "../../ops.ts";
 import { currentInvocation, frameOf, runIn } from "../async-context.ts";
 import { forgetCall, newCall } from "../calls.ts";
 import type { Awaited } from "../calls.ts";
@@ -29,7 +29,7 @@ import type { OpenSpan } from "../trace.ts";
 import { DISPOSE } from "../symbols.ts";
 import { startTimer } from "../../web/timers.ts";
 import { NO_LENGTH, NOT_FLAT, arrivedBytes, departures, readValue, writeArguments } from "./flat.ts";
-import { EMPTY_GROUP, pack, ship, unpack, unpackBytes, unpackLocal } from "./message.ts";
+import { EMPTY_GROUP, pack, ship, shipPlain, unpack, unpackLocal, unpackPlain } from "./message.ts";
 import type { DisposalGroup, Packed } from "./message.ts";
 import { LocalTarget, TARGET_RESERVED, callMember, member, reachOf } from "./target.ts";
 
@@ -179,10 +179,12 @@ export class Result implements Origin, Awaited {
     // Shipping may let go of what is called.
     callee.retain();
     try {
-      const event: CallEvent = ["rpc", path, ship(packed)];
+      const attached = shipPlain(packed);
+      const event: CallEvent | undefined = attached === undefined ? ["rpc", path, ship(packed)] : undefined;
       this.#state = "sent";
       this.#announce();
-      wire.call(this.call, callee.id, event, slot.id);
+      if (event !== undefined) wire.call(this.call, callee.id, event, slot.id);
+      else wire.callRpc(this.call, callee.id, path, packed.bytes, packed.bytes.length, attached, slot.id);
     } catch (error) {
       this.#notSent(error);
     }
@@ -218,14 +220,15 @@ export class Result implements Origin, Awaited {
     return this.#state === "queued" || this.#state === "sent" ? this.#slot : undefined;
   }
 
-  settleValue(value: Arrived): void {
+  settleValue(bytes: Arrived, attached: Attached): void {
     this.#span?.end();
-    const flat = readValue(value);
+    const flat = readValue(bytes);
     // A primitive makes nothing that belongs to an invocation.
-    if (flat !== NOT_FLAT) return this.fulfill(flat, EMPTY_GROUP);
+    if (flat !== NOT_FLAT && attached === undefined) return this.fulfill(flat, EMPTY_GROUP);
     runIn(frameOf(this.invocation), () => {
       try {
-        this.fulfill(unpackBytes(arrivedBytes(value)), EMPTY_GROUP);
+        const { value, group } = unpackPlain(arrivedBytes(bytes), attached);
+        this.fulfill(value, group);
       } catch (error) {
         this.reject(error);
       }

@@ -22,7 +22,7 @@ use mayfly_wire::{ActorId, Blob, CallId, CapId, ExportId, StreamId};
 
 pub use code::{check_code, split_start};
 pub use heads::check_message;
-pub use tuples::{check_path, split_rpc};
+pub use tuples::{check_path, plain_attachments, split_rpc, split_value};
 
 /// A value on its way to JavaScript.
 pub trait IntoData {

@@ -464,7 +464,10 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
                 Err(event)
             };
             match plain {
-                Ok([path, args]) => ("invokeRpc", vec![call, Data::Name(entrypoint), path, args]),
+                Ok([path, args, attached]) => (
+                    "invokeRpc",
+                    vec![call, Data::Name(entrypoint), path, args, attached],
+                ),
                 Err(event) => (
                     "invoke",
                     vec![
@@ -494,16 +497,10 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
             [call.into_data(), answer.into_data()],
             event,
         ),
-        ToGuest::Return {
-            call,
-            outcome: Outcome::Value { payload },
-        } if payload.attachments.is_empty() => (
-            "returnedValue",
-            vec![call.into_data(), Data::Passing(payload.bytes.0)],
-        ),
-        ToGuest::Return { call, outcome } => {
-            ("returned", vec![call.into_data(), outcome.into_data()])
-        }
+        ToGuest::Return { call, outcome } => match convert::split_value(outcome) {
+            Ok([value, attached]) => ("returnedValue", vec![call.into_data(), value, attached]),
+            Err(outcome) => ("returned", vec![call.into_data(), outcome.into_data()]),
+        },
         ToGuest::Cancel { call, reason } => ("cancel", vec![call.into_data(), reason.into_data()]),
         ToGuest::StreamData { stream, bytes } => {
             ("streamData", vec![stream.into_data(), bytes.into_data()])
@@ -544,14 +541,14 @@ pub(crate) fn handler_call(frame: ToGuest) -> Option<(&'static str, Vec<Data>)> 
     Some((handler, arguments))
 }
 
-/// The call of one of two handlers: that for any event, or that for names and bytes alone.
+/// The call of one of two handlers: that for any event, or that for what `split_rpc` splits.
 fn on_object(
     [any, rpc]: [&'static str; 2],
     [call, object]: [Data; 2],
     event: Event,
 ) -> (&'static str, Vec<Data>) {
     match convert::split_rpc(event) {
-        Ok([path, args]) => (rpc, vec![call, object, path, args]),
+        Ok([path, args, attached]) => (rpc, vec![call, object, path, args, attached]),
         Err(event) => (any, vec![call, object, event.into_data()]),
     }
 }

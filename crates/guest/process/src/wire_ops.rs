@@ -10,7 +10,9 @@ use mayfly_wire::{
     Blob, Event, Failure, FailureKind, LogValues, Outcome, Payload, StreamId, ToHost,
 };
 
-use crate::convert::{FromData, IntoData, check_code, check_message, check_path};
+use crate::convert::{
+    FromData, IntoData, check_code, check_message, check_path, plain_attachments,
+};
 use crate::exit;
 use crate::state::GuestState;
 
@@ -48,18 +50,23 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
             })
         }),
         wire("callRpc", |state, args| {
-            state.queue_call(ToHost::Call {
+            let result = args.at(6)?;
+            let frame = ToHost::Call {
                 call: args.at(0)?,
                 cap: args.at(1)?,
                 event: Event::Rpc {
                     path: path(args.take(2))?,
                     args: match args.take(3) {
                         Data::Undefined => None,
-                        bytes => Some(plain_payload(bytes)?),
+                        bytes => Some(plain_payload(bytes, args.take(5))?),
                     },
                 },
-                result: None,
-            })?;
+                result,
+            };
+            if result.is_some() {
+                return state.frame(frame);
+            }
+            state.queue_call(frame)?;
             Ok(Data::Undefined)
         }),
         wire("callResult", |state, args| {
@@ -86,7 +93,7 @@ pub fn declarations() -> Vec<OpDecl<GuestState>> {
         }),
         wire("returnValue", |state, args| {
             let call = args.at(0)?;
-            let payload = plain_payload(args.take(1))?;
+            let payload = plain_payload(args.take(1), args.take(4))?;
             state.frame(ToHost::Return {
                 call,
                 outcome: Outcome::Value { payload },
@@ -384,13 +391,13 @@ fn path(data: Data) -> Result<Vec<String>, OpError> {
     Ok(path)
 }
 
-/// A message of bytes alone.
-fn plain_payload(bytes: Data) -> Result<Payload, OpError> {
+/// A message of bytes, to which nothing but plain attachments belongs.
+fn plain_payload(bytes: Data, attached: Data) -> Result<Payload, OpError> {
     let bytes = Blob::from_data(bytes)?;
     check_message(&bytes)?;
     Ok(Payload {
         bytes,
-        attachments: Vec::new(),
+        attachments: plain_attachments(attached)?,
     })
 }
 

@@ -104,6 +104,15 @@ pub fn check_message(bytes: &Blob) -> Result<(), OpError> {
     bounded("a message", bytes.0.len(), MESSAGE_BYTES_MAX)
 }
 
+/// Bounds what is attached to one message.
+pub fn check_attachments(count: usize) -> Result<(), OpError> {
+    bounded(
+        "a message's list of capabilities and streams",
+        count,
+        ATTACHMENTS_MAX,
+    )
+}
+
 impl FromData for Payload {
     fn from_data(data: Data) -> Result<Self, OpError> {
         let mut fields = Fields::of(data)?;
@@ -112,11 +121,7 @@ impl FromData for Payload {
             attachments: fields.take("attachments")?,
         };
         check_message(&payload.bytes)?;
-        bounded(
-            "a message's list of capabilities and streams",
-            payload.attachments.len(),
-            ATTACHMENTS_MAX,
-        )?;
+        check_attachments(payload.attachments.len())?;
         Ok(payload)
     }
 }

@@ -2,8 +2,12 @@
 
 use mayfly_engine::data::{Data, OpError};
 use mayfly_wire::bounds::{INLINE_BODY_BYTES_MAX, PATH_SEGMENTS_MAX};
-use mayfly_wire::{Attachment, Beside, Blob, Body, Event, LogValues, Outcome, Socket};
+use mayfly_wire::{
+    Attachment, Beside, Blob, Body, CapId, CapKind, Event, ExportId, LogValues, Outcome, Socket,
+    StreamId,
+};
 
+use super::heads::check_attachments;
 use super::{FromData, IntoData, Items, bounded, tuple, unexpected};
 
 fn unknown(what: &str, word: &str) -> OpError {
@@ -148,23 +152,104 @@ pub fn check_path(path: &[String]) -> Result<(), OpError> {
     bounded("a property path", path.len(), PATH_SEGMENTS_MAX)
 }
 
-/// An RPC event that is only names and bytes, as two arguments: a path of one name is that name. Any other
-/// event comes back as it is.
-pub fn split_rpc(event: Event) -> Result<[Data; 2], Event> {
-    let (mut path, args) = match event {
-        Event::Rpc { path, args }
-            if args.as_ref().is_none_or(|args| args.attachments.is_empty()) =>
-        {
-            (path, args)
+/// An RPC event as three arguments, if what is attached to it is plain: its path (one of one name is that name),
+/// its bytes, and what is attached. Any other event comes back as it is.
+pub fn split_rpc(event: Event) -> Result<[Data; 3], Event> {
+    let attached = match &event {
+        Event::Rpc {
+            args: Some(args), ..
+        } => plain(&args.attachments),
+        _ => Some(Data::Undefined),
+    };
+    match (event, attached) {
+        (Event::Rpc { mut path, args }, Some(attached)) => {
+            let path = match path.as_mut_slice() {
+                [name] => Data::Name(std::mem::take(name)),
+                _ => Data::List(path.into_iter().map(Data::Name).collect()),
+            };
+            let args = args.map_or(Data::Undefined, |args| Data::Passing(args.bytes.0));
+            Ok([path, args, attached])
         }
-        event => return Err(event),
-    };
-    let path = match path.as_mut_slice() {
-        [name] => Data::Name(std::mem::take(name)),
-        _ => Data::List(path.into_iter().map(Data::Name).collect()),
-    };
-    let args = args.map_or(Data::Undefined, |args| Data::Passing(args.bytes.0));
-    Ok([path, args])
+        (event, _) => Err(event),
+    }
+}
+
+/// A value as two arguments, if what is attached to it is plain. Any other outcome comes back as it is.
+pub fn split_value(outcome: Outcome) -> Result<[Data; 2], Outcome> {
+    match outcome {
+        Outcome::Value { payload } => match plain(&payload.attachments) {
+            Some(attached) => Ok([Data::Passing(payload.bytes.0), attached]),
+            None => Err(Outcome::Value { payload }),
+        },
+        outcome => Err(outcome),
+    }
+}
+
+/// Attachments that are one number each, as a flat list: a number for their kind (their place in `PLAIN_KINDS`
+/// of `platform/ops.ts`), and theirs. None are `undefined`; `None` is that there are others.
+fn plain(attachments: &[Attachment]) -> Option<Data> {
+    if attachments.is_empty() {
+        return Some(Data::Undefined);
+    }
+    let mut flat = Vec::with_capacity(attachments.len() * 2);
+    for attachment in attachments {
+        let (kind, id) = match attachment {
+            Attachment::Cap { cap, kind } => {
+                let place = CAP_KINDS.iter().position(|known| known == kind)?;
+                (place as u32, cap.0)
+            }
+            Attachment::Export { export } => (EXPORT, export.0),
+            Attachment::Readable { stream } => (READABLE, stream.0),
+            Attachment::Writable { stream } => (WRITABLE, stream.0),
+            _ => return None,
+        };
+        flat.extend([kind.into_data(), id.into_data()]);
+    }
+    Some(Data::List(flat))
+}
+
+const CAP_KINDS: [CapKind; 5] = [
+    CapKind::Service {},
+    CapKind::DynamicService {},
+    CapKind::Object {},
+    CapKind::Loader {},
+    CapKind::ActorClass {},
+];
+const EXPORT: u32 = 5;
+const READABLE: u32 = 6;
+const WRITABLE: u32 = 7;
+
+/// The other direction.
+pub fn plain_attachments(flat: Data) -> Result<Vec<Attachment>, OpError> {
+    if flat == Data::Undefined {
+        return Ok(Vec::new());
+    }
+    let flat: Vec<u32> = FromData::from_data(flat)?;
+    let (pairs, _) = flat.as_chunks();
+    check_attachments(pairs.len())?;
+    pairs
+        .iter()
+        .map(|&[kind, id]| {
+            Ok(match kind {
+                EXPORT => Attachment::Export {
+                    export: ExportId(id),
+                },
+                READABLE => Attachment::Readable {
+                    stream: StreamId(id),
+                },
+                WRITABLE => Attachment::Writable {
+                    stream: StreamId(id),
+                },
+                kind => match CAP_KINDS.get(kind as usize) {
+                    Some(kind) => Attachment::Cap {
+                        cap: CapId(id),
+                        kind: kind.clone(),
+                    },
+                    None => return Err(unknown("an attachment", &kind.to_string())),
+                },
+            })
+        })
+        .collect()
 }
 
 impl IntoData for Event {
@@ -357,9 +442,9 @@ impl FromData for Outcome {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use mayfly_wire::bounds::ATTACHMENTS_MAX;
     use mayfly_wire::{
-        ActorId, CapId, CapKind, ExportId, Failure, FailureKind, Payload, Redirect, RequestHead,
-        ResponseHead, Secure, StreamId,
+        ActorId, Failure, FailureKind, Payload, Redirect, RequestHead, ResponseHead, Secure,
     };
     use std::fmt::Debug;
     use std::sync::Arc;
@@ -421,6 +506,23 @@ pub(super) mod tests {
             cf: String::new(),
             encoded: false,
         })
+    }
+
+    #[test]
+    fn plain_attachments_survive_the_round_trip() {
+        let mut attachments = payload().attachments;
+        assert_eq!(plain(&attachments), None);
+        attachments.truncate(8);
+        let flat = plain(&attachments).unwrap();
+        assert_eq!(plain_attachments(flat), Ok(attachments));
+        assert_eq!(plain(&[]), Some(Data::Undefined));
+        assert_eq!(plain_attachments(Data::Undefined), Ok(vec![]));
+        let number = |number: f64| Data::List(vec![Data::Number(number), Data::Number(1.0)]);
+        assert!(plain_attachments(number(8.0)).is_err());
+        assert!(plain_attachments(number(0.5)).is_err());
+        assert!(plain_attachments(Data::Null).is_err());
+        let many = vec![Data::Number(0.0); 2 * ATTACHMENTS_MAX + 2];
+        assert!(plain_attachments(Data::List(many)).is_err());
     }
 
     #[test]
