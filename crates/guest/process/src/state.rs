@@ -352,8 +352,8 @@ mod tests {
         near.set_nonblocking(true).unwrap();
         let socket = Arc::new(File::from(OwnedFd::from(near)));
         let mut state = GuestState::default();
-        state.output.connect(Arc::clone(&socket));
-        state.input = Some(Input::new(socket));
+        state.output.connect(Arc::clone(&socket), None);
+        state.input = Some(Input::new(socket, None));
         (state, far)
     }
 
