@@ -169,9 +169,9 @@ pub const STARTUP_ASK: Duration = Duration::from_millis(20);
 /// How long an invocation whose wall time is over may take to end by itself; its caller has heard.
 pub const WALL_GRACE: Duration = Duration::from_millis(500);
 
-/// How long guests that are called in turn stay awake where nothing is said: twice what waking an idle
-/// core takes.
-pub const AWAKE_DEFAULT: Duration = Duration::from_micros(50);
+/// How long guests that are called in turn stay awake where nothing is said: two or three times what waking
+/// an idle core takes.
+pub const AWAKE_DEFAULT: Duration = Duration::from_micros(80);
 
 /// Distinct dynamic Workers that one Worker may have at work at once, unless options say otherwise:
 /// half of the processes that a pool holds ready in a burst, times the cores of a small machine.

@@ -17,7 +17,7 @@
 //! for the next call for a while ([`crate::options::Options::awake_max`]) before it sleeps, as the host does for the
 //! answer: two of the four wake-ups are none any more, and what is said goes through a mailbox in shared
 //! memory ([`mayfly_sandbox::mailbox`]). That pays only while calls and what is between them are shorter
-//! than that; a pair of which too many are not goes back to one core for [`SLEEP_PAUSE`].
+//! than that; a pair of which too many are not goes back to one core for [`SLEEP_MIN`] to [`SLEEP_MAX`].
 //!
 //! Invariant: at most one pair, or one guest that asks, is bound, and whatever is bound is released by the CPU watch within a
 //! few ticks of its last call.
@@ -53,10 +53,12 @@ const SILENCE_MAX: Duration = Duration::from_millis(20);
 /// A call or a pause that was longer counts as many times more than one that was not; above this the pair
 /// sleeps again.
 const SLEPT_COST: u32 = 4;
-const SLEPT_MAX: u32 = 32;
+const SLEPT_MAX: u32 = 64;
 
-/// How long pairs sleep after that.
-const SLEEP_PAUSE: Duration = Duration::from_secs(1);
+/// How long pairs sleep after that: at first not long, for code that was called a few times only is slower
+/// than it will be; then twice as long each time.
+const SLEEP_MIN: Duration = Duration::from_millis(10);
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// How long nobody is bound after a turn that was too long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -90,6 +92,8 @@ struct State {
     slept: u32,
     answered_at: Option<Instant>,
     awake_not_before: Option<Instant>,
+    /// How long pairs sleep now; zero once staying awake has paid.
+    sleep: Duration,
 }
 
 struct Bound {
@@ -198,8 +202,11 @@ impl Pairs {
             state.slept.saturating_sub(1)
         };
         if state.slept > SLEPT_MAX {
-            state.awake_not_before = Some(Instant::now() + SLEEP_PAUSE);
+            state.sleep = (state.sleep * 2).clamp(SLEEP_MIN, SLEEP_MAX);
+            state.awake_not_before = Some(Instant::now() + state.sleep);
             self.release_in(state);
+        } else if state.slept == 0 {
+            state.sleep = Duration::ZERO;
         }
     }
 
