@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
+    // What is missing shows when so many Workers live, with the kernel's word for it.
+    let _ = mayfly_sandbox::rlimits::raise_descriptors();
     // Only the speed beside busy Workers is lost without it.
     let _ = mayfly_sandbox::schedule::Urgency::Settled.apply_here();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -2,7 +2,6 @@
 //!
 //! A trait, so that tests put a made-up guest behind a socket; the real one is a pidfd.
 
-use crate::lock::Mutex;
 use mayfly_sandbox::Pid;
 use mayfly_sandbox::affinity::Cores;
 use mayfly_sandbox::mailbox::{Mailbox, Side};
@@ -11,7 +10,7 @@ use mayfly_sandbox::process_stat::{CpuClock, parent, resident};
 use mayfly_sandbox::schedule::Urgency;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// See the file's head.
@@ -48,13 +47,12 @@ pub struct GuestProcess {
     pidfd: Pidfd,
     pid: Option<Pid>,
     clock: Option<CpuClock>,
-    mailbox: OnceLock<Option<Arc<Mailbox>>>,
-    /// Of the mailbox, until it is mapped: few guests have use for one.
-    memory: Mutex<Option<OwnedFd>>,
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 impl GuestProcess {
-    /// Takes over a pidfd and the memory of a mailbox from a zygote.
+    /// Takes over a pidfd and the memory of a mailbox from a zygote. That is mapped at once: descriptors are
+    /// scarcer, and pages that nobody touches cost nothing.
     pub fn new(pidfd: Pidfd, memory: Option<OwnedFd>) -> Self {
         let pid = pidfd.pid().ok().flatten();
         let clock = pid.and_then(|pid| CpuClock::of(pid).ok());
@@ -62,8 +60,10 @@ impl GuestProcess {
             pidfd,
             pid,
             clock,
-            mailbox: OnceLock::new(),
-            memory: Mutex::new(memory),
+            // Only speed is lost without it.
+            mailbox: memory
+                .and_then(|memory| Mailbox::map(memory.as_fd(), Side::Host).ok())
+                .map(Arc::new),
         }
     }
 
@@ -125,13 +125,7 @@ impl Process for GuestProcess {
     }
 
     fn mailbox(&self) -> Option<Arc<Mailbox>> {
-        let map = || {
-            let memory = self.memory.lock().take()?;
-            // Only speed is lost without it.
-            let mapped = Mailbox::map(memory.as_fd(), Side::Host).ok()?;
-            Some(Arc::new(mapped))
-        };
-        self.mailbox.get_or_init(map).clone()
+        self.mailbox.clone()
     }
 
     fn bind(&self, cores: &Cores) {

@@ -9,7 +9,8 @@
 //! through the socket, unless the reader was faster.
 //!
 //! The zygote makes a mailbox for each guest before the fork, the guest maps it before it seals itself,
-//! and the host when it has use for it. Neither can change its size, so no access can fail.
+//! and the host when it is told of the guest. Neither can change its size, so no access can fail. Until
+//! somebody listens no page of it is touched.
 //!
 //! Invariant: the other side may write anything anywhere in it at any moment. Every word is read
 //! once, through an atomic, and checked; what is taken is a copy. Lies cost the liar its own messages.

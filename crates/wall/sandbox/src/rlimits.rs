@@ -71,6 +71,14 @@ pub fn apply() -> Result<(), SysError> {
     })
 }
 
+/// Lets this process have as many descriptors as it may: each guest is a socket and a pidfd, and the
+/// soft limit that most systems begin with (1024) is meant for programs that use `select`.
+pub fn raise_descriptors() -> Result<u64, SysError> {
+    let most = current("RLIMIT_NOFILE", libc::RLIMIT_NOFILE)?;
+    set("RLIMIT_NOFILE", libc::RLIMIT_NOFILE, most)?;
+    Ok(most)
+}
+
 /// The hard limit that this process has.
 fn current(name: &'static str, resource: u32) -> Result<u64, SysError> {
     let mut limit = libc::rlimit64 {
@@ -116,4 +124,20 @@ pub fn prefer_as_oom_victim() -> Result<(), SysError> {
         step: "set oom_score_adj",
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_of_descriptors_becomes_the_hard_one() {
+        let most = raise_descriptors().unwrap();
+        let limits = fs::read_to_string("/proc/self/limits").unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
+        let words: Vec<&str> = line.unwrap().split_ascii_whitespace().collect();
+        assert_eq!(words[3..5], [most.to_string(), most.to_string()]);
+    }
 }
