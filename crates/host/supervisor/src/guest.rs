@@ -306,7 +306,10 @@ impl Guest {
 
     /// Books a delivered call.
     pub(crate) fn call_began(self: &Arc<Self>, state: &mut State, id: CallId, inbound: Inbound) {
-        state.charge_before_call(self.process.cpu(), self.hub.pairs.awake_max());
+        match state.awake && state.calls_in.is_empty() {
+            true => state.excuse_awake(self.hub.pairs.awake_max()),
+            false => state.charge(self.process.cpu()),
+        }
         state.calls_in.insert(id.0, inbound);
         self.note_use(state);
         self.hub.activity(self);

@@ -27,6 +27,7 @@ use crate::lock::Mutex;
 use mayfly_sandbox::Pid;
 use mayfly_sandbox::affinity::{Cores, current_thread};
 use std::cell::Cell;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -130,6 +131,12 @@ impl State {
 
 impl Pairs {
     pub(crate) fn new(awake_max: Duration) -> Self {
+        // A container may have many cores and the time of one: two who do not sleep would use it up.
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let awake_max = match cores {
+            1 => Duration::ZERO,
+            _ => awake_max,
+        };
         Self {
             awake_max,
             bound_thread: AtomicI32::new(0),

@@ -75,6 +75,8 @@ pub struct State {
     pub cpu_seen: Duration,
     /// When that was.
     cpu_seen_at: Instant,
+    /// Of what it used since, by being awake.
+    excused: Duration,
     /// CPU used since a frame last came, while calls were in flight.
     pub cpu_silent: Duration,
     log_second: Option<Instant>,
@@ -127,6 +129,7 @@ impl State {
             abroad: Abroad::default(),
             awake: false,
             cpu_seen: Duration::ZERO,
+            excused: Duration::ZERO,
             cpu_seen_at: Instant::now(),
             cpu_silent: Duration::ZERO,
             log_second: None,
@@ -194,22 +197,19 @@ impl State {
         std::mem::replace(self, dead)
     }
 
-    /// Before another call begins: what a guest used by staying awake for it, `awake_max` at most, is
-    /// the host's doing and nobody's bill.
-    pub fn charge_before_call(&mut self, now: Option<Duration>, awake_max: Duration) {
-        if self.awake
-            && self.calls_in.is_empty()
-            && let Some(now) = now
-        {
-            self.cpu_seen += now.saturating_sub(self.cpu_seen).min(awake_max);
-        }
-        self.charge(now);
+    /// A guest that stays awake between calls has another: what it used meanwhile, `awake_max` at most, is the
+    /// host's doing and nobody's bill. It need not be read from its clock, for it had nothing else to do.
+    pub fn excuse_awake(&mut self, awake_max: Duration) {
+        let now = Instant::now();
+        self.excused = now.duration_since(self.cpu_seen_at).min(awake_max);
+        self.cpu_seen_at = now;
     }
 
     /// Shares the process's CPU time since the last look among the calls in flight.
     pub fn charge(&mut self, now: Option<Duration>) {
         let Some(now) = now else { return };
         let used = now.saturating_sub(self.cpu_seen);
+        let used = used.saturating_sub(std::mem::take(&mut self.excused));
         self.cpu_seen = now;
         let at = Instant::now();
         let cooled = at.duration_since(self.cpu_seen_at) / COOLING;
