@@ -367,6 +367,8 @@ export interface Engine {
   setHandlers(handlers: Handlers): void;
   /** The page that bytes are written to which a handler reads at once. */
   setArrivals(page: Uint8Array): void;
+  /** What stands there from `start` to `end` as one char each; the empty string beyond the page. */
+  arrivedText(start: number, end: number): string;
   /** `import(name)` of a module of the table, already resolved; with top-level await awaited. */
   importModule(name: string): Promise<Record<string, unknown>>;
   /** Synchronous import for `require()`: throws if the graph has top-level await pending. */

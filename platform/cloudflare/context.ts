@@ -56,6 +56,8 @@ class Shared {
 export class Invocation {
   readonly call: CallId;
   readonly ctx: ExecutionContext;
+  /** What it returned, while others may call that (`rpc/serve.ts`). It keeps the invocation in the table. */
+  answer: object | undefined;
   readonly #shared: Shared;
   #work = 1;
   #returned = false;
@@ -151,7 +153,7 @@ export class Invocation {
   }
 
   #ended(): void {
-    live.delete(this.call);
+    if (this.answer === undefined) live.delete(this.call);
     if (actingFor === this.call) actingFor = undefined;
     this.#shared.callsLive--;
     this.#closeIfIdle();
@@ -184,6 +186,13 @@ export class Invocation {
 
   letGo(held: Held): void {
     this.#shared.held?.delete(held);
+  }
+
+  /** Nobody can call what it returned any more. */
+  answerGone(): void {
+    this.answer = undefined;
+    if (this.#work === 0) live.delete(this.call);
+    this.exportGone();
   }
 
   exported(): void {
@@ -259,13 +268,19 @@ export class Invocation {
   }
 
   canceled(reason: string): void {
+    if (this.#work === 0) return;
     const callbacks = this.#whenCanceled;
     this.#whenCanceled = undefined;
     for (const callback of callbacks ?? []) callback(reason);
   }
 }
 
+/** Invocations that are not done, or whose answer may be called. */
 const live = new Map<CallId, Invocation>();
+
+export function invocationOf(call: CallId): Invocation | undefined {
+  return live.get(call);
+}
 
 let actingFor: CallId | undefined;
 

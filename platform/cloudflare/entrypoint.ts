@@ -41,6 +41,7 @@ let starting: Promise<unknown> | undefined;
 /** Evaluates the main module and tells the host what it exports. */
 export function startMain(info: StartInfo): void {
   main = undefined;
+  lastName = undefined;
   starting = engine.importModule(info.mainModule).then(
     (namespace) => {
       main = exportsOf(namespace);
@@ -149,9 +150,17 @@ export async function afterStart<T>(work: () => T): Promise<Awaited<T>> {
   return await work();
 }
 
+/** An export that there is. Exports never go, but a module may give one another value. */
+let lastName: string | undefined;
+
 /** An export of the main module; undefined before that has run. */
 export function mainExport(name: string): unknown {
-  return main !== undefined && Object.hasOwn(main, name) ? main[name] : undefined;
+  if (main === undefined) return undefined;
+  if (name !== lastName) {
+    if (!Object.hasOwn(main, name)) return undefined;
+    lastName = name;
+  }
+  return main[name];
 }
 
 // ---- what an event is delivered to

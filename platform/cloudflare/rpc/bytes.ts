@@ -6,7 +6,7 @@
 //
 // Invariant: a reader never reads past its end and throws `MalformedError` instead.
 
-import { ops } from "../../ops.ts";
+import { engine, ops } from "../../ops.ts";
 
 /** Bytes of the shared first page. */
 const SCRATCH_BYTES = 4096;
@@ -18,6 +18,13 @@ const APPLY_CHARS_MIN = 25;
 const NATIVE_BYTES_MIN = 4 * 1024 * 1024;
 
 let scratch: Uint8Array | undefined = new Uint8Array(SCRATCH_BYTES);
+
+/** The page that Rust writes short messages to. What stands there is read before any code of a Worker runs. */
+export const arrivals = new Uint8Array(SCRATCH_BYTES);
+engine.setArrivals(arrivals);
+
+/** From this many chars on, the engine makes a string of what stands on that page. */
+const ARRIVED_CHARS_MIN = 9;
 
 const doubleBytes = new Uint8Array(8);
 const double = new Float64Array(doubleBytes.buffer);
@@ -186,19 +193,26 @@ function viewOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
 /** Some of `bytes` as one char each. */
 export function latin1Of(bytes: Uint8Array, start: number, end: number): string {
   const count = end - start;
+  if (bytes === arrivals && count >= ARRIVED_CHARS_MIN) return engine.arrivedText(start, end);
   if (count < APPLY_CHARS_MIN) return shortLatin1(bytes, start, end);
   const view = viewOf(bytes, start, end);
   return count >= NATIVE_CHARS_MIN ? ops.textLatin1Decode(view) : fromCharCode.apply(null, view as unknown as number[]);
 }
+
+/** Keys kept, one for each value that their hash may have, and their chars at most. */
+const KEYS_KEPT = 256;
+const KEY_CHARS_MAX = 32;
+const keys: string[] = new Array<string>(KEYS_KEPT).fill("");
 
 export class ByteReader {
   #bytes: Uint8Array;
   #position = 0;
   #end: number;
 
-  constructor(bytes: Uint8Array) {
+  /** Reads the first `end` of `bytes`. */
+  constructor(bytes: Uint8Array, end: number) {
     this.#bytes = bytes;
-    this.#end = bytes.length;
+    this.#end = end;
   }
 
   get left(): number {
@@ -253,6 +267,27 @@ export class ByteReader {
   buffer(count: number): ArrayBuffer {
     const bytes = this.raw(count);
     return count >= NATIVE_BYTES_MIN ? ops.bytesCopy(bytes, count).buffer : (bytes.slice().buffer as ArrayBuffer);
+  }
+
+  /** A key of an object, which is likely to come again. */
+  key(count: number): string {
+    if (count > this.left) throw new MalformedError("it ends too soon");
+    const bytes = this.#bytes;
+    const start = this.#position;
+    this.#position += count;
+    if (count === 0 || count > KEY_CHARS_MAX) return latin1Of(bytes, start, start + count);
+    let hash = count;
+    for (let i = start; i < start + count; i++) hash = (Math.imul(hash, 31) + (bytes[i] as number)) | 0;
+    const place = hash & (KEYS_KEPT - 1);
+    const kept = keys[place] as string;
+    if (kept.length === count) {
+      let i = 0;
+      while (i < count && kept.charCodeAt(i) === bytes[start + i]) i++;
+      if (i === count) return kept;
+    }
+    // What has been a key is an atom, which the engine need not look up again.
+    for (const key in { [latin1Of(bytes, start, start + count)]: 0 }) return (keys[place] = key);
+    throw new MalformedError("a key of no kind");
   }
 
   latin1(count: number): string {

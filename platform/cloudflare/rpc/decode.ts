@@ -26,8 +26,9 @@ export interface DecodeHost {
   build(tag: number, next: () => unknown): unknown;
 }
 
-export function decode(bytes: Uint8Array, host: DecodeHost): unknown {
-  return new Decoder(bytes, host).root();
+/** The value of the first `length` of `bytes`. */
+export function decode(bytes: Uint8Array, host: DecodeHost, length: number = bytes.length): unknown {
+  return new Decoder(bytes, host, length).root();
 }
 
 const scope = globalThis as unknown as Record<string, unknown>;
@@ -47,8 +48,8 @@ class Decoder {
   #keys: string[] = [];
   #depth = 0;
 
-  constructor(bytes: Uint8Array, host: DecodeHost) {
-    this.#in = new ByteReader(bytes);
+  constructor(bytes: Uint8Array, host: DecodeHost, length: number) {
+    this.#in = new ByteReader(bytes, length);
     this.#host = host;
   }
 
@@ -212,7 +213,7 @@ class Decoder {
       return key;
     }
     if (kind === Key.End) throw new MalformedError("a key of no kind");
-    const key = kind === Key.Latin1 ? this.#in.latin1(number) : this.#in.utf16(number);
+    const key = kind === Key.Latin1 ? this.#in.key(number) : this.#in.utf16(number);
     this.#keys.push(key);
     return key;
   }

@@ -109,6 +109,8 @@ const NAMED_PROPERTIES_LENGTH_MAX = 65_536;
 
 /** Objects up to which a list is searched; a Map costs more to make than such a search. */
 const FEW_OBJECTS = 8;
+/** The same for keys. */
+const FEW_KEYS = 16;
 
 class Encoder<External> {
   #out: ByteWriter;
@@ -117,9 +119,11 @@ class Encoder<External> {
   /** Objects by number: the first in a list, because most messages have few; see `#idOf`. */
   #few: object[] = [];
   #seen: Map<object, number> | undefined;
+  /** Keys by number, likewise; see `#keyId`. */
+  #fewKeys: string[] = [];
   #keys: Map<string, number> | undefined;
-  #externals: External[] = [];
-  #promises: Promise<unknown>[] = [];
+  #externals: External[] | undefined;
+  #promises: Promise<unknown>[] | undefined;
   #depth = 0;
   /** Whether user code gave `Object.prototype` enumerable properties. */
   #inherits: boolean | undefined;
@@ -131,11 +135,11 @@ class Encoder<External> {
   }
 
   finish(): Encoded<External> | Awaiting {
-    if (this.#promises.length > 0) {
+    if (this.#promises !== undefined) {
       this.#out.abandon();
       return { promises: this.#promises };
     }
-    return { bytes: this.#out.finish(), externals: this.#externals };
+    return { bytes: this.#out.finish(), externals: this.#externals ?? [] };
   }
 
   abandon(): void {
@@ -240,8 +244,9 @@ class Encoder<External> {
 
   #idOf(value: object): number | undefined {
     if (this.#seen !== undefined) return this.#seen.get(value);
-    const id = this.#few.indexOf(value);
-    return id < 0 ? undefined : id;
+    const few = this.#few;
+    for (let id = 0; id < few.length; id++) if (few[id] === value) return id;
+    return undefined;
   }
 
   #know(value: object): void {
@@ -255,7 +260,7 @@ class Encoder<External> {
 
   /** The own properties of a plain object; for-in makes no array of their names. */
   #members(value: Record<string, unknown>): void {
-    const inherits = (this.#inherits ??= hasEnumerable(Object.prototype));
+    const inherits = (this.#inherits ??= hasEnumerable(NOTHING_OWN));
     for (const key in value) {
       if (inherits && !Object.hasOwn(value, key)) continue;
       this.#key(key);
@@ -274,17 +279,28 @@ class Encoder<External> {
   }
 
   #key(key: string): void {
-    const keys = (this.#keys ??= new Map());
     const out = this.#out;
-    const id = keys.get(key);
+    const id = this.#keyId(key);
     if (id !== undefined) return out.varint(id * 4 + Key.Seen);
-    keys.set(key, keys.size);
     const start = out.position;
     out.varint(key.length * 4 + Key.Latin1);
     if (out.latin1(key)) return;
     out.position = start;
     out.varint(key.length * 4 + Key.Utf16);
     out.utf16(key);
+  }
+
+  /** The number of a key that came before; one that did not gets the next. */
+  #keyId(key: string): number | undefined {
+    const few = this.#fewKeys;
+    if (this.#keys === undefined) {
+      for (let id = 0; id < few.length; id++) if (few[id] === key) return id;
+      if (few.push(key) > FEW_KEYS) this.#keys = new Map(few.map((known, id) => [known, id]));
+      return undefined;
+    }
+    const id = this.#keys.get(key);
+    if (id === undefined) this.#keys.set(key, this.#keys.size);
+    return id;
   }
 
   #array(value: unknown[]): void {
@@ -392,7 +408,7 @@ class Encoder<External> {
   #promise(value: Promise<unknown>): void {
     const settled = this.#options.settled;
     if (settled?.has(value)) return this.value(settled.get(value));
-    this.#promises.push(value);
+    (this.#promises ??= []).push(value);
   }
 
   #error(error: Error): void {
@@ -442,13 +458,18 @@ class Encoder<External> {
   }
 
   #external(external: External): number {
-    if (this.#externals.length >= EXTERNALS_MAX) {
+    const externals = (this.#externals ??= []);
+    if (externals.length >= EXTERNALS_MAX) {
       throw dataCloneError(`A message may carry at most ${EXTERNALS_MAX} stubs and streams (EXTERNALS_MAX).`);
     }
-    this.#externals.push(external);
-    return this.#externals.length - 1;
+    externals.push(external);
+    return externals.length - 1;
   }
 }
+
+/** What is enumerable here is inherited. The engine remembers what an object of this shape has, not what
+ * `Object.prototype` itself has. */
+const NOTHING_OWN = {};
 
 function hasEnumerable(value: object): boolean {
   for (const _ in value) return true;

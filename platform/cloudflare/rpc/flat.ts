@@ -6,12 +6,12 @@
 //
 // Invariant: what stands on either page is used up before any code of a Worker runs.
 
-import { PLAIN_KINDS, engine } from "../../ops.ts";
+import { PLAIN_KINDS } from "../../ops.ts";
 import type { Arrived, Attached, Attachment } from "../../ops.ts";
-import { latin1Of } from "./bytes.ts";
+import { arrivals, latin1Of } from "./bytes.ts";
 import { INT_INLINE, INT_INLINE_MAX, STRING_INLINE, STRING_INLINE_MAX, Tag } from "./tags.ts";
 
-/** Bytes of each page. Larger messages have a buffer of their own. */
+/** Bytes of the page that is written to. Larger messages have a buffer of their own. */
 const PAGE_BYTES = 4096;
 
 /** Not a flat message: a length or a value that none has. */
@@ -19,22 +19,18 @@ export const NO_LENGTH = -1;
 export const NOT_FLAT = Symbol("not flat");
 
 /** Chars of a string up to which it is written here. */
-const STRING_CHARS_MAX = 256;
-/** The most that a primitive takes: such a string, its tag and its length. */
-const PRIMITIVE_BYTES_MAX = STRING_CHARS_MAX + 3;
+const STRING_CHARS_MAX = 1000;
+/** The most that another primitive takes, and a string beside its chars. */
+const PRIMITIVE_BYTES_MAX = 9;
 
 /** The page that messages are written to. */
 export const departures = new Uint8Array(PAGE_BYTES);
-/** The page that messages come on. */
-const arrivals = new Uint8Array(PAGE_BYTES);
-engine.setArrivals(arrivals);
 
 const doubleBytes = new Uint8Array(8);
 const double = new Float64Array(doubleBytes.buffer);
 
-/** The global may be replaced, and a view that is made by its species could be seen. */
+/** The global may be replaced. */
 const Bytes = Uint8Array;
-const page = arrivals.buffer;
 
 // ---- writing
 
@@ -101,7 +97,7 @@ function writeVarint(value: number): void {
 
 function writeString(value: string): boolean {
   const { length } = value;
-  if (length > STRING_CHARS_MAX) return false;
+  if (length > STRING_CHARS_MAX || position + PRIMITIVE_BYTES_MAX + length > PAGE_BYTES) return false;
   if (length <= STRING_INLINE_MAX) {
     departures[position++] = STRING_INLINE + length;
   } else {
@@ -197,11 +193,6 @@ function readString(count: number): unknown {
 }
 
 // ---- what is not flat
-
-/** What came, for a decoder that keeps nothing of it. */
-export function arrivedBytes(arrived: Arrived): Uint8Array {
-  return typeof arrived === "number" ? new Bytes(page, 0, arrived) : arrived;
-}
 
 /** What came, to be kept. */
 export function keptBytes(arrived: Arrived): Uint8Array {

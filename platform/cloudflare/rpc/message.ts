@@ -8,7 +8,7 @@
 // Invariant: every attachment that arrives is owned by the message's disposal group or given back.
 
 import { PLAIN_KINDS, ops } from "../../ops.ts";
-import type { Attachment, Payload } from "../../ops.ts";
+import type { Arrived, Attached, Attachment, Payload } from "../../ops.ts";
 import { sendReadable, receiveReadable, receiveWritable, sendWritable } from "../../web/streams/wire.ts";
 import { ReadableStream } from "../../web/streams/readable.ts";
 import { WritableStream } from "../../web/streams/writable.ts";
@@ -21,7 +21,7 @@ import { newService, serviceOf } from "../fetcher.ts";
 import { loaderCap, newLoader } from "../loader.ts";
 import { isPlainProxy } from "../proxies.ts";
 import { DISPOSE } from "../symbols.ts";
-import { MalformedError, TooLargeError } from "./bytes.ts";
+import { MalformedError, TooLargeError, arrivals } from "./bytes.ts";
 import { decode } from "./decode.ts";
 import type { DecodeHost } from "./decode.ts";
 import { encode, refuse, refused } from "./encode.ts";
@@ -340,23 +340,24 @@ export function unpack(payload: Payload): Unpacked {
   }
 }
 
-/** The value of a payload without attachments. Nothing of the bytes is kept. */
-export function unpackBytes(bytes: Uint8Array): unknown {
-  return bytes.length === 0 ? {} : decode(bytes, NOTHING_ATTACHED);
+function unpackBytes(bytes: Uint8Array, length = bytes.length): unknown {
+  return length === 0 ? {} : decode(bytes, NOTHING_ATTACHED, length);
 }
 
-/** The value of a payload whose attachments are plain. Nothing of the bytes is kept. */
-export function unpackPlain(bytes: Uint8Array, attached: number[] | undefined): Unpacked {
-  if (attached === undefined) return { value: unpackBytes(bytes), group: EMPTY_GROUP };
+/** The value of a payload whose attachments are plain. */
+export function unpackPlain(arrived: Arrived, attached: Attached): Unpacked {
+  const bytes = typeof arrived === "number" ? arrivals : arrived;
+  const length = typeof arrived === "number" ? arrived : arrived.length;
+  if (attached === undefined) return { value: unpackBytes(bytes, length), group: EMPTY_GROUP };
   const group = new Group();
   const made: object[] = [];
   for (let i = 0; i < attached.length; i += 2) made.push(group.add(receivePlain(attached[i] as number, attached[i + 1] as number)));
   // One thing by itself, such as an object that a call gives.
-  if (made.length === 1 && bytes.length === 2 && bytes[0] === Tag.External && bytes[1] === 0) {
+  if (made.length === 1 && length === 2 && bytes[0] === Tag.External && bytes[1] === 0) {
     return { value: made[0], group };
   }
   try {
-    return { value: decode(bytes, hostOf(made)), group };
+    return { value: decode(bytes, hostOf(made), length), group };
   } catch (error) {
     group.dispose();
     throw error;

@@ -10,13 +10,13 @@ import { PLAIN_KINDS, engine } from "../../ops.ts";
 import type { Arrived, Attached, CallEvent, CallId, ExportId, Payload, RpcArguments, RpcPath } from "../../ops.ts";
 import { facetOutcome, isFacetStart } from "../actors/facets.ts";
 import { frameOf, runIn } from "../async-context.ts";
-import { Invocation } from "../context.ts";
+import { Invocation, invocationOf } from "../context.ts";
 import { requestFromWire, responseToWire } from "../../web/fetch-wire.ts";
 import { isResponse } from "../../web/response.ts";
 import { isLoaderCallback } from "../loader.ts";
 import { codeOf } from "../loader-code.ts";
-import { NO_LENGTH, NOT_FLAT, arrivedBytes, departures, readArguments, writeAttached, writeValue } from "./flat.ts";
-import { EMPTY_GROUP, pack, ship, shipPlain, unpack, unpackBytes, unpackPlain } from "./message.ts";
+import { NO_LENGTH, NOT_FLAT, departures, readArguments, writeAttached, writeValue } from "./flat.ts";
+import { EMPTY_GROUP, pack, ship, shipPlain, unpack, unpackPlain } from "./message.ts";
 import type { DisposalGroup, Packed, Unpacked } from "./message.ts";
 import { isStubLike } from "./stub.ts";
 import { LocalTarget, RpcTarget, TARGET_RESERVED, callMember, exportedTarget, member, reachOf } from "./target.ts";
@@ -74,7 +74,10 @@ class Answer {
   }
 }
 
-const answers = new Map<CallId, Answer>();
+/** The answer of a call, while it may be called. */
+function answerOf(call: CallId): Answer | undefined {
+  return invocationOf(call)?.answer as Answer | undefined;
+}
 
 const EXPORT = PLAIN_KINDS.indexOf("export");
 
@@ -99,7 +102,7 @@ export function serveRpc(
 ): void {
   const answer = new Answer(invocation);
   invocation.exported();
-  answers.set(invocation.call, answer);
+  invocation.answer = answer;
   const before = engine.contextGet();
   engine.contextSet(frameOf(invocation));
   try {
@@ -141,9 +144,8 @@ function serve(
 
 function unpackArguments(args: Payload | Arrived, attached: Attached): Unpacked {
   if (typeof args === "object" && "bytes" in args) return unpack(args);
-  if (attached !== undefined) return unpackPlain(arrivedBytes(args), attached);
-  const flat = readArguments(args);
-  return { value: flat === NOT_FLAT ? unpackBytes(arrivedBytes(args)) : flat, group: EMPTY_GROUP };
+  const flat = attached === undefined ? readArguments(args) : NOT_FLAT;
+  return flat === NOT_FLAT ? unpackPlain(args, attached) : { value: flat, group: EMPTY_GROUP };
 }
 
 function failed(answer: Answer, params: DisposalGroup | undefined, error: unknown): void {
@@ -227,14 +229,13 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 export function releaseAnswer(call: CallId): void {
-  const answer = answers.get(call);
+  const answer = answerOf(call);
   if (answer === undefined) return;
-  answers.delete(call);
   answer.released = true;
   const { commits } = answer;
   answer.commits = undefined;
   for (const commit of commits ?? []) commit();
-  answer.invocation.exportGone();
+  answer.invocation.answerGone();
 }
 
 /** A call to an object that this Worker exported. */
@@ -287,8 +288,8 @@ function serveFacet(invocation: Invocation, callback: () => unknown): void {
 
 /** A call to the result of an earlier call. */
 export function serveAnswer(call: CallId, answerTo: CallId, event: CallEvent): void {
+  const answer = answerOf(answerTo);
   const invocation = new Invocation(call, undefined);
-  const answer = answers.get(answerTo);
   if (answer === undefined) return invocation.fail(resultGone());
   if (event[0] === "fetch") {
     const [, head, body] = event;
@@ -307,8 +308,8 @@ export function serveAnswer(call: CallId, answerTo: CallId, event: CallEvent): v
 }
 
 export function serveAnswerRpc(call: CallId, answerTo: CallId, path: RpcPath, args: RpcArguments, attached: Attached): void {
+  const answer = answerOf(answerTo);
   const invocation = new Invocation(call, undefined);
-  const answer = answers.get(answerTo);
   if (answer === undefined) return invocation.fail(resultGone());
   serveResult(invocation, answer, pathOf(path), args, attached);
 }

@@ -28,7 +28,7 @@ import { callComesFrom, callSpan } from "../trace.ts";
 import type { OpenSpan } from "../trace.ts";
 import { DISPOSE } from "../symbols.ts";
 import { startTimer } from "../../web/timers.ts";
-import { NO_LENGTH, NOT_FLAT, arrivedBytes, departures, readValue, writeArguments } from "./flat.ts";
+import { NO_LENGTH, NOT_FLAT, departures, readValue, writeArguments } from "./flat.ts";
 import { EMPTY_GROUP, pack, ship, shipPlain, unpack, unpackLocal, unpackPlain } from "./message.ts";
 import type { DisposalGroup, Packed } from "./message.ts";
 import { LocalTarget, TARGET_RESERVED, callMember, member, reachOf } from "./target.ts";
@@ -222,12 +222,12 @@ export class Result implements Origin, Awaited {
 
   settleValue(bytes: Arrived, attached: Attached): void {
     this.#span?.end();
-    const flat = readValue(bytes);
+    const flat = attached === undefined ? readValue(bytes) : NOT_FLAT;
     // A primitive makes nothing that belongs to an invocation.
-    if (flat !== NOT_FLAT && attached === undefined) return this.fulfill(flat, EMPTY_GROUP);
+    if (flat !== NOT_FLAT) return this.fulfill(flat, EMPTY_GROUP);
     runIn(frameOf(this.invocation), () => {
       try {
-        const { value, group } = unpackPlain(arrivedBytes(bytes), attached);
+        const { value, group } = unpackPlain(bytes, attached);
         this.fulfill(value, group);
       } catch (error) {
         this.reject(error);

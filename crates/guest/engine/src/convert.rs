@@ -189,6 +189,29 @@ fn passing_to_js(cx: &mut JSContext, bytes: Vec<u8>) -> Result<JSVal, Thrown> {
     bytes_to_js(cx, bytes)
 }
 
+/// Some of what stands on the page that `setArrivals` was given, as one char each.
+pub(crate) fn arrived_text(cx: &mut JSContext, start: i32, end: i32) -> Result<JSVal, Thrown> {
+    let page = core().arrivals.get();
+    let mut text = Vec::new();
+    if !page.is_null() {
+        let (mut length, mut shared, mut bytes) = (0, false, ptr::null_mut());
+        // SAFETY: the page is a live view, as in `passing_to_js`. What is asked for is read only if the view
+        // has it, and copied, because making a string may move the page.
+        unsafe {
+            GetArrayBufferViewLengthAndData(page, &mut length, &mut shared, &mut bytes);
+            if !shared && start >= 0 && end > start && end as usize <= length {
+                let place = bytes.add(start as usize);
+                text.extend_from_slice(slice::from_raw_parts(place, (end - start) as usize));
+            }
+        }
+    }
+    // SAFETY: the characters are copied before the call returns, and it is told their true number.
+    let string = unsafe { JS_NewStringCopyN(cx, text.as_ptr().cast(), text.len()) };
+    let string = NonNull::new(string).ok_or(Thrown)?;
+    // SAFETY: the engine just made this string, and nothing ran since.
+    Ok(StringValue(unsafe { string.as_ref() }))
+}
+
 fn list_to_js(cx: &mut JSContext, items: Vec<Data>) -> Result<JSVal, Thrown> {
     rooted!(&in(cx) let mut values: Vec<JSVal> = Vec::with_capacity(items.len()));
     for item in items {

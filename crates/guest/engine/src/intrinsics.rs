@@ -40,6 +40,7 @@ const PARAMETERS_MAX: usize = 64;
 pub(crate) fn define(cx: &mut JSContext, engine: HandleObject) -> Result<(), Thrown> {
     define_native(cx, engine, c"setHandlers", set_handlers)?;
     define_native(cx, engine, c"setArrivals", set_arrivals)?;
+    define_native(cx, engine, c"arrivedText", arrived_text)?;
     define_native(cx, engine, c"importModule", import_module)?;
     define_native(cx, engine, c"requireModule", require_module)?;
     define_native(cx, engine, c"platformModule", platform_module)?;
@@ -119,6 +120,14 @@ native!(set_arrivals, |cx, arguments| {
     }
     core().arrivals.set(page);
     Ok(UndefinedValue())
+});
+
+native!(arrived_text, |cx, arguments| {
+    let (start, end) = (argument(arguments, 0), argument(arguments, 1));
+    if !start.is_int32() || !end.is_int32() {
+        return Err(throw_type_error(cx, "two places on the page are needed"));
+    }
+    convert::arrived_text(cx, start.to_int32(), end.to_int32())
 });
 
 native!(import_module, |cx, arguments| {

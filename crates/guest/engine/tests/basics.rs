@@ -84,6 +84,7 @@ const tests = {
     if (name === "give") engine.setArrivals(page);
     if (name === "detach") page.buffer.transfer();
     ops.say(typeof bytes === "number" ? `${bytes}: ${Array.from({ length: bytes }, (_, i) => page[i]).join()}` : bytes.join());
+    if (name === "text") for (const [from, to] of [[1, 3], [0, 4], [2, 2], [3, 5], [-1, 2], [3, 1]]) ops.say(engine.arrivedText(from, to));
     ops.say({ give: 1, "caf\u00e9": 2 }[name] ?? name.length);
   },
   promises() {
@@ -294,6 +295,10 @@ fn everything_in_order() {
     assert_eq!(pass(&[], "caf\u{e9}"), "0:  2");
     assert_eq!(pass(&[1, 2, 3, 4], "\u{65e5}\u{672c}"), "4: 1,2,3,4 2");
     assert_eq!(pass(&[1, 2, 3, 4, 5], &"n".repeat(100)), "1,2,3,4,5 100");
+    assert_eq!(
+        pass("a\u{e9}b".as_bytes(), "text"),
+        "4: 97,195,169,98 \u{c3}\u{a9} a\u{c3}\u{a9}b     4"
+    );
     for round in 0..3 {
         // More names than are kept.
         for name in 1..20 {
