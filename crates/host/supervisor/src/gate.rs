@@ -7,7 +7,7 @@
 //! guest or host ends in between has told nobody anything.
 //!
 //! The gate is the guest's, not the instance's: frames carry no instance, and a guest's turns are in
-//! order anyway. Only the guest's own task (`inbox`) looks into it.
+//! order anyway. Only whoever holds the guest's `reading` looks into it.
 //!
 //! Invariant: `held` begins with a barrier or is empty; an open barrier is there exactly while an
 //! instance of this guest has written in a turn that is not over.

@@ -3,7 +3,7 @@
 //! `state` is everything behind the guest's one lock: capabilities, streams, calls both ways, and
 //! bytes on their way out; `invocation` what was delivered. Whoever sends appends to the buffer under
 //! the lock, so a frame that introduces a number is out before any frame that uses it. What frames mean
-//! stands in `relay`; reading them off the socket in `inbox`.
+//! stands in `relay`; reading them in `reader`.
 //!
 //! Invariant: after `end` the tables are empty, every caller has its outcome, every stream its last
 //! word, and nothing can be sent any more.
@@ -19,10 +19,10 @@ use crate::bounds::{COLLECT_BYTES, COLLECT_CAPS, EGRESS_AT_ONCE_MAX, OUT_BYTES_M
 use crate::ending::{EXIT_OUT_OF_MEMORY, EndReason};
 use crate::gate::{Gate, Synced};
 use crate::hub::{Chore, Hub};
-use crate::inbox::Inbox;
 use crate::link::Link;
 use crate::lock::Mutex;
 use crate::process::Process;
+use crate::reader::Reading;
 use crate::socket::Socket;
 use crate::turn::Turn;
 use crate::usage::Account;
@@ -100,7 +100,8 @@ pub struct Guest {
     pub(crate) paired: AtomicBool,
     /// It is to stay awake between calls; `pairs` changes it, and it hears so with the next call.
     pub(crate) awake: AtomicBool,
-    pub(crate) inbox: Mutex<Inbox>,
+    /// How far it has been read.
+    pub(crate) reading: Mutex<Reading>,
     /// What it said after writes that are not durable yet.
     pub(crate) gate: Mutex<Gate>,
     pub(crate) synced: Synced,
@@ -165,7 +166,7 @@ impl Guest {
             settled: AtomicBool::new(false),
             paired: AtomicBool::new(false),
             awake: AtomicBool::new(false),
-            inbox: Mutex::default(),
+            reading: Mutex::default(),
             gate: Mutex::default(),
             synced: Synced::default(),
         })

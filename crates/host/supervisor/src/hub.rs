@@ -362,7 +362,8 @@ impl Hub {
         guest.patient.store(patient, Ordering::Relaxed);
         self.counters.forks.fetch_add(1, Ordering::Relaxed);
         self.guests.lock().insert(guest.id, guest.clone());
-        self.runtime.spawn(crate::inbox::run(guest.clone(), stream));
+        self.runtime
+            .spawn(crate::reader::run(guest.clone(), stream));
         self.guest_born(&mut Turn::new(), guest.clone());
         guest
     }

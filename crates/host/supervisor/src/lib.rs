@@ -48,6 +48,7 @@ mod placement;
 pub mod policy;
 pub mod pool;
 pub mod process;
+mod reader;
 pub mod relay;
 pub mod restored;
 pub mod socket;
