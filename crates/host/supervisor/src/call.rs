@@ -11,7 +11,7 @@ use crate::guest::{Guest, Inbound};
 use crate::held::{HeldEvent, HeldOutcome, HeldPayload};
 use crate::hub::Hub;
 use crate::lock::Mutex;
-use crate::pairs::Company;
+use crate::pairs::{CHAIN_MAX, Company};
 use crate::relay;
 use crate::restored::RestoredCap;
 use crate::tail::{Session, TailPermit};
@@ -428,11 +428,12 @@ pub fn deliver(
     let calls_in = state.calls_in.len();
     drop(state);
     if let Some(caller) = call.calling_guest() {
-        let company = match u32::try_from(calls_in).unwrap_or(u32::MAX) {
-            _ if caller.calls_waiting.load(Ordering::Relaxed) != 1 => Company::Busy,
-            1 => Company::None,
+        let calls_in = u32::try_from(calls_in).unwrap_or(u32::MAX);
+        let company = match caller.calls_waiting.load(Ordering::Relaxed) {
+            // One call, or a chain of them that are made on each other's results.
+            waiting if waiting == calls_in && calls_in <= CHAIN_MAX => Company::None,
             // What it is called back for, or calls into itself from.
-            all if all <= 1 + guest.calls_waiting.load(Ordering::Relaxed) => Company::Waiting,
+            1 if calls_in <= 1 + guest.calls_waiting.load(Ordering::Relaxed) => Company::Waiting,
             _ => Company::Busy,
         };
         if guest.hub.pairs.note_call(caller, guest, company) {

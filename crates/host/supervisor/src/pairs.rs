@@ -35,6 +35,9 @@ use std::time::{Duration, Instant};
 /// Calls in turn that make a pair, or questions in a row: rarely reached by chance, a millisecond or two for those who mean it.
 const STREAK_MIN: u32 = 24;
 
+/// Calls at once that are still taken for one chain: more are better spread over all cores.
+pub(crate) const CHAIN_MAX: u32 = 8;
+
 /// Calls that lie farther apart are no streak: there is nothing to gain for them.
 const GAP_MAX: Duration = Duration::from_millis(2);
 
@@ -107,7 +110,7 @@ struct Bound {
 /// What is under way in caller and callee beside a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Company {
-    /// Nothing: the callee has no other call, and the caller waits for no other.
+    /// Nothing: the callee has no call of others, and the caller waits for nobody else.
     None,
     /// The callee's other calls wait for calls of its own.
     Waiting,
