@@ -32,17 +32,17 @@ export const CALLS_MAX = 4096;
 export type OnOutcome = (outcome: Outcome) => void;
 
 /** The result of an RPC call, which takes its outcome itself. */
-export interface Awaited {
+export interface AwaitedCall {
   settle(outcome: Outcome): void;
   /** The outcome is a value with plain attachments alone. */
   settleValue(value: Arrived, attached: Attached): void;
 }
 
-const pending = new Map<CallId, OnOutcome | Awaited>();
+const pending = new Map<CallId, OnOutcome | AwaitedCall>();
 let nextCall: CallId = 1;
 
 /** A number for a call that `sendCall` will send, so that a queued call can be cancelled. */
-export function newCall(onOutcome: OnOutcome | Awaited): CallId {
+export function newCall(onOutcome: OnOutcome | AwaitedCall): CallId {
   if (pending.size >= CALLS_MAX) {
     const message = `Too many calls are under way at once: the limit is ${CALLS_MAX} (CALLS_MAX).`;
     throw addBudget(new Error(message), "concurrency", pending.size + 1, CALLS_MAX);

@@ -169,6 +169,7 @@ export class ByteWriter {
 }
 
 const { fromCharCode } = String;
+const { imul } = Math;
 const Bytes = Uint8Array;
 
 function shortLatin1(bytes: Uint8Array, start: number, end: number): string {
@@ -277,7 +278,7 @@ export class ByteReader {
     this.#position += count;
     if (count === 0 || count > KEY_CHARS_MAX) return latin1Of(bytes, start, start + count);
     let hash = count;
-    for (let i = start; i < start + count; i++) hash = (Math.imul(hash, 31) + (bytes[i] as number)) | 0;
+    for (let i = start; i < start + count; i++) hash = (imul(hash, 31) + (bytes[i] as number)) | 0;
     const place = hash & (KEYS_KEPT - 1);
     const kept = keys[place] as string;
     if (kept.length === count) {

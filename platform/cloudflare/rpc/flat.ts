@@ -1,8 +1,9 @@
 // The codec for the commonest messages: primitives, and lists of arguments that are primitives.
 //
 // What it writes is what `encode.ts` would, without an encoder, a buffer and a copy: it writes into one page
-// that the op reads from, and reads from the page that Rust writes what comes to. Whatever it does not know
-// it leaves to the others: it gives `NOT_FLAT`, and has neither thrown nor run anything of the Worker's.
+// that the op reads from, and reads from the page that Rust writes what comes to (`arrivals` of `bytes.ts`).
+// Whatever it does not know it leaves to the others: it gives `NOT_FLAT`, and has neither thrown nor asked
+// the Worker's objects for anything, which have getters.
 //
 // Invariant: what stands on either page is used up before any code of a Worker runs.
 
@@ -29,8 +30,9 @@ export const departures = new Uint8Array(PAGE_BYTES);
 const doubleBytes = new Uint8Array(8);
 const double = new Float64Array(doubleBytes.buffer);
 
-/** The global may be replaced. */
+/** The globals may be replaced. */
 const Bytes = Uint8Array;
+const { floor } = Math;
 
 // ---- writing
 
@@ -90,7 +92,7 @@ function writeNumber(value: number): void {
 function writeVarint(value: number): void {
   while (value >= 0x80) {
     departures[position++] = (value % 0x80) | 0x80;
-    value = Math.floor(value / 0x80);
+    value = floor(value / 0x80);
   }
   departures[position++] = value;
 }

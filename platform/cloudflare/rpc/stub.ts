@@ -17,7 +17,7 @@ import { engine, wire } from "../../ops.ts";
 import type { Arrived, Attached, CallEvent, CallId, Failure, Outcome } from "../../ops.ts";
 import { currentInvocation, frameOf, runIn } from "../async-context.ts";
 import { forgetCall, newCall } from "../calls.ts";
-import type { Awaited } from "../calls.ts";
+import type { AwaitedCall } from "../calls.ts";
 import { disowned, hold, newSlot, ownedBy } from "../caps.ts";
 import type { Cap, Owned } from "../caps.ts";
 import { actFor } from "../context.ts";
@@ -123,7 +123,7 @@ function collectSoon(): void {
 }
 
 /** The outcome of a call under way or over. */
-export class Result implements Origin, Awaited {
+export class Result implements Origin, AwaitedCall {
   readonly promise: Promise<unknown> = engine.newPromise();
   readonly invocation: Invocation | undefined = currentInvocation();
   /**
