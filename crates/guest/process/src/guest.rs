@@ -123,7 +123,6 @@ pub fn run(mut engine: GuestEngine, mut seed: Seed) -> ! {
         started: false,
         traced: None,
         last_frame: Instant::now(),
-        awake: Duration::ZERO,
         has_spare_pages: false,
         silence_asked: false,
     };
@@ -182,8 +181,6 @@ struct Guest {
     /// Somebody follows the invocation of this number, which comes next.
     traced: Option<CallId>,
     last_frame: Instant,
-    /// How long after that it looks for the next before it sleeps, where no call is under way here.
-    awake: Duration,
     /// Large messages or much of a stream passed since memory was last given back.
     has_spare_pages: bool,
     /// The platform was asked about unanswered calls since something last happened.
@@ -231,17 +228,14 @@ impl Guest {
         }
     }
 
-    /// Where the host asked for it, looks for the next call without sleeping: whether one came.
+    /// Where the host asked for it, looks for the next call or outcome without sleeping: whether one came.
     fn read_awake(&mut self) -> bool {
-        if self.awake.is_zero() || !self.engine.state().is_idle() {
+        let last_frame = self.last_frame;
+        let state = self.engine.state();
+        if !state.may_stay_awake() || last_frame.elapsed() > AWAKE_AFTER_MAX {
             return false;
         }
-        let since = Instant::now();
-        if since.duration_since(self.last_frame) > AWAKE_AFTER_MAX {
-            return false;
-        }
-        let until = since + self.awake;
-        match self.engine.state().read_awake(until) {
+        match state.read_awake() {
             Ok(Arrival::Some) => true,
             Ok(Arrival::None) => false,
             Ok(Arrival::End) => exit_now(exit::DONE),
@@ -321,7 +315,7 @@ impl Guest {
             ToGuest::Traced { call } => self.traced = Some(call),
             // The state keeps it.
             ToGuest::OwnCall { .. } => {}
-            ToGuest::StayAwake { us } => self.awake = Duration::from_micros(us.into()),
+            ToGuest::StayAwake { us } => self.engine.state().stay_awake(us),
             mut frame => {
                 if !frame.put_beside(&mut self.engine.state().beside) {
                     exit_now(exit::PROTOCOL);

@@ -45,6 +45,8 @@ pub struct GuestState {
     queued_in: u64,
     /// Something was written to storage in this turn: the host waits for its end.
     storage_open: bool,
+    /// How long it looks for the next frame before it sleeps, where nothing is left to do here.
+    awake: Duration,
     /// When the platform asked to be woken.
     pub wake_at: Option<Instant>,
     /// Calls into this guest that have no outcome yet.
@@ -69,8 +71,22 @@ impl GuestState {
         self.input.as_mut().map_or(Ok(Arrival::None), Input::read)
     }
 
-    /// Looks for something to read until then, without sleeping.
-    pub fn read_awake(&mut self, until: Instant) -> io::Result<Arrival> {
+    /// The host says how long to stay awake, in microseconds.
+    pub fn stay_awake(&mut self, us: u32) {
+        self.awake = Duration::from_micros(us.into());
+    }
+
+    /// Whether the next frame is worth waiting for awake: no call is under way here, or it waits for one
+    /// of its own, and all that was to be said is out.
+    pub fn may_stay_awake(&self) -> bool {
+        !self.awake.is_zero()
+            && (self.calls_unanswered == 0 || self.calls_waiting > 0)
+            && !self.output.is_pending()
+    }
+
+    /// Looks for something to read without sleeping.
+    pub fn read_awake(&mut self) -> io::Result<Arrival> {
+        let until = Instant::now() + self.awake;
         match &mut self.input {
             Some(input) => input.read_awake(until),
             None => Ok(Arrival::None),
@@ -114,6 +130,7 @@ impl GuestState {
                     self.storage_open |= reply.open;
                     return Ok(reply);
                 }
+                Ok(Some(ToGuest::StayAwake { us })) => self.stay_awake(us),
                 Ok(Some(frame)) => self.early.push_back(frame),
                 Ok(None) => self.wait_for_more(),
                 Err(_) => exit_now(exit::PROTOCOL),
@@ -122,9 +139,14 @@ impl GuestState {
     }
 
     fn wait_for_more(&mut self) {
-        let arrived = match &mut self.input {
-            Some(input) => input.wait(),
-            None => exit_now(exit::SYSTEM),
+        let awake = match self.awake.is_zero() {
+            true => Ok(Arrival::None),
+            false => self.read_awake(),
+        };
+        let arrived = match (awake, &mut self.input) {
+            (Ok(Arrival::None), Some(input)) => input.wait(),
+            (Ok(Arrival::None), None) => exit_now(exit::SYSTEM),
+            (arrived, _) => arrived,
         };
         match arrived {
             Ok(Arrival::Some | Arrival::None) => {}
@@ -260,11 +282,6 @@ impl GuestState {
             }
             _ => {}
         }
-    }
-
-    /// No call is under way here, and all that was to be said is out.
-    pub fn is_idle(&self) -> bool {
-        self.calls_unanswered == 0 && !self.output.is_pending()
     }
 
     /// Calls wait for this guest, and it waits for no timer and for no call but into itself: if nothing

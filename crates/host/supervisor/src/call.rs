@@ -406,16 +406,7 @@ pub fn deliver(
     {
         guest.push(&mut state, &ToGuest::OwnCall { call: id });
     }
-    let awake = guest.awake.load(Ordering::Relaxed);
-    if awake != state.awake {
-        state.awake = awake;
-        let us = match awake {
-            true => guest.hub.pairs.awake_max().as_micros(),
-            false => 0,
-        };
-        let us = u32::try_from(us).unwrap_or(u32::MAX);
-        guest.push(&mut state, &ToGuest::StayAwake { us });
-    }
+    guest.tell_awake(&mut state);
     guest.push_message(&mut state, frame);
     if is_rpc && !call.result_wanted.load(Ordering::Acquire) {
         guest.push(&mut state, &ToGuest::ReleaseAnswer { call: id });

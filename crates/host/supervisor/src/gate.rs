@@ -76,7 +76,9 @@ pub fn pass(
     match frame {
         ToHost::Storage { actor, request } => {
             guest.heard.store(true, Ordering::Relaxed);
-            guest.hub.pairs.note_question(guest);
+            if guest.hub.pairs.note_question(guest) {
+                turn.await_answer(guest);
+            }
             answer(guest, actor, request, turn)
         }
         ToHost::Settled {} => settle(guest, turn),
@@ -198,18 +200,23 @@ fn answer(
     request: StorageRequest,
     turn: &mut Turn,
 ) -> Result<(), Violation> {
-    let (resident, left) = {
-        let state = guest.lock();
-        (state.actors.get(&number.0).cloned(), state.cpu_left())
+    let (resident, left, awake) = {
+        let mut state = guest.lock();
+        guest.tell_awake(&mut state);
+        let resident = state.actors.get(&number.0).cloned();
+        (resident, state.cpu_left(), state.awake)
     };
     let reply = match (&resident, request) {
         (Some(_), StorageRequest::Token { cap }) => token(guest, cap),
         (Some(_), StorageRequest::Redeem { cap, token }) => redeem(guest, cap, &token.0)?,
         (Some(resident), request) => {
-            let before = thread_cpu();
+            // One that is awake pays by waiting for it.
+            let before = (!awake).then(thread_cpu);
             let reply = ask(resident, request, left);
-            let used = thread_cpu().saturating_sub(before);
-            guest.lock().charge_for_question(used);
+            if let Some(before) = before {
+                let used = thread_cpu().saturating_sub(before);
+                guest.lock().charge_for_question(used);
+            }
             reply
         }
         (None, _) => over(),

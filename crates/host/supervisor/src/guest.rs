@@ -270,6 +270,21 @@ impl Guest {
         self.lock().out.is_blocked()
     }
 
+    /// Says whether to stay awake, where that is news.
+    pub(crate) fn tell_awake(self: &Arc<Self>, state: &mut State) {
+        let awake = self.awake.load(Ordering::Relaxed);
+        if awake == state.awake {
+            return;
+        }
+        state.awake = awake;
+        let us = match awake {
+            true => self.hub.pairs.awake_max().as_micros(),
+            false => 0,
+        };
+        let us = u32::try_from(us).unwrap_or(u32::MAX);
+        self.push(state, &ToGuest::StayAwake { us });
+    }
+
     /// What is sent to it goes through its mailbox while it listens there.
     pub(crate) fn use_mailbox(&self) {
         if let Some(mailbox) = self.process.mailbox() {

@@ -166,6 +166,7 @@ impl Pairs {
         let pair = (caller.id, callee.id);
         let (now, soon) = state.moment();
         let alone = company != Company::Busy;
+        let own = alone && caller.id == callee.id;
         let follows = alone && soon && state.last == Some(pair);
         if state.bound.is_some() {
             let fits = alone && is_bound(caller) && is_bound(callee);
@@ -174,13 +175,8 @@ impl Pairs {
                 let pause = state.answered_at.map(|at| now.duration_since(at));
                 let slept = pause.is_none_or(|pause| pause > self.awake_max);
                 self.count_sleep_in(&mut state, slept);
-            } else if fits
-                && company == Company::None
-                && state.awake_not_before.is_some_and(|at| now >= at)
-            {
-                // To be bound again, awake.
-                state.awake_not_before = None;
-                self.release_in(&mut state);
+            } else if fits && (company == Company::None || own) {
+                self.retry_awake_in(&mut state, now, callee);
             }
         }
         state.streak = if follows { state.streak + 1 } else { 0 };
@@ -189,12 +185,13 @@ impl Pairs {
         state.questions = 0;
         if state.may_bind(now) && state.streak >= STREAK_MIN {
             state.streak = 0;
-            let may_stay_awake = company == Company::None
-                && !self.awake_max.is_zero()
-                && state.awake_not_before.is_none_or(|at| now >= at);
-            self.bind_in(&mut state, &[caller, callee], may_stay_awake);
+            let awake = (company == Company::None || own) && self.may_stay_awake(&state, now);
+            match own {
+                true => self.bind_in(&mut state, &[callee], awake),
+                false => self.bind_in(&mut state, &[caller, callee], awake),
+            }
         }
-        company == Company::None && callee.awake.load(Ordering::Relaxed)
+        (company == Company::None || own) && callee.awake.load(Ordering::Relaxed)
     }
 
     /// The answer that was waited for came in time, or did not.
@@ -220,22 +217,41 @@ impl Pairs {
         }
     }
 
-    /// A guest asks its storage something, and waits for the answer.
-    pub(crate) fn note_question(&self, asker: &Arc<Guest>) {
+    /// A guest asks its storage something, and waits for the answer. Whether its next question is to be
+    /// waited for at once.
+    pub(crate) fn note_question(&self, asker: &Arc<Guest>) -> bool {
         let Some(mut state) = self.state.try_lock() else {
-            return;
+            return false;
         };
         let (now, soon) = state.moment();
         let follows = soon && state.asker == Some(asker.id);
         if state.bound.is_some() {
             let fits = is_bound(asker);
             self.count_in(&mut state, fits);
+            if fits {
+                self.retry_awake_in(&mut state, now, asker);
+            }
         }
         state.questions = if follows { state.questions + 1 } else { 0 };
         state.asker = Some(asker.id);
         if state.may_bind(now) && state.questions >= STREAK_MIN {
             state.questions = 0;
-            self.bind_in(&mut state, &[asker], false);
+            let awake = self.may_stay_awake(&state, now);
+            self.bind_in(&mut state, &[asker], awake);
+        }
+        asker.awake.load(Ordering::Relaxed)
+    }
+
+    fn may_stay_awake(&self, state: &State, now: Instant) -> bool {
+        !self.awake_max.is_zero() && state.awake_not_before.is_none_or(|at| now >= at)
+    }
+
+    /// One that has slept for long enough is let go, to be bound again, awake.
+    fn retry_awake_in(&self, state: &mut State, now: Instant, guest: &Guest) {
+        if !guest.awake.load(Ordering::Relaxed)
+            && state.awake_not_before.take_if(|at| now >= *at).is_some()
+        {
+            self.release_in(state);
         }
     }
 
@@ -261,7 +277,7 @@ impl Pairs {
         }
     }
 
-    /// With `awake`, the second of them stays awake on another core.
+    /// With `awake`, the last of them stays awake on another core.
     fn bind_in(&self, state: &mut State, guests: &[&Arc<Guest>], awake: bool) {
         let (Ok(before), Ok(core)) = (Cores::allowed(), Cores::current()) else {
             return;
@@ -273,7 +289,7 @@ impl Pairs {
         state.slept = 0;
         state.answered_at = None;
         for (index, guest) in guests.iter().enumerate() {
-            let awake = awake && index == 1;
+            let awake = awake && index + 1 == guests.len();
             match awake {
                 true => guest.process.bind(&before.without(&core)),
                 false => guest.process.bind(&core),

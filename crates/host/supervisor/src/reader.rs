@@ -34,6 +34,9 @@ const READ_RATIO: u32 = (READ_BYTES / READ_BYTES_COSTLY) as u32;
 /// Looks into a mailbox between two at the socket, by which comes what does not fit there.
 const LOOKS: u32 = 64;
 
+/// How long a thread of the host's may do nothing else for that.
+const AWAKE_TURN_MAX: Duration = Duration::from_millis(1);
+
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
@@ -92,9 +95,7 @@ pub(crate) async fn run(guest: Arc<Guest>, stream: Arc<Socket>) {
         let mut turn = Turn::new();
         let drained = drain(&guest, &stream, &mut turn);
         turn.flush();
-        if let Some(callee) = turn.take_awaited() {
-            await_answer(&callee);
-        }
+        await_answers(&mut turn);
         match drained {
             Ok(Drained::Empty) => ready.clear_ready(),
             Ok(Drained::More) => tokio::task::yield_now().await,
@@ -128,10 +129,20 @@ fn let_out(guest: &Arc<Guest>) -> Result<(), Violation> {
     gate::release(guest, &mut Turn::new())
 }
 
-/// Looks for the answer of a guest that is awake on another core, without sleeping: two processes that
+/// Looks for what guests that are awake on another core say next, without sleeping: two processes that
 /// sleep in turn are woken in turn, which takes longer than short calls do. What does not come in time, and
 /// what comes behind it, is read by the guest's own task.
-fn await_answer(callee: &Arc<Guest>) {
+fn await_answers(turn: &mut Turn) {
+    let until = Instant::now() + AWAKE_TURN_MAX;
+    while let Some(guest) = turn.take_awaited() {
+        await_answer(&guest, turn);
+        if Instant::now() > until {
+            turn.take_awaited();
+        }
+    }
+}
+
+fn await_answer(callee: &Arc<Guest>, turn: &mut Turn) {
     let Some(stream) = callee.socket() else {
         return;
     };
@@ -143,14 +154,13 @@ fn await_answer(callee: &Arc<Guest>) {
     let mut message = std::mem::take(&mut reading.message);
     let in_socket = look(callee, &stream, reading.consumed, &mut message);
     let came = in_socket || !message.is_empty();
-    let mut turn = Turn::new();
     let handed_on =
-        hand_message_on(callee, &mut reading.inbox, &message, &mut turn).and_then(|()| {
-            match in_socket {
-                true => drain_into(callee, &stream, &mut reading, &mut turn).map(drop),
+        hand_message_on(callee, &mut reading.inbox, &message, turn).and_then(
+            |()| match in_socket {
+                true => drain_into(callee, &stream, &mut reading, turn).map(drop),
                 false => Ok(()),
-            }
-        });
+            },
+        );
     message.clear();
     reading.message = message;
     drop(reading);

@@ -95,17 +95,23 @@ async fn guests_that_call_in_turn_are_bound_and_released_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_overlap_are_no_pair() {
+async fn many_calls_at_once_are_no_pair() {
+    const AT_ONCE: u32 = 16;
     let mut world = World::new();
     let (mut a, mut b, slot) = neighbours(&mut world).await;
-    for number in 1..200 {
-        a.send_all(&[call(number * 2, slot), call(number * 2 + 1, slot)])
-            .await;
-        answer(&mut b).await;
-        answer(&mut b).await;
-        a.returned().await;
-        a.returned().await;
-        assert!(!is_bound(&a) && !is_bound(&b), "after {number}");
+    for round in 1..100 {
+        let first = round * AT_ONCE;
+        let calls: Vec<_> = (first..first + AT_ONCE)
+            .map(|number| call(number, slot))
+            .collect();
+        a.send_all(&calls).await;
+        for _ in 0..AT_ONCE {
+            answer(&mut b).await;
+        }
+        for _ in 0..AT_ONCE {
+            a.returned().await;
+        }
+        assert!(!is_bound(&a) && !is_bound(&b), "after {round}");
     }
 }
 
