@@ -211,7 +211,7 @@ impl Pairs {
         if state.slept > SLEPT_MAX {
             state.sleep = (state.sleep * 2).clamp(SLEEP_MIN, SLEEP_MAX);
             state.awake_not_before = Some(Instant::now() + state.sleep);
-            self.release_in(state);
+            self.stay_awake_in(state, false);
         } else if state.slept == 0 {
             state.sleep = Duration::ZERO;
         }
@@ -246,13 +246,31 @@ impl Pairs {
         !self.awake_max.is_zero() && state.awake_not_before.is_none_or(|at| now >= at)
     }
 
-    /// One that has slept for long enough is let go, to be bound again, awake.
+    /// One that has slept for long enough is awake again.
     fn retry_awake_in(&self, state: &mut State, now: Instant, guest: &Guest) {
         if !guest.awake.load(Ordering::Relaxed)
             && state.awake_not_before.take_if(|at| now >= *at).is_some()
         {
-            self.release_in(state);
+            self.stay_awake_in(state, true);
         }
+    }
+
+    /// The last of those that are bound sleeps on the core of the others, or stays awake on another.
+    fn stay_awake_in(&self, state: &mut State, awake: bool) {
+        state.slept = 0;
+        state.answered_at = None;
+        let Some(bound) = &state.bound else { return };
+        let Some(guest) = bound.guests.last().and_then(Weak::upgrade) else {
+            return;
+        };
+        match awake {
+            true => {
+                guest.use_mailbox();
+                guest.process.bind(&bound.before.without(&bound.core));
+            }
+            false => guest.process.bind(&bound.core),
+        }
+        guest.awake.store(awake, Ordering::Relaxed);
     }
 
     /// The host called a guest by itself: a request from outside.
@@ -286,18 +304,8 @@ impl Pairs {
             return;
         }
         state.strangers = 0;
-        state.slept = 0;
-        state.answered_at = None;
-        for (index, guest) in guests.iter().enumerate() {
-            let awake = awake && index + 1 == guests.len();
-            match awake {
-                true => guest.process.bind(&before.without(&core)),
-                false => guest.process.bind(&core),
-            }
-            if awake {
-                guest.use_mailbox();
-            }
-            guest.awake.store(awake, Ordering::Relaxed);
+        for guest in guests {
+            guest.process.bind(&core);
             guest.paired.store(true, Ordering::Relaxed);
         }
         state.bound = Some(Bound {
@@ -305,6 +313,9 @@ impl Pairs {
             core,
             before,
         });
+        if awake {
+            self.stay_awake_in(state, true);
+        }
         self.join_in(state);
     }
 
