@@ -60,9 +60,10 @@ const SLEPT_COST: u32 = 4;
 const SLEPT_MAX: u32 = 64;
 
 /// How long pairs sleep after that: at first not long, for code that was called a few times only is slower
-/// than it will be; then twice as long each time.
+/// than it will be; then twice as long each time, unless they were awake for that many times as long.
 const SLEEP_MIN: Duration = Duration::from_millis(10);
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+const SLEEP_WORTH: u32 = 8;
 
 /// How long nobody is bound after a turn that was too long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -96,8 +97,9 @@ struct State {
     slept: u32,
     answered_at: Option<Instant>,
     awake_not_before: Option<Instant>,
-    /// How long pairs sleep now; zero once staying awake has paid.
+    /// How long pairs slept last.
     sleep: Duration,
+    awake_since: Option<Instant>,
 }
 
 struct Bound {
@@ -209,11 +211,16 @@ impl Pairs {
             state.slept.saturating_sub(1)
         };
         if state.slept > SLEPT_MAX {
-            state.sleep = (state.sleep * 2).clamp(SLEEP_MIN, SLEEP_MAX);
-            state.awake_not_before = Some(Instant::now() + state.sleep);
+            let now = Instant::now();
+            let was_worth_it = state
+                .awake_since
+                .is_some_and(|at| now.duration_since(at) > state.sleep * SLEEP_WORTH);
+            state.sleep = match was_worth_it {
+                true => SLEEP_MIN,
+                false => (state.sleep * 2).clamp(SLEEP_MIN, SLEEP_MAX),
+            };
+            state.awake_not_before = Some(now + state.sleep);
             self.stay_awake_in(state, false);
-        } else if state.slept == 0 {
-            state.sleep = Duration::ZERO;
         }
     }
 
@@ -259,6 +266,7 @@ impl Pairs {
     fn stay_awake_in(&self, state: &mut State, awake: bool) {
         state.slept = 0;
         state.answered_at = None;
+        state.awake_since = Some(Instant::now());
         let Some(bound) = &state.bound else { return };
         let Some(guest) = bound.guests.last().and_then(Weak::upgrade) else {
             return;
