@@ -171,7 +171,7 @@ pub const WALL_GRACE: Duration = Duration::from_millis(500);
 
 /// How long guests that are called in turn stay awake where nothing is said: two or three times what waking
 /// an idle core takes.
-pub const AWAKE_DEFAULT: Duration = Duration::from_micros(80);
+pub const AWAKE_DEFAULT: Duration = Duration::from_micros(120);
 
 /// Distinct dynamic Workers that one Worker may have at work at once, unless options say otherwise:
 /// half of the processes that a pool holds ready in a burst, times the cores of a small machine.

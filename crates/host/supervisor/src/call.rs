@@ -421,8 +421,9 @@ pub fn deliver(
     if let Some(caller) = call.calling_guest() {
         let calls_in = u32::try_from(calls_in).unwrap_or(u32::MAX);
         let company = match caller.calls_waiting.load(Ordering::Relaxed) {
-            // One call, or a chain of them that are made on each other's results.
-            waiting if waiting == calls_in && calls_in <= CHAIN_MAX => Company::None,
+            1 if calls_in == 1 => Company::None,
+            // Calls that are made on each other's results.
+            waiting if waiting == calls_in && calls_in <= CHAIN_MAX => Company::Chain,
             // What it is called back for, or calls into itself from.
             1 if calls_in <= 1 + guest.calls_waiting.load(Ordering::Relaxed) => Company::Waiting,
             _ => Company::Busy,

@@ -33,7 +33,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Calls in turn that make a pair, or questions in a row: rarely reached by chance, a millisecond or two for those who mean it.
-const STREAK_MIN: u32 = 24;
+const STREAK_MIN: u32 = 12;
 
 /// Calls at once that are still taken for one chain: more are better spread over all cores.
 pub(crate) const CHAIN_MAX: u32 = 8;
@@ -57,12 +57,12 @@ const SILENCE_MAX: Duration = Duration::from_millis(20);
 /// A call or a pause that was longer counts as many times more than one that was not; above this the pair
 /// sleeps again.
 const SLEPT_COST: u32 = 4;
-const SLEPT_MAX: u32 = 64;
+const SLEPT_MAX: u32 = 40;
 
 /// How long pairs sleep after that: at first not long, for code that was called a few times only is slower
 /// than it will be; then twice as long each time, unless they were awake for that many times as long.
 const SLEEP_MIN: Duration = Duration::from_millis(10);
-const SLEEP_MAX: Duration = Duration::from_secs(1);
+const SLEEP_MAX: Duration = Duration::from_millis(100);
 const SLEEP_WORTH: u32 = 8;
 
 /// How long nobody is bound after a turn that was too long.
@@ -112,8 +112,10 @@ struct Bound {
 /// What is under way in caller and callee beside a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Company {
-    /// Nothing: the callee has no call of others, and the caller waits for nobody else.
+    /// Nothing: the callee has no other call, and the caller waits for no other.
     None,
+    /// Calls of the same caller to the same callee, a few.
+    Chain,
     /// The callee's other calls wait for calls of its own.
     Waiting,
     /// Something that may need a core.
@@ -169,15 +171,18 @@ impl Pairs {
         let (now, soon) = state.moment();
         let alone = company != Company::Busy;
         let own = alone && caller.id == callee.id;
+        let may_be_awake = own || matches!(company, Company::None | Company::Chain);
         let follows = alone && soon && state.last == Some(pair);
         if state.bound.is_some() {
             let fits = alone && is_bound(caller) && is_bound(callee);
             self.count_in(&mut state, fits);
-            if fits && callee.awake.load(Ordering::Relaxed) {
+            if !fits || company == Company::Chain {
+                // Nothing is learned of pauses.
+            } else if callee.awake.load(Ordering::Relaxed) {
                 let pause = state.answered_at.map(|at| now.duration_since(at));
                 let slept = pause.is_none_or(|pause| pause > self.awake_max);
                 self.count_sleep_in(&mut state, slept);
-            } else if fits && (company == Company::None || own) {
+            } else if may_be_awake {
                 self.retry_awake_in(&mut state, now, callee);
             }
         }
@@ -187,13 +192,13 @@ impl Pairs {
         state.questions = 0;
         if state.may_bind(now) && state.streak >= STREAK_MIN {
             state.streak = 0;
-            let awake = (company == Company::None || own) && self.may_stay_awake(&state, now);
+            let awake = may_be_awake && self.may_stay_awake(&state, now);
             match own {
                 true => self.bind_in(&mut state, &[callee], awake),
                 false => self.bind_in(&mut state, &[caller, callee], awake),
             }
         }
-        (company == Company::None || own) && callee.awake.load(Ordering::Relaxed)
+        may_be_awake && callee.awake.load(Ordering::Relaxed)
     }
 
     /// The answer that was waited for came in time, or did not.
