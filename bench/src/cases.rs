@@ -228,13 +228,10 @@ fn warm(figures: &mut Vec<Figure>, system: &Running, effort: &Effort) {
 
 fn rpc(figures: &mut Vec<Figure>, system: &Running, effort: &Effort) {
     let calls = effort.calls;
-    figures.push(per_call(
-        "RPC call, one after another",
-        system,
-        "/rpc",
-        calls,
-        effort,
-    ));
+    let one = per_call("RPC call, one after another", system, "/rpc", calls, effort);
+    let rate = one.value.clone().map(|us| 1e6 / us);
+    figures.push(one);
+    figures.push(figure("RPC calls, one after another", "/s", rate));
     if !system.peer.is_runtime() {
         return;
     }
@@ -366,6 +363,13 @@ pub fn run_objects(peer: Peer, effort: &Effort) -> Result<Vec<Figure>, String> {
     if peer.is_runtime() {
         objects(&mut figures, peer, effort)?;
     }
+    Ok(figures)
+}
+
+/// Those of RPC alone.
+pub fn run_rpc(peer: Peer, effort: &Effort) -> Result<Vec<Figure>, String> {
+    let mut figures = Vec::new();
+    rpc(&mut figures, &Running::start(peer, &[])?, effort);
     Ok(figures)
 }
 

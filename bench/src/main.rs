@@ -108,6 +108,9 @@ struct Compare {
     /// Only the cases of Durable Objects.
     #[arg(long)]
     objects: bool,
+    /// Only the cases of RPC between a parent and a dynamic Worker.
+    #[arg(long, conflicts_with = "objects")]
+    rpc: bool,
     /// Only this peer beside Mayfly; may be given several times.
     #[arg(long)]
     only: Vec<String>,
@@ -162,9 +165,10 @@ fn compare(arguments: &Compare) -> Result<(), String> {
         eprintln!("running {}", peer.name());
         Column {
             peer,
-            figures: match arguments.objects {
-                true => cases::run_objects(peer, &effort.of(peer)),
-                false => cases::run_all(peer, &effort.of(peer)),
+            figures: match (arguments.objects, arguments.rpc) {
+                (true, _) => cases::run_objects(peer, &effort.of(peer)),
+                (_, true) => cases::run_rpc(peer, &effort.of(peer)),
+                _ => cases::run_all(peer, &effort.of(peer)),
             },
         }
     });

@@ -18,6 +18,7 @@ import { restoreBy } from "./restore.ts";
 import type { Restorer } from "./restore.ts";
 import { mapVirtualHost } from "./sockets.ts";
 import { Trace, tracing } from "./trace.ts";
+import { startTimer } from "../web/timers.ts";
 
 /** Something a context gives back when it ends. */
 export interface Held {
@@ -31,6 +32,13 @@ export interface Actor {
   contextEnded(invocation: Invocation): void;
 }
 
+/** Why a context is no more. */
+export interface Aborted {
+  readonly reason: unknown;
+  /** Calls that come now were on their way when it happened. */
+  justNow: boolean;
+}
+
 /** What all calls into one context share. */
 class Shared {
   readonly props: unknown;
@@ -39,7 +47,7 @@ class Shared {
   /** Objects of this context that others hold. */
   exportsLive = 0;
   callsLive = 0;
-  aborted: { reason: unknown } | undefined;
+  aborted: Aborted | undefined;
   warnedOfLeak = false;
   /** Of an invocation that somebody follows. */
   trace: Trace | undefined;
@@ -82,7 +90,7 @@ export class Invocation {
     this.#shared.trace = new Trace(this.call);
   }
 
-  get aborted(): { reason: unknown } | undefined {
+  get aborted(): Aborted | undefined {
     return this.#shared.aborted;
   }
 
@@ -239,7 +247,11 @@ export class Invocation {
   abort(reason: unknown): void {
     const shared = this.#shared;
     if (shared.aborted !== undefined) return;
-    shared.aborted = { reason };
+    const aborted = { reason, justNow: true };
+    shared.aborted = aborted;
+    startTimer(() => {
+      aborted.justNow = false;
+    }, 0);
     for (const invocation of [...live.values()]) if (invocation.#shared === shared) invocation.fail(reason);
     this.#endHeld("aborted");
   }

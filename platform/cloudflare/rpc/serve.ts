@@ -11,6 +11,7 @@ import type { Arrived, Attached, CallEvent, CallId, ExportId, Payload, RpcArgume
 import { facetOutcome, isFacetStart } from "../actors/facets.ts";
 import { frameOf, runIn } from "../async-context.ts";
 import { Invocation, invocationOf } from "../context.ts";
+import type { Aborted } from "../context.ts";
 import { requestFromWire, responseToWire } from "../../web/fetch-wire.ts";
 import { isResponse } from "../../web/response.ts";
 import { isLoaderCallback } from "../loader.ts";
@@ -242,7 +243,8 @@ export function releaseAnswer(call: CallId): void {
 export function serveExport(call: CallId, id: ExportId, event: CallEvent): void {
   const target = exportedTarget(id);
   const invocation = new Invocation(call, undefined, target?.invocation);
-  if (target === undefined || target.invocation?.aborted !== undefined) return invocation.fail(contextGone());
+  const aborted = target?.invocation?.aborted;
+  if (target === undefined || aborted !== undefined) return invocation.fail(whyGone(aborted));
   if (event[0] === "loadCode" && isLoaderCallback(target.object)) {
     return serveCode(invocation, target.object);
   }
@@ -256,11 +258,13 @@ export function serveExport(call: CallId, id: ExportId, event: CallEvent): void 
 export function serveExportRpc(call: CallId, id: ExportId, path: RpcPath, args: RpcArguments, attached: Attached): void {
   const target = exportedTarget(id);
   const invocation = new Invocation(call, undefined, target?.invocation);
-  if (target === undefined || target.invocation?.aborted !== undefined) return invocation.fail(contextGone());
+  const aborted = target?.invocation?.aborted;
+  if (target === undefined || aborted !== undefined) return invocation.fail(whyGone(aborted));
   serveTarget(invocation, target, pathOf(path), args, attached);
 }
 
-function contextGone(): Error {
+function whyGone(aborted: Aborted | undefined): unknown {
+  if (aborted?.justNow === true) return aborted.reason;
   return new Error("The execution context which hosts this callback is no longer running.");
 }
 

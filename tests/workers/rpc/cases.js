@@ -201,6 +201,14 @@ export const cases = {
     equal(await sink.text(), "written here");
   },
 
+  async calls_under_way_at_an_abort_hear_why(peer) {
+    const held = await peer.aborting();
+    const hanging = held.hang();
+    equal(await held.ping(), "pong");
+    for (const call of [held.abort(), held.ping(), hanging]) await fails(() => call, { message: /^enough of it$/ });
+    await fails(() => held.ping(), { message: /which hosts this callback is no longer running/ });
+  },
+
   async an_abort_signal_travels(peer) {
     const controller = new AbortController();
     const pending = peer.untilAborted(controller.signal);

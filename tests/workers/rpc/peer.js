@@ -148,6 +148,14 @@ export class Peer extends WorkerEntrypoint {
   async describeRequest(request) {
     return `${request.method} ${request.url} ${request.headers.get("x-test")} ${await request.text()}`;
   }
+  aborting() {
+    const { ctx } = this;
+    return {
+      ping: () => "pong",
+      hang: () => new Promise(() => {}),
+      abort: () => ctx.abort(new Error("enough of it")),
+    };
+  }
   async untilAborted(signal) {
     if (!signal.aborted) {
       await new Promise((resolve) => signal.addEventListener("abort", resolve));

@@ -100,6 +100,7 @@ struct State {
     /// How long pairs slept last.
     sleep: Duration,
     awake_since: Option<Instant>,
+    is_awake: bool,
 }
 
 struct Bound {
@@ -216,17 +217,22 @@ impl Pairs {
             state.slept.saturating_sub(1)
         };
         if state.slept > SLEPT_MAX {
-            let now = Instant::now();
-            let was_worth_it = state
-                .awake_since
-                .is_some_and(|at| now.duration_since(at) > state.sleep * SLEEP_WORTH);
-            state.sleep = match was_worth_it {
-                true => SLEEP_MIN,
-                false => (state.sleep * 2).clamp(SLEEP_MIN, SLEEP_MAX),
-            };
-            state.awake_not_before = Some(now + state.sleep);
-            self.stay_awake_in(state, false);
+            self.sleep_in(state);
         }
+    }
+
+    /// Whoever stays awake sleeps for a while.
+    fn sleep_in(&self, state: &mut State) {
+        let now = Instant::now();
+        let was_worth_it = state
+            .awake_since
+            .is_some_and(|at| now.duration_since(at) > state.sleep * SLEEP_WORTH);
+        state.sleep = match was_worth_it {
+            true => SLEEP_MIN,
+            false => (state.sleep * 2).clamp(SLEEP_MIN, SLEEP_MAX),
+        };
+        state.awake_not_before = Some(now + state.sleep);
+        self.stay_awake_in(state, false);
     }
 
     /// A guest asks its storage something, and waits for the answer. Whether its next question is to be
@@ -284,6 +290,7 @@ impl Pairs {
             false => guest.process.bind(&bound.core),
         }
         guest.awake.store(awake, Ordering::Relaxed);
+        state.is_awake = awake;
     }
 
     /// The host called a guest by itself: a request from outside.
@@ -302,6 +309,10 @@ impl Pairs {
         } else {
             state.strangers + 2
         };
+        if !fits && state.is_awake {
+            // Somebody else has use for the core.
+            self.sleep_in(state);
+        }
         if state.strangers > STRANGERS_MAX {
             state.not_before = Some(Instant::now() + CROWD_PAUSE);
             self.release_in(state);
@@ -389,6 +400,7 @@ impl Pairs {
         };
         state.streak = 0;
         state.questions = 0;
+        state.is_awake = false;
         for guest in bound.guests.iter().filter_map(Weak::upgrade) {
             guest.paired.store(false, Ordering::Relaxed);
             guest.awake.store(false, Ordering::Relaxed);
