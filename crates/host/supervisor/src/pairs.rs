@@ -1,11 +1,12 @@
 //! Pairs: two guests that call each other in turn share a core with the host's thread between them, and
-//! so do a guest that asks its storage one question after another and the thread that answers.
+//! so do a guest that asks its storage one question after another, or calls into itself, and the thread
+//! that answers.
 //!
 //! While one call after another goes from a guest to another and back, only one of caller, host and
-//! callee has anything to do at any moment; while an object asks, only one of it and the host. The kernel sees an idle core at each wake-up and moves
-//! the woken there, and waking an idle core costs several times what the call does (in a virtual
-//! machine 20 to 50 microseconds, four times a call). On one core the same wake-ups are plain
-//! switches.
+//! callee has anything to do at any moment; while an object asks, only one of it and the host. The kernel
+//! sees an idle core at each wake-up and moves the woken there, and waking an idle core costs several times
+//! what the call does (in a virtual machine 20 to 50 microseconds, four times a call). On one core the same
+//! wake-ups are plain switches.
 //!
 //! So a pair that has made [`STREAK_MIN`] calls like that is bound to the core its calls pass
 //! through, and released as soon as it is no pair any more: calls that overlap, calls, questions and
@@ -13,8 +14,8 @@
 //! another's way. Where the kernel refuses, all stays as it was. A guest that asks is bound alone, after
 //! as many questions.
 //!
-//! Faster still is not to sleep. Where there is another core, the callee of a pair goes there and looks
-//! for the next call for a while ([`crate::options::Options::awake_max`]) before it sleeps, as the host does for the
+//! Faster still is not to sleep. Where there is another core, the callee of a pair, or whoever is bound
+//! alone, goes there and looks for the next call or answer for a while ([`crate::options::Options::awake_max`]) before it sleeps, as the host does for the
 //! answer: two of the four wake-ups are none any more, and what is said goes through a mailbox in shared
 //! memory ([`mayfly_sandbox::mailbox`]). That pays only while calls and what is between them are shorter
 //! than that; a pair of which too many are not goes back to one core for [`SLEEP_MIN`] to [`SLEEP_MAX`].
@@ -108,6 +109,8 @@ struct Bound {
     guests: Vec<Weak<Guest>>,
     core: Cores,
     before: Cores,
+    /// The last of them may stay awake: it has nothing else to do between what it is bound for.
+    may_be_awake: bool,
 }
 
 /// What is under way in caller and callee beside a call.
@@ -184,7 +187,7 @@ impl Pairs {
                 let slept = pause.is_none_or(|pause| pause > self.awake_max);
                 self.count_sleep_in(&mut state, slept);
             } else if may_be_awake {
-                self.retry_awake_in(&mut state, now, callee);
+                self.retry_awake_in(&mut state, now);
             }
         }
         state.streak = if follows { state.streak + 1 } else { 0 };
@@ -193,10 +196,9 @@ impl Pairs {
         state.questions = 0;
         if state.may_bind(now) && state.streak >= STREAK_MIN {
             state.streak = 0;
-            let awake = may_be_awake && self.may_stay_awake(&state, now);
             match own {
-                true => self.bind_in(&mut state, &[callee], awake),
-                false => self.bind_in(&mut state, &[caller, callee], awake),
+                true => self.bind_in(&mut state, now, &[callee], may_be_awake),
+                false => self.bind_in(&mut state, now, &[caller, callee], may_be_awake),
             }
         }
         may_be_awake && callee.awake.load(Ordering::Relaxed)
@@ -247,26 +249,22 @@ impl Pairs {
             let fits = is_bound(asker);
             self.count_in(&mut state, fits);
             if fits {
-                self.retry_awake_in(&mut state, now, asker);
+                self.retry_awake_in(&mut state, now);
             }
         }
         state.questions = if follows { state.questions + 1 } else { 0 };
         state.asker = Some(asker.id);
         if state.may_bind(now) && state.questions >= STREAK_MIN {
             state.questions = 0;
-            let awake = self.may_stay_awake(&state, now);
-            self.bind_in(&mut state, &[asker], awake);
+            self.bind_in(&mut state, now, &[asker], true);
         }
         asker.awake.load(Ordering::Relaxed)
     }
 
-    fn may_stay_awake(&self, state: &State, now: Instant) -> bool {
-        !self.awake_max.is_zero() && state.awake_not_before.is_none_or(|at| now >= at)
-    }
-
     /// One that has slept for long enough is awake again.
-    fn retry_awake_in(&self, state: &mut State, now: Instant, guest: &Guest) {
-        if !guest.awake.load(Ordering::Relaxed)
+    fn retry_awake_in(&self, state: &mut State, now: Instant) {
+        if !state.is_awake
+            && state.bound.as_ref().is_some_and(|bound| bound.may_be_awake)
             && state.awake_not_before.take_if(|at| now >= *at).is_some()
         {
             self.stay_awake_in(state, true);
@@ -319,8 +317,8 @@ impl Pairs {
         }
     }
 
-    /// With `awake`, the last of them stays awake on another core.
-    fn bind_in(&self, state: &mut State, guests: &[&Arc<Guest>], awake: bool) {
+    /// Where it may be, the last of them is awake, on another core.
+    fn bind_in(&self, state: &mut State, now: Instant, guests: &[&Arc<Guest>], may_be_awake: bool) {
         let (Ok(before), Ok(core)) = (Cores::allowed(), Cores::current()) else {
             return;
         };
@@ -336,8 +334,10 @@ impl Pairs {
             guests: guests.iter().map(|guest| Arc::downgrade(guest)).collect(),
             core,
             before,
+            may_be_awake,
         });
-        if awake {
+        let slept_enough = state.awake_not_before.is_none_or(|at| now >= at);
+        if may_be_awake && slept_enough && !self.awake_max.is_zero() {
             self.stay_awake_in(state, true);
         }
         self.join_in(state);
