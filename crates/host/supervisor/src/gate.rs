@@ -210,11 +210,16 @@ fn answer(
         (Some(_), StorageRequest::Token { cap }) => token(guest, cap),
         (Some(_), StorageRequest::Redeem { cap, token }) => redeem(guest, cap, &token.0)?,
         (Some(resident), request) => {
-            // One that is awake pays by waiting for it.
-            let before = (!awake).then(thread_cpu);
+            let before = thread_cpu();
             let reply = ask(resident, request, left);
-            if let Some(before) = before {
-                let used = thread_cpu().saturating_sub(before);
+            let used = thread_cpu().saturating_sub(before);
+            // One that is awake pays for so much by waiting for it.
+            let waited = match awake {
+                true => guest.hub.pairs.awake_max(),
+                false => Duration::ZERO,
+            };
+            let used = used.saturating_sub(waited);
+            if !used.is_zero() {
                 guest.lock().charge_for_question(used);
             }
             reply
